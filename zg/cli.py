@@ -1,0 +1,75 @@
+"""The command line: zg fit | list | compare."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from zg.errors import SettingError, nearest
+
+USAGE = """usage: zg COMMAND ...
+
+  zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
+  zg compare --tasks toy,texture --methods zerograds,es,cmaes --max-renders 2000 --seeds 3 --out DIR
+  zg list tasks|methods [--plain]
+
+`zg COMMAND --help` says more; --debug anywhere shows the traceback of an error."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; mistakes of the user end in one line and exit code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    try:
+        if words[0] not in COMMANDS:
+            raise SettingError(f"command '{words[0]}' is unknown{nearest(words[0], COMMANDS)}")
+        return COMMANDS[words[0]](words[1:])
+    except SettingError as error:
+        if debug:
+            raise
+        print(f"zg: {error}", file=sys.stderr)
+        return 2
+
+
+def fit(words: list[str]) -> int:
+    """One run from configs and settings."""
+    from zg.fit import fit_command
+
+    return fit_command(words)
+
+
+def compare(words: list[str]) -> int:
+    """Methods × tasks × seeds: rows, a summary, curves and pictures."""
+    from baselines.compare import compare_command
+
+    return compare_command(words)
+
+
+def list_names(words: list[str]) -> int:
+    """What can be named."""
+    from zg.config import read_yaml
+    from zg.registry import configured, names, registered
+
+    parser = argparse.ArgumentParser(prog="zg list", description="Tasks or methods by name.")
+    parser.add_argument("what", choices=("tasks", "methods"))
+    parser.add_argument("--plain", action="store_true", help="one name a line")
+    options = parser.parse_args(words)
+    kind = options.what.removesuffix("s")
+    for name in names(kind):
+        if options.plain:
+            print(name)
+            continue
+        path: Path | None = configured(kind).get(name)
+        about = str(read_yaml(path).get("about", "")) if path else registered(kind)[name]
+        print(f"{name:16} {about}")
+    return 0
+
+
+COMMANDS = {"fit": fit, "compare": compare, "list": list_names}
+
+if __name__ == "__main__":
+    sys.exit(main())

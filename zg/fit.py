@@ -1,0 +1,201 @@
+"""`zg fit`: configs and settings -> one run."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from pytorch_lightning import Trainer
+
+from zg.config import Config, assign, class_name, compose, locate, read_yaml
+from zg.errors import SettingError, nearest
+from zg.method import Budget, Method
+from zg.run import CONFIG_FILE, Result, run
+from zg.task import Task
+
+HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
+
+One run. Later configs win over earlier ones, settings over configs.
+
+  --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
+  --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
+  --seed N                           start, reference and method      (default 0)
+  --max-renders N                    the budget                       (default 2000)
+  --max-seconds S                    stop after so long, rendering and method together
+  --target-loss L                    stop at a loss as low as this
+  --patience RENDERS                 stop after so many without a new best loss
+  --max-failed FRACTION              stop when more renders than this fail   (default 0.5)
+  --out DIR                          the run folder                   (default runs/TASK-METHOD-N)
+  --resume                           go on from the checkpoint in --out
+  --checkpoint-renders N, --checkpoint-seconds S
+                                     how often to write it            (default every 60 s)
+  --video false                      keep no frames
+  --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
+  --print-config                     print the composed config and stop"""
+
+BASES: dict[str, type] = {"data": Task, "model": Method}
+FLAGS = ("resume", "print_config")
+
+
+def fit_command(words: list[str]) -> int:
+    """Run `zg fit` with these words of the command line."""
+    if "-h" in words or "--help" in words:
+        print(HELP)
+        return 0
+    layers, options = parse_words(words)
+    folder = Path(options["out"]) if "out" in options else None
+    resume = "resume" in options
+    if resume:
+        if folder is None:
+            raise SettingError("resume needs --out, the folder of the run to go on with")
+        layers = [read_yaml(folder / CONFIG_FILE), *layers]
+    config = compose({"model": "zerograds"}, *layers)
+    if "class_path" not in config.get("data", {}):
+        raise SettingError("data must name a task, as in --config configs/toy.yaml or --data toy")
+    if "print_config" in options:
+        print(yaml.safe_dump(config, sort_keys=False), end="")
+        return 0
+    result = fit(config, folder or next_folder(config), resume=resume, say=print)
+    report(result)
+    return 130 if result.stop_reason == "interrupted" else 0
+
+
+def fit(config: Config, folder: Path | None, **options: Any) -> Result:
+    """Instantiate a composed config and run it; `options` as for `zg.run.run`."""
+    parsed = parse(config)
+    settings = {key: value for key, value in parsed.items() if key not in ("data", "model", "trainer", "about")}
+    budget = {key: settings.pop(key) for key in list(settings) if key in Budget.__dataclass_fields__}
+    task, method = (instantiate(key, parsed[key]) for key in ("data", "model"))
+    return run(
+        task,
+        method,
+        Budget(**budget),
+        config=config,
+        folder=folder,
+        trainer=parsed.get("trainer"),
+        **settings,
+        **options,
+    )
+
+
+def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
+    """Words of the command line -> config layers in order (the choice of a class before its settings), options."""
+    files: list[Config] = []
+    choices: list[Config] = []
+    settings: list[Config] = []
+    options: dict[str, str] = {}
+    rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") and word != "-c":
+            raise SettingError(f"settings are given as --NAME VALUE, got '{word}'")
+        name = "config" if word == "-c" else word.removeprefix("--")
+        key = name.replace("-", "_")
+        if key in FLAGS:
+            options[key] = ""
+            continue
+        if not rest:
+            raise SettingError(f"--{name} needs a value")
+        value = rest.pop(0)
+        if key == "config":
+            files.append(read_yaml(locate(value)))
+        elif key == "out":
+            options[key] = value
+        else:
+            (choices if key in BASES else settings).append(assign(key, value))
+    return [*files, *choices, *settings], options
+
+
+def parse(config: Config) -> dict[str, Any]:
+    """Check every key and type of a composed config; values as their types."""
+    parser = ArgumentParser(exit_on_error=False)
+    for key, base in BASES.items():
+        parser.add_subclass_arguments(base, key, required=True)
+        check_keys(key, config.get(key, {}))
+    parser.add_class_arguments(Budget)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--checkpoint_renders", type=int | None)
+    parser.add_argument("--checkpoint_seconds", type=float)
+    parser.add_argument("--video", type=bool)
+    parser.add_argument("--about", type=str)
+    if "trainer" in config:
+        parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False)
+    known = [*BASES, "trainer", *(action.dest for action in parser._actions if action.dest != "help")]
+    for key in config:
+        if key not in known:
+            raise SettingError(f"{key} is unknown{nearest(key, known)}")
+    try:
+        parsed = parser.parse_object(config)
+    except (Exception, SystemExit) as error:
+        raise SettingError(one_line(str(error))) from None
+    given = {key: parsed[key] for key in config}
+    if "trainer" in given:
+        instantiated = parser.instantiate_classes(Namespace(trainer=parsed["trainer"]))
+        given["trainer"] = {key: instantiated["trainer"][key] for key in config["trainer"]}
+    return given
+
+
+def check_keys(key: str, component: Config) -> None:
+    """Raise SettingError for a class that cannot be found or a setting that it does not have."""
+    path = component["class_path"]
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({error})") from None
+    if not (isinstance(found, type) and issubclass(found, BASES[key])):
+        raise SettingError(f"{key} must be a {BASES[key].__name__}, got '{path}'")
+    known = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
+    for setting in component["init_args"]:
+        if setting not in known:
+            raise SettingError(f"{key}.{setting} is unknown{nearest(setting, known)}")
+
+
+def instantiate(key: str, component: Namespace) -> Any:
+    """The task or method of a parsed component."""
+    module, _, name = component["class_path"].rpartition(".")
+    settings = component.get("init_args") or Namespace()
+    try:
+        return getattr(importlib.import_module(module), name)(**vars(settings))
+    except SettingError as error:
+        raise SettingError(f"{key}.{error}") from None
+
+
+def one_line(message: str) -> str:
+    """jsonargparse's message without its line breaks and nesting."""
+    keys = re.findall(r'[Kk]ey "([\w.]+)"', message)
+    expected = re.search(r"Expected (?:an? )?(.*?)\.? Got value: (.*?)(?:\n|$)", message)
+    if keys and expected:
+        wanted = re.sub(r"<class '(\w+)'>", r"\1", expected[1])
+        return f"{'.'.join(dict.fromkeys(keys))} must be {wanted}, got {expected[2]}"
+    return " ".join(message.split())
+
+
+def next_folder(config: Config) -> Path:
+    """The next free runs/TASK-METHOD-N below the working directory."""
+    names = (class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model")))
+    stem = "-".join(names)
+    taken = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{stem}-[0-9]*")]
+    return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
+
+
+def report(result: Result) -> None:
+    """Say what came out, and where it is."""
+    row = result.row
+    theta = result.theta.tolist()
+    shown = ", ".join(f"{value:.4g}" for value in theta[:12]) + (
+        f", … ({len(theta)} values)" if len(theta) > 12 else ""
+    )
+    print(f"\n{row['task']} by {row['method']}: stopped by {result.stop_reason} after {result.renders} renders")
+    print(f"θ       {shown}")
+    print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
+    if "metric_theta_error" in row:
+        print(f"error   {row['metric_theta_error']:.4g} (distance to the known θ, scaled units)")
+    print(f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method")
+    if result.folder:
+        for name in ("video.mp4", "video.gif", "panel.png", "curve.png", "history.csv", "row.json"):
+            if (result.folder / name).is_file():
+                print(f"        {result.folder / name}")

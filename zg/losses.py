@@ -1,0 +1,56 @@
+"""Losses between renders and a reference: images [B, ...] and reference [...] -> [B].
+
+All work on any trailing shape, [B, C, H, W] or [B, V, C, H, W] for V views, and return float64.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from zg.errors import SettingError, nearest
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def mse(images: Tensor, reference: Tensor) -> Tensor:
+    """Mean squared error."""
+    return (images - reference).square().flatten(1).mean(1).double()
+
+
+def scale_independent(images: Tensor, reference: Tensor) -> Tensor:
+    """mean((a/mean(a) − b/mean(b))²): blind to overall brightness (the paper's texture loss)."""
+    brightness = images.flatten(1).mean(1).clamp_min(1e-8)
+    scaled = images / brightness.reshape(-1, *[1] * (images.ndim - 1))
+    return mse(scaled, reference / reference.mean().clamp_min(1e-8))
+
+
+def relative_mse(images: Tensor, reference: Tensor) -> Tensor:
+    """mean((a − b)² / (b² + 0.01)): for linear radiance, where bright pixels would drown the rest."""
+    return ((images - reference).square() / (reference.square() + 1e-2)).flatten(1).mean(1).double()
+
+
+def multiscale(images: Tensor, reference: Tensor) -> Tensor:
+    """Mean squared error averaged over an image pyramid, halved down to 4 pixels: it sees far displacements."""
+    a = images.reshape(-1, *images.shape[-2:]).unsqueeze(1)
+    b = reference.reshape(-1, *reference.shape[-2:]).unsqueeze(1)
+    levels = []
+    while True:
+        per_plane = (a.unflatten(0, (len(images), -1)) - b.unflatten(0, (1, -1))).square()
+        levels.append(per_plane.flatten(1).mean(1).double())
+        if min(a.shape[-2:]) < 8:
+            return torch.stack(levels).mean(0)
+        a, b = avg_pool2d(a, 2), avg_pool2d(b, 2)
+
+
+LOSSES: dict[str, Loss] = {f.__name__: f for f in (mse, scale_independent, relative_mse, multiscale)}
+
+
+def resolve_loss(loss: str | Loss) -> Loss:
+    """A loss by name, or the function itself. Raises SettingError for an unknown name."""
+    if callable(loss):
+        return loss
+    if loss not in LOSSES:
+        raise SettingError(f"loss '{loss}' is unknown{nearest(loss, LOSSES)}")
+    return LOSSES[loss]

@@ -1,0 +1,178 @@
+"""A method asks the objective about θ, is told losses, and recommends a θ. It never looks inside a task.
+
+A new method subclasses `Method` and implements `build`, `ask`, `tell` and `recommend`; the Trainer, the
+ledger, loggers, checkpoints and the command line come with it.
+"""
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, ClassVar, Literal
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from zg.errors import check_positive
+from zg.objective import Evaluation, Objective
+from zg.seeding import make_generator
+from zg.space import ParameterSpace
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a run ends: whichever comes first.
+
+    max_renders: renders counted, met exactly. max_seconds: rendering plus method. target_loss: any counted
+    loss at or below it. patience: renders without a new best loss. max_failed: fraction of failed renders,
+    from 20 renders on.
+    """
+
+    max_renders: int = 2000
+    max_seconds: float | None = None
+    target_loss: float | None = None
+    patience: int | None = None
+    max_failed: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_positive(max_renders=self.max_renders)
+        for name in ("max_seconds", "patience", "max_failed"):
+            value = getattr(self, name)
+            if value is not None:
+                check_positive(**{name: value})
+
+    def stop_reason(self, objective: Objective, seconds: float) -> str | None:
+        """Why the run has to end now, or None."""
+        if self.target_loss is not None and objective.best_loss <= self.target_loss:
+            return "target"
+        if objective.exhausted:
+            return "budget"
+        if self.max_seconds is not None and seconds >= self.max_seconds:
+            return "time"
+        if objective.renders >= 20 and objective.failed > self.max_failed * objective.renders:
+            return "failed renders"
+        if self.patience is not None and objective.renders - objective.improved_at >= self.patience:
+            return "no progress"
+        return None
+
+
+class Method(LightningModule):
+    """ask → objective → tell, once an iteration, by manual optimisation.
+
+    Everything random comes from `self.random`. State that has to survive a kill is θ and the like in
+    parameters and buffers, torch optimisers in `self.inner_optimizers`, and the rest in `extra_state`.
+    """
+
+    #: What it looks at: losses only, or the images too (then ranked apart).
+    feedback: ClassVar[Literal["loss", "image"]] = "loss"
+    #: Whether a batch that the budget cut is of no use.
+    whole_batches: ClassVar[bool] = False
+
+    space: ParameterSpace
+    objective: Objective
+    random: torch.Generator
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.seed = 0
+        self.budget = Budget()
+        self.inner_optimizers: list[Optimizer] = []
+        self.iteration = 0
+        self.seconds_method = 0.0
+
+    # What a method implements
+
+    def build(self, theta: Tensor) -> None:
+        """Make everything sized by n, from the start θ₀ [n] scaled. `self.space` and `self.random` are set."""
+        raise NotImplementedError(f"{type(self).__name__} must implement build")
+
+    def ask(self) -> Tensor:
+        """The θ [B, n] scaled to be rendered next."""
+        raise NotImplementedError(f"{type(self).__name__} must implement ask")
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        """Learn from what `ask` returned, θ [B, n]; fewer rows than asked when the budget cut the batch."""
+        raise NotImplementedError(f"{type(self).__name__} must implement tell")
+
+    def recommend(self) -> Tensor:
+        """The θ [n] scaled that the method would hand over now."""
+        raise NotImplementedError(f"{type(self).__name__} must implement recommend")
+
+    def predict(self, theta: Tensor) -> Tensor | None:
+        """The surrogate's loss [B] at θ [B, n] scaled, for methods that have one."""
+        return None
+
+    def surrogate_gradient(self) -> Tensor | None:
+        """The gradient [n] that the method would follow now, for methods that have one."""
+        return None
+
+    def status(self) -> dict[str, float]:
+        """Numbers worth logging: σ, step, fit error, …"""
+        return {}
+
+    def finished(self) -> str | None:
+        """The method's own reason to stop, such as a converged population."""
+        return None
+
+    def extra_state(self) -> dict[str, Any]:
+        """State beyond parameters, buffers, optimisers and `self.random`: tensors, numbers, strings, lists, dicts."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `extra_state` returned, on a built method."""
+
+    # What it inherits
+
+    def start(self, space: ParameterSpace) -> None:
+        """Build for a space, from its initial θ."""
+        self.space = space
+        self.random = make_generator(self.seed, "method", device=space.init.device)
+        self.build(space.project(space.init.clone()))
+
+    def configure_model(self) -> None:
+        """Lightning's hook for what is sized by the task."""
+        if hasattr(self, "objective"):
+            return
+        task: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.objective = Objective(task, self.budget.max_renders, self.seed)
+        self.start(task.space)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Hand the inner optimisers to Lightning, which checkpoints them; `tell` steps them itself."""
+        return self.inner_optimizers
+
+    def training_step(self, batch: int, batch_idx: int) -> None:
+        """One iteration."""
+        start, rendering = perf_counter(), self.objective.seconds_render
+        theta = self.ask()
+        evaluation = self.objective.evaluate(theta, self.iteration, images=self.feedback == "image")
+        count = len(evaluation.losses)
+        if count == len(theta) or not self.whole_batches:
+            self.tell(theta[:count], evaluation)
+        self.iteration += 1
+        self.seconds_method += perf_counter() - start - (self.objective.seconds_render - rendering)
+
+    def stop_reason(self) -> str | None:
+        """Why the run has to end now, or None."""
+        seconds = self.seconds_method + self.objective.seconds_render
+        return self.budget.stop_reason(self.objective, seconds) or self.finished()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know of."""
+        checkpoint["zerograds"] = {
+            "iteration": self.iteration,
+            "seconds_method": self.seconds_method,
+            "objective": self.objective.state(),
+            "random": self.random.get_state(),
+            "extra": self.extra_state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore it, before Lightning loads parameters and optimisers."""
+        state = checkpoint["zerograds"]
+        self.iteration = state["iteration"]
+        self.seconds_method = state["seconds_method"]
+        self.objective.load_state(state["objective"])
+        self.random.set_state(state["random"].cpu())
+        self.load_extra_state(state["extra"])

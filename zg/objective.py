@@ -1,0 +1,141 @@
+"""The only door to a task: it renders, counts, refuses to exceed the budget and meets what is not finite."""
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zg.errors import SettingError
+from zg.seeding import derive_seed, render_seeds
+from zg.task import Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a method is told of a batch.
+
+    losses: [B] float64, NaN where the render failed. valid: [B] bool. images: [B, ...] where asked for.
+    A batch that the budget cut has fewer entries than θ had rows; they are its first ones.
+    """
+
+    losses: Tensor
+    valid: Tensor
+    images: Tensor | None = None
+
+    def ranked(self) -> Tensor:
+        """Losses [B] with every failed render as bad as the worst of the batch (all alike if none succeeded)."""
+        worst = self.losses[self.valid].max() if self.valid.any() else self.losses.new_tensor(math.inf)
+        return torch.where(self.valid, self.losses, worst)
+
+
+class Objective:
+    """Renders θ for a method, and keeps the ledger of a run.
+
+    Every render that any decision depends on is counted; `max_renders` is met exactly. A failed render (an
+    exception, a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures:
+    not counted, never seen by the method.
+    """
+
+    def __init__(self, task: Task, max_renders: int, seed: int = 0) -> None:
+        if max_renders < 1:
+            raise SettingError(f"max_renders must be at least 1, got {max_renders}")
+        self.task = task
+        self.space = task.space
+        self.max_renders = max_renders
+        self.seed = seed
+        self.renders = 0
+        self.failed = 0
+        self.seconds_render = 0.0
+        self.best_loss = math.inf
+        self.best_theta = self.space.init.clone()
+        self.last_loss = math.nan
+        self.improved_at = 0
+        self.last_error = ""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget is spent."""
+        return self.renders >= self.max_renders
+
+    def evaluate(self, theta: Tensor, i: int, images: bool = False) -> Evaluation:
+        """Render and judge θ [B, n] scaled, at iteration i; cut to what the budget leaves."""
+        theta = theta[: self.max_renders - self.renders]
+        seeds = render_seeds(self.seed, self.renders, len(theta))
+        start = perf_counter()
+        losses, rendered = self._render(theta, seeds, i)
+        self.seconds_render += perf_counter() - start
+        self.renders += len(theta)
+        valid = losses.isfinite()
+        losses = torch.where(valid, losses, math.nan)
+        self._remember(theta, losses, valid)
+        return Evaluation(losses, valid, rendered if images else None)
+
+    def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
+        """The loss and image of θ [n] scaled, rendered with seeds of its own and not counted."""
+        seeds = render_seeds(derive_seed(self.seed, "measure", label), 0, 1)
+        losses, images = self._render(theta[None], seeds, 0)
+        return float(losses[0]), images[0]
+
+    def _render(self, theta: Tensor, seeds: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        x = self.space.to_user(theta)
+        chunk = self.task.chunk or max(1, len(x))
+        parts = [self._render_chunk(x[k : k + chunk], seeds[k : k + chunk], i) for k in range(0, max(1, len(x)), chunk)]
+        if len(parts) == 1:
+            return parts[0]
+        losses, images = zip(*parts, strict=True)
+        return torch.cat(losses), torch.cat(images)
+
+    @torch.no_grad()
+    def _render_chunk(self, x: Tensor, seeds: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        task = self.task
+        reference = task.reference(i)
+        expected = (len(x),) if reference is None else (len(x), *reference.shape)
+        try:
+            images = task.render(x, seeds) if task.noisy else task.render(x)
+        except SettingError:
+            raise
+        except Exception as error:
+            self.last_error = f"{type(error).__name__}: {error}"
+            images = self._render_singly(x, seeds, expected)
+        if tuple(images.shape) != expected:
+            raise SettingError(
+                f"{type(task).__name__}.render must return shape {list(expected)} for {len(x)} parameter vectors, "
+                f"got {list(images.shape)}"
+            )
+        return task.loss(images, reference) + task.regulariser(x), images
+
+    def _render_singly(self, x: Tensor, seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """After an exception in a batch: each render alone, so that only the guilty ones fail."""
+        images = torch.full(shape, math.nan, device=self.task.device)
+        for k in range(len(x) if len(x) > 1 else 0):
+            one = slice(k, k + 1)
+            try:
+                images[one] = self.task.render(x[one], seeds[one]) if self.task.noisy else self.task.render(x[one])
+            except Exception as error:
+                self.last_error = f"{type(error).__name__}: {error}"
+        return images
+
+    def _remember(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
+        self.failed += int((~valid).sum())
+        if not valid.any():
+            return
+        best = int(torch.where(valid, losses, math.inf).argmin())
+        self.last_loss = float(losses[valid].mean())
+        if losses[best] < self.best_loss:
+            self.best_loss = float(losses[best])
+            self.best_theta = theta[best].clone()
+            self.improved_at = self.renders
+
+    LEDGER = ("renders", "failed", "seconds_render", "best_loss", "last_loss", "improved_at", "last_error")
+
+    def state(self) -> dict[str, Any]:
+        """The ledger, as plain values and tensors."""
+        return {name: getattr(self, name) for name in (*self.LEDGER, "best_theta")}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        for name in (*self.LEDGER, "best_theta"):
+            setattr(self, name, state[name])

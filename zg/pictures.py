@@ -1,0 +1,85 @@
+"""Pictures and videos of a run: images are [C, H, W] or [V, C, H, W] floats, pictures [3, H, W] in [0, 1]."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+# Frames smaller than this are enlarged by whole pixels, so that a 16 × 16 image can be looked at.
+MIN_HEIGHT = 192
+FRAMES_PER_SECOND = 10
+
+
+def to_display(image: Tensor, linear: bool) -> Tensor:
+    """An image as a picture: views side by side, grey to RGB, linear radiance through the sRGB curve."""
+    image = image.detach().float().cpu()
+    if image.ndim == 4:
+        image = torch.cat(list(image), dim=-1)
+    if image.shape[0] == 1:
+        image = image.expand(3, -1, -1)
+    image = image.nan_to_num(0, 1, 0).clamp(0, 1)
+    if linear:
+        image = torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
+    return image
+
+
+def enlarge(picture: Tensor) -> Tensor:
+    """Repeat pixels until the picture is at least MIN_HEIGHT high."""
+    factor = max(1, -(-MIN_HEIGHT // picture.shape[-2]))
+    return interpolate(picture[None], scale_factor=float(factor), mode="nearest")[0]
+
+
+def panel(image: Tensor, reference: Tensor, linear: bool) -> Tensor:
+    """render | reference | error, the error (mean over channels, absolute) from black to white at 0.5."""
+    a, b = to_display(image, linear), to_display(reference, linear)
+    error = (2 * (a - b).abs().mean(0, keepdim=True)).clamp(0, 1).expand(3, -1, -1)
+    gap = torch.ones(3, a.shape[1], max(1, a.shape[1] // 32))
+    return enlarge(torch.cat([a, gap, b, gap, error], dim=2))
+
+
+def from_figure(figure: Figure) -> Tensor:
+    """A matplotlib figure as a picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+
+
+def write_png(path: Path, picture: Tensor) -> None:
+    """Write a picture [3, H, W] in [0, 1]."""
+    imageio.imwrite(path, _to_bytes(picture), extension=".png")
+
+
+def read_png(path: Path) -> Tensor:
+    """Read what `write_png` wrote."""
+    return torch.from_numpy(imageio.imread(path)[..., :3].copy()).permute(2, 0, 1).float() / 255
+
+
+def write_video(frames: Sequence[Tensor], mp4: Path, gif: Path) -> None:
+    """Write pictures of one size as an MP4 (H.264, sizes padded to a multiple of 16) and as a GIF."""
+    height, width = frames[0].shape[-2:]
+    padded = [_to_bytes(pad(frame, (0, -width % 16, 0, -height % 16))) for frame in frames]
+    imageio.imwrite(mp4, np.stack(padded), fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=16)
+    stack = np.stack([_to_bytes(frame) for frame in frames])
+    imageio.imwrite(gif, stack, duration=1000 / FRAMES_PER_SECOND, loop=0)
+
+
+def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float], title: str) -> None:
+    """The loss against renders."""
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(renders, losses, marker=".", color="#0072b2")
+    axes.set(xscale="log", yscale="log", xlabel="renders", ylabel="loss", title=title)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+
+
+def _to_bytes(picture: Tensor) -> np.ndarray:
+    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()

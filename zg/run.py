@@ -1,0 +1,257 @@
+"""One run: a method on a task within a budget, ending in a row. Everything that optimises goes through here."""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from zg import pictures
+from zg.callbacks import Record, RenderCheckpoint, ShowProgress, Stop, draw, result_metrics
+from zg.config import Config, class_name
+from zg.errors import SettingError
+from zg.method import Budget, Method
+from zg.records import (
+    History,
+    code_hash,
+    config_hash,
+    finish_write,
+    machine,
+    peak_mb,
+    revision,
+    write_json,
+    write_whole,
+)
+from zg.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROW_FILE = "row.json"
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass
+class Result:
+    """What a run found.
+
+    theta: [n] in the user's units. loss: of θ rendered again with fresh seeds. renders: counted. row: as in
+    row.json. metrics: the task's and image metrics of the result. folder: where pictures and files are, if any.
+    """
+
+    theta: Tensor
+    loss: float
+    renders: int
+    stop_reason: str
+    row: dict[str, Any]
+    records: list[dict[str, float]] = field(repr=False)
+    folder: Path | None = None
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """One row a record, against renders; `loss` is the curve, blank where it was not measured."""
+        import pandas as pd
+
+        return pd.DataFrame(self.records)
+
+
+def run(
+    task: Task,
+    method: Method,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    config: Config | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
+    trainer: dict[str, Any] | None = None,
+    say: Callable[[str], None] | None = None,
+    checkpoint_renders: int | None = None,
+    checkpoint_seconds: float = 60.0,
+    video: bool = True,
+    jobs: int = 1,
+) -> Result:
+    """Optimise, and write the run folder if there is one.
+
+    config: the composed config, for the record. say: where progress goes; None for silence. trainer: more
+    arguments for Lightning's Trainer. jobs: how many runs share the machine, for the record.
+    Raises SettingError for what the user can mend; whatever else ends the run is in the row before it is raised.
+    """
+    task.seed = method.seed = seed
+    method.budget = budget
+    if folder:
+        prepare_folder(folder, resume)
+        if config is not None and not resume:
+            write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+            finish_write(folder / CONFIG_FILE)
+    history = History(folder)
+    stop = Stop()
+    watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video)]
+    if folder:
+        watchers.append(RenderCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
+    if say:
+        watchers.append(ShowProgress(say))
+    lightning = make_trainer([history, *loggers], watchers, **(trainer or {}))
+    checkpoint = None
+    if resume:
+        assert folder is not None
+        checkpoint = folder / RenderCheckpoint.FILE
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        history.resume(state["zerograds"]["objective"]["renders"])
+    error = ""
+    try:
+        with quiet_lightning():
+            lightning.fit(method, datamodule=task, ckpt_path=checkpoint, weights_only=True)
+    except BaseException as exception:
+        error = f"{type(exception).__name__}: {exception}"
+        stop.reason = "error"
+        raise
+    finally:
+        row = describe(task, method, config or {}, seed, budget, stop.reason, error, jobs)
+        if hasattr(method, "objective") and not error:
+            theta = method.recommend()
+            loss, image = method.objective.measure(theta, "final")
+            row["final_loss"] = loss
+            row |= {f"metric_{key}": value for key, value in result_metrics(method, theta, image).items()}
+            if folder:
+                write_pictures(folder, method, theta, image, history)
+        if folder:
+            write_json(folder / ROW_FILE, row)
+    return Result(
+        task.space.to_user(theta).cpu(),
+        loss,
+        method.objective.renders,
+        stop.reason,
+        row,
+        history.rows,
+        folder,
+    )
+
+
+def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **settings: Any) -> Trainer:
+    """Lightning's Trainer for one endless epoch that a callback ends."""
+    extra_loggers = settings.pop("logger", None) or []
+    extra_callbacks = settings.pop("callbacks", None) or []
+    if isinstance(extra_loggers, Logger):
+        extra_loggers = [extra_loggers]
+    defaults: dict[str, Any] = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_epochs": 1,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+        "enable_checkpointing": True,
+        "use_distributed_sampler": False,
+        "num_sanity_val_steps": 0,
+    }
+    with quiet_lightning():
+        return Trainer(
+            logger=[*loggers, *extra_loggers],
+            callbacks=[*extra_callbacks, *callbacks],
+            **{**defaults, **settings},
+        )
+
+
+def prepare_folder(folder: Path, resume: bool) -> None:
+    """Make the run folder; refuse one that holds something unless resuming, and one without a checkpoint if so."""
+    if resume:
+        if not (folder / RenderCheckpoint.FILE).is_file():
+            raise SettingError(f"resume needs a checkpoint, and {folder / RenderCheckpoint.FILE} is not there")
+        return
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None
+
+
+def describe(
+    task: Task, method: Method, config: Config, seed: int, budget: Budget, reason: str, error: str, jobs: int
+) -> dict[str, Any]:
+    """The row of a run, without what has to be measured."""
+    objective = getattr(method, "objective", None)
+    own = {key: value for key, value in config.items() if key in ("data", "model")}
+    names = {kind: class_name(kind, own[key]) for kind, key in (("task", "data"), ("method", "model")) if key in own}
+    return {
+        "task": names.get("task", type(task).__name__),
+        "method": names.get("method", type(method).__name__),
+        "feedback": method.feedback,
+        "settings": own.get("model", {}).get("init_args", {}),
+        "seed": seed,
+        "config_hash": config_hash(own),
+        "code_hash": code_hash(),
+        "revision": revision(),
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "jobs": jobs,
+        "max_renders": budget.max_renders,
+        "renders": objective.renders if objective else 0,
+        "failed_renders": objective.failed if objective else 0,
+        "seconds_render": objective.seconds_render if objective else 0.0,
+        "seconds_method": method.seconds_method,
+        "peak_mb": peak_mb(),
+        "init_loss": init_loss(method) if objective and not error else math.nan,
+        "final_loss": math.nan,
+        "best_loss": objective.best_loss if objective else math.nan,
+        "stop_reason": reason,
+        "error": error or (objective.last_error if objective else ""),
+    }
+
+
+def init_loss(method: Method) -> float:
+    """The loss of θ₀, rendered with seeds of its own and not counted."""
+    start = method.space.project(method.space.init)
+    return method.objective.measure(start, "start")[0]
+
+
+def write_pictures(folder: Path, method: Method, theta: Tensor, image: Tensor, history: History) -> None:
+    """curve.png, panel.png, render.png, start.png, reference.png, video.mp4 and video.gif, as far as there is one."""
+    task = method.objective.task
+    picture = draw(method, theta, image)
+    if picture is not None:
+        pictures.write_png(folder / "panel.png", picture)
+    reference = task.reference()
+    if reference is not None and image.ndim >= 3:
+        start = method.objective.measure(method.space.project(method.space.init), "start")[1]
+        for name, part in (("render", image), ("start", start), ("reference", reference)):
+            pictures.write_png(folder / f"{name}.png", pictures.to_display(part, task.linear))
+    measured = [row for row in history.rows if "loss" in row]
+    pictures.write_curve(
+        folder / "curve.png",
+        [max(1, row["renders"]) for row in measured],
+        [row["loss"] for row in measured],
+        "",
+    )
+    frames = sorted((folder / "frames").glob("*.png"))
+    if frames:
+        loaded = [pictures.read_png(frame) for frame in frames]
+        pictures.write_video(loaded, folder / "video.mp4", folder / "video.gif")
+
+
+class quiet_lightning:
+    """Silences what Lightning says about hardware, loaders and optimisers, none of which concerns the user here."""
+
+    def __enter__(self) -> None:
+        self._loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.ERROR)
+        self._caught = warnings.catch_warnings()
+        self._caught.__enter__()
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+
+    def __exit__(self, *exception: Any) -> None:
+        self._caught.__exit__(None, None, None)
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Surrogates of the loss: one file each."""

@@ -1,0 +1,134 @@
+"""A task turns parameters θ into an image and says how wrong the image is.
+
+A new task subclasses `Task`, makes its space and reference in `build`, and renders:
+
+    class Disk(Task):
+        def build(self):
+            self.space = ParameterSpace(position=Block([0.3, 0.3], low=0, high=1))
+            self.set_reference(self.render(torch.tensor([[0.7, 0.6]]))[0])
+
+        def render(self, x):  # [B, 2] -> [B, 1, 32, 32]
+            ...
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from zg.errors import SettingError
+from zg.losses import Loss, resolve_loss
+from zg.seeding import make_generator
+from zg.space import ParameterSpace
+
+if TYPE_CHECKING:
+    from zg.method import Method
+
+
+class Task(LightningDataModule):
+    """Space, reference, forward model and loss of one problem.
+
+    Subclasses implement `build`, and `render` or `render_one`. θ₀ and the reference depend on (task, seed)
+    alone, so the same seed is the same start for every method.
+    """
+
+    #: Whether two renders of the same parameters differ; then `render` takes a second argument, seeds [B].
+    noisy: ClassVar[bool] = False
+    #: Whether images are linear radiance (shown through a tone curve) rather than display values.
+    linear: ClassVar[bool] = False
+    space: ParameterSpace
+
+    def __init__(self, loss: str | Loss = "mse") -> None:
+        super().__init__()
+        self.criterion = resolve_loss(loss)
+        self.seed = 0
+        self.device = torch.device("cpu")
+        self.solution: Tensor | None = None
+        self._reference: Tensor | None = None
+        self._built = False
+
+    # What a task implements
+
+    def build(self) -> None:
+        """Set `self.space`, call `set_reference`, and set `self.solution` [n] (user's units) if it is known.
+
+        `self.seed` and `self.device` are set before.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement build")
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        """x [B, n] in the user's units -> images [B, C, H, W], or losses [B] for a task without reference.
+
+        The default loops over `render_one`. Noisy tasks are given seeds [B] (int64) too.
+        """
+        return torch.stack([self.render_one(*one) for one in zip(x, *seeds, strict=True)])
+
+    def render_one(self, x: Tensor, *seed: Tensor) -> Tensor:
+        """x [n] in the user's units -> image [C, H, W]; for renderers that take one θ at a time."""
+        raise NotImplementedError(f"{type(self).__name__} must implement render or render_one")
+
+    def loss(self, images: Tensor, reference: Tensor | None) -> Tensor:
+        """images [B, C, H, W] and the reference [C, H, W] -> [B]. Without a reference the render is the loss."""
+        return images.double() if reference is None else self.criterion(images, reference)
+
+    def regulariser(self, x: Tensor) -> Tensor | float:
+        """x [B, n] in the user's units -> [B], added to the loss (already weighted)."""
+        return 0.0
+
+    def reference(self, i: int = 0) -> Tensor | None:
+        """The reference [C, H, W] of iteration i: a pure function of (seed, i), on the task's device."""
+        return self._reference
+
+    def true_gradient(self, x: Tensor) -> Tensor | None:
+        """The gradient [n] of the loss with respect to x [n], where the task knows it (for a logged cosine)."""
+        return None
+
+    def metrics(self, x: Tensor, image: Tensor) -> dict[str, float]:
+        """Numbers of the task's own about one result: x [n] in the user's units and its image."""
+        return {}
+
+    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor | None:
+        """A picture [3, H, W] in [0, 1] of the present state, for panels and video; None for the default panel."""
+        return None
+
+    # What it inherits
+
+    @property
+    def chunk(self) -> int | None:
+        """How many renders go into one call of `render`: one for `render_one`, else any number (None)."""
+        return 1 if type(self).render is Task.render else None
+
+    def set_reference(self, image: Tensor) -> None:
+        """Fix one reference for all iterations. Raises SettingError if it is not finite."""
+        if not image.isfinite().all():
+            raise SettingError(f"the reference of {type(self).__name__} must be finite")
+        self._reference = image.detach().to(self.device)
+
+    def generator(self, *words: str) -> torch.Generator:
+        """A CPU generator for the stream of that name: the same for every method under the same seed."""
+        return make_generator(self.seed, "task", *words)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Lightning's hook: build once, on the device of the run."""
+        if self._built:
+            return
+        if self.trainer is not None:
+            self.device = self.trainer.strategy.root_device
+        self.build()
+        self.space.to(self.device)
+        self._built = True
+
+    def train_dataloader(self) -> DataLoader[int]:
+        """One batch is one iteration: the loader only counts."""
+        return DataLoader(_Counter(), batch_size=None)
+
+
+class _Counter(IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        i = 0
+        while True:
+            yield i
+            i += 1
