@@ -1,0 +1,1 @@
+"""Tasks: one module each, found by name through the entry points in setup.cfg."""

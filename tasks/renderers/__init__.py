@@ -1,0 +1,1 @@
+"""Bridges to renderers that tasks share."""

@@ -1,0 +1,76 @@
+"""Mitsuba 3: variants that work here, scenes that are loaded once and updated."""
+
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zg.errors import SettingError, nearest
+
+# Dr.Jit with an LLVM that it cannot use ends the process, so this is tried in another one first.
+PROBE = """
+import drjit as dr
+from drjit.{backend} import Float
+x = dr.minimum(dr.arange(Float, 16), dr.opaque(Float, 3.0))
+dr.eval(x)
+print("WORKS")
+"""
+BACKENDS = {"llvm": "an LLVM that Dr.Jit can use, such as Debian's libllvm19", "cuda": "an NVIDIA GPU"}
+
+
+@cache
+def backend_works(backend: str) -> bool:
+    """Whether Dr.Jit can compute on `llvm` or `cuda` on this machine."""
+    command = [sys.executable, "-c", PROBE.format(backend=backend)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0 and "WORKS" in done.stdout
+
+
+def use_variant(variant: str) -> Any:
+    """Select a variant and return the module. Raises SettingError when it is unknown or cannot run here."""
+    import mitsuba as mi
+
+    if variant not in mi.variants():
+        raise SettingError(f"variant '{variant}' is unknown{nearest(variant, mi.variants())}")
+    backend = variant.partition("_")[0]
+    if backend in BACKENDS and not backend_works(backend):
+        raise SettingError(f"variant '{variant}' needs {BACKENDS[backend]}; scalar_rgb runs everywhere")
+    mi.set_variant(variant)
+    return mi
+
+
+class Scene:
+    """A scene that is loaded once; `parameters` are set and `render` gives a linear RGB image.
+
+    description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off).
+    """
+
+    def __init__(self, description: dict[str, Any], variant: str, size: int, samples: int) -> None:
+        self.mi = use_variant(variant)
+        self.variant = variant
+        self.samples = samples
+        film = description["sensor"]["film"]
+        film["width"] = film["height"] = size
+        self.scene = self.mi.load_dict(description, optimize=False)
+        self.parameters = self.mi.traverse(self.scene)
+
+    def points(self, name: str) -> Tensor:
+        """A parameter that is a flat list of points, as [V, 3] float64."""
+        return torch.tensor([float(value) for value in self.parameters[name]], dtype=torch.float64).reshape(-1, 3)
+
+    def set_points(self, name: str, points: Tensor) -> None:
+        """Set such a parameter from [V, 3]."""
+        self.parameters[name] = type(self.parameters[name])(points.reshape(-1).tolist())
+
+    def render(self, seed: int) -> Tensor:
+        """Apply what was set and render: [3, H, W] float32, linear radiance."""
+        self.mi.set_variant(self.variant)
+        self.parameters.update()
+        image = self.mi.render(self.scene, spp=self.samples, seed=seed)
+        return torch.from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()

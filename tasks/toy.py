@@ -1,0 +1,76 @@
+"""The paper's 1-D teaser: a spline with a plateau, a barrier and a second basin."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.interpolate import Akima1DInterpolator
+from torch import Tensor
+
+from zg.pictures import from_figure
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+if TYPE_CHECKING:
+    from zg.method import Method
+
+KNOTS_X = [-100, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 100]
+KNOTS_Y = [9, 7.5, 7, 6.5, 6, 4, 3.5, 0, 2, 1, 6, 8, 9]
+DRAWN = np.linspace(-1, 8, 400)
+
+
+class Toy(Task):
+    """f(x)² for an Akima spline f, from x = 1.1; zero at 4 and at 4.116, a plateau near 2.5, a barrier at 5.
+
+    One scaled unit is 10, about the width of what is drawn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def build(self) -> None:
+        self.spline = Akima1DInterpolator(KNOTS_X, KNOTS_Y)
+        self.space = ParameterSpace(x=Block([1.1], scale=10.0))
+        self.solution = torch.tensor([4.0], dtype=torch.float64)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return torch.as_tensor(self.spline(x[:, 0].cpu().numpy()), device=x.device).square()
+
+    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+        """True loss, surrogate, sampling Gaussian, current and best point."""
+        figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
+        axes = figure.subplots()
+        axes.plot(DRAWN, self.spline(DRAWN) ** 2, color="black", label="true loss")
+        if method is not None:
+            self._draw_method(axes, method)
+        axes.plot(float(x), float(image), "o", color="#d55e00", markersize=9, label="current")
+        axes.set(xlim=(DRAWN[0], DRAWN[-1]), ylim=(-3, 60), xlabel="θ", ylabel="loss")
+        axes.legend(loc="upper right")
+        return from_figure(figure)
+
+    def _draw_method(self, axes: Axes, method: "Method") -> None:
+        scale = float(self.space.scale)
+        objective = method.objective
+        axes.set_title(f"{type(method).__name__}, {objective.renders} renders")
+        theta = torch.as_tensor(DRAWN, device=self.device)[:, None] / scale
+        modelled = method.predict(theta)
+        status = method.status()
+        sigma = status.get("sigma", 0.0) * scale
+        centre = float(method.recommend()) * scale
+        if modelled is not None:
+            near = np.abs(DRAWN - centre) < max(4 * sigma, 0.25)
+            axes.plot(DRAWN[near], modelled.cpu().numpy()[near], color="#0072b2", linewidth=2, label="surrogate")
+        if sigma > 0:
+            gaussian = np.exp(-0.5 * ((DRAWN - centre) / max(sigma, 0.02)) ** 2)
+            axes.fill_between(DRAWN, -3, -3 + 8 * gaussian, color="#56b4e9", alpha=0.6, label="sampling Gaussian")
+        if objective.renders:
+            axes.plot(
+                float(objective.best_theta) * scale,
+                objective.best_loss,
+                "*",
+                color="#009e73",
+                markersize=14,
+                label="best",
+            )
