@@ -1,0 +1,1 @@
+"""The paper's experiments: which rows, which tables, which figures."""
