@@ -159,7 +159,8 @@ class Method(LightningModule):
         return self.budget.stop_reason(self.objective, seconds) or self.finished()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning does not know of."""
+        """Add what Lightning does not know of, and drop its loop counters: progress is renders."""
+        checkpoint.pop("loops")
         checkpoint["zerograds"] = {
             "iteration": self.iteration,
             "seconds_method": self.seconds_method,

@@ -1,0 +1,62 @@
+"""Small tasks with known answers."""
+
+import torch
+from torch import Tensor
+
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+
+class Quadratic(Task):
+    """Σ w (x − 0.5)², from 0, with weights from 1 to `condition`."""
+
+    def __init__(self, n: int = 4, condition: float = 1.0) -> None:
+        super().__init__()
+        self.n, self.condition = n, condition
+
+    def build(self) -> None:
+        self.space = ParameterSpace(x=Block(torch.zeros(self.n)))
+        self.weights = torch.logspace(0, 1, self.n, base=self.condition, dtype=torch.float64)
+        self.solution = torch.full((self.n,), 0.5, dtype=torch.float64)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return ((x - 0.5).square() * self.weights).sum(1)
+
+    def true_gradient(self, x: Tensor) -> Tensor:
+        return 2 * self.weights * (x - 0.5)
+
+
+class Troubled(Quadratic):
+    """A quadratic whose renderer fails: raises for x₀ > `raises_above`, returns NaN for x₁ > `nan_above`."""
+
+    def __init__(self, raises_above: float = 9e9, nan_above: float = 9e9) -> None:
+        super().__init__(n=2)
+        self.raises_above, self.nan_above = raises_above, nan_above
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        if (x[:, 0] > self.raises_above).any():
+            raise RuntimeError("the renderer gave up")
+        return torch.where(x[:, 1] > self.nan_above, torch.nan, super().render(x))
+
+
+class Noisy(Quadratic):
+    """A quadratic with renderer noise that depends on the seeds alone."""
+
+    noisy = True
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return super().render(x) + (seeds[0] % 1000) * 1e-4
+
+
+class Stripes(Task):
+    """An image [1, 12, 16] of one bright column band, at a position found from a picture."""
+
+    def build(self) -> None:
+        self.space = ParameterSpace(position=Block(3.0, low=0.0, high=15.0), width=Block(2.0, low=1.0, high=5.0))
+        self.solution = torch.tensor([9.0, 3.0], dtype=torch.float64)
+        self.set_reference(self.render(self.solution[None])[0])
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        columns = torch.arange(16, dtype=x.dtype)
+        bright = torch.sigmoid(2 * (x[:, 1:] - (columns - x[:, :1]).abs()))
+        return bright[:, None, None, :].expand(-1, 1, 12, -1).float()

@@ -1,0 +1,78 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zg.errors import SettingError
+from zg.space import Block, ParameterSpace
+
+
+def mixed() -> ParameterSpace:
+    return ParameterSpace(
+        position=Block([0.5, -0.5], low=-1.0, high=1.0),
+        roughness=Block(0.1, low=1e-3, high=1.0, log=True),
+        count=Block(8, low=2, high=40, kind="integer"),
+        lamp=Block([1.0, 0.0, 1.0], kind="binary"),
+        free=Block(3.0, scale=10.0),
+    )
+
+
+def test_blocks_lie_one_after_the_other():
+    space = mixed()
+    assert space.n == 8
+    named = space.split(torch.arange(16.0).reshape(2, 8))
+    assert named["position"].shape == (2, 2)
+    assert named["free"].tolist() == [7.0, 15.0]
+    assert torch.equal(space.join(named), torch.arange(16.0).reshape(2, 8))
+
+
+def test_one_scaled_unit_is_the_width_of_the_bounds():
+    space = mixed()
+    assert space.scale.tolist() == pytest.approx([2, 2, math.log(1e3), 38, 1, 1, 1, 10])
+    assert space.to_user(space.init).tolist() == pytest.approx([0.5, -0.5, 0.1, 8, 1, 0, 1, 3])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=8, max_size=8))
+def test_renderers_see_values_inside_the_bounds_and_discrete_ones_rounded(values):
+    space = mixed()
+    x = space.to_user(torch.tensor(values, dtype=torch.float64))
+    assert (x >= space.low_user).all()
+    assert (x <= space.high_user).all()
+    assert torch.equal(x[space.discrete], x[space.discrete].round())
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=8, max_size=8))
+def test_scaled_and_user_units_are_inverse_inside_the_bounds(values):
+    space = ParameterSpace(a=Block([0.5] * 7, low=0.0, high=1.0, scale=3.0), b=Block(0.5, low=0.001, high=1, log=True))
+    x = torch.tensor(values, dtype=torch.float64)
+    assert torch.allclose(space.to_user(space.to_scaled(x)), x)
+
+
+def test_projection_is_onto_the_bounds():
+    space = mixed()
+    far = torch.full((8,), 1e9, dtype=torch.float64)
+    assert torch.equal(space.to_user(space.project(far))[:-1], space.high_user[:-1])
+    assert space.project(far)[-1] == 1e9
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (Block(0.0, low=1.0, high=1.0), "space.x.low must be below high = 1.0, got 1.0"),
+        (Block(math.nan), "space.x.init must be finite"),
+        (Block(2.0, low=0.0, high=1.0), r"space.x.init must be inside its bounds \[0, 1\], got 2"),
+        (Block(-1.0, log=True), "space.x.init must be > 0 where log is set"),
+        (Block(1.0, scale=0.0), "space.x.scale must be > 0 and finite, got 0.0"),
+        (Block(1.0, kind="float"), "space.x.kind must be real, integer or binary, got 'float'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_block_that_makes_no_sense_is_told_in_one_line(block, message):
+    with pytest.raises(SettingError, match=message):
+        ParameterSpace(x=block)
+
+
+def test_a_space_needs_coordinates():
+    with pytest.raises(SettingError, match="at least one block"):
+        ParameterSpace()
