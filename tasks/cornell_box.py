@@ -11,6 +11,7 @@ from torch import Tensor
 from tasks.renderers.mitsuba import Scene, use_variant
 from zg.errors import check_positive
 from zg.losses import Loss
+from zg.pictures import srgb
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -22,14 +23,14 @@ JITTER = 0.05
 
 
 class CornellBox(Task):
-    """Position and rotation of the two boxes, position of the light: n = 8, linear radiance, Monte-Carlo noise.
+    """Position and rotation of the two boxes, position of the light: n = 8, with Monte-Carlo noise.
 
-    Radiance is clipped at 1, as a camera would, or the few pixels of the light would hold all of the loss.
+    Images are display values (sRGB, clipped): in linear radiance the few pixels of the light would hold all of the
+    loss, and the dark sides of the boxes none.
     size: pixels along a side. samples: paths a pixel. variant: Mitsuba's; `llvm_ad_rgb` needs a usable LLVM.
     """
 
     noisy = True
-    linear = True
 
     def __init__(
         self, size: int = 64, samples: int = 16, variant: str = "scalar_rgb", loss: str | Loss = "multiscale"
@@ -67,7 +68,7 @@ class CornellBox(Task):
         transform = self.scene.mi.ScalarTransform4f()
         light = transform.translate([light_x, 0.99, light_z]).rotate([1, 0, 0], 90).scale([0.23, 0.19, 0.19])
         self.scene.parameters["light.to_world"] = light
-        return self.scene.render(int(seed[0])).clamp(0, 1).to(self.device)
+        return srgb(self.scene.render(int(seed[0])).clamp(0, 1)).to(self.device)
 
 
 def moved(points: Tensor, stand: tuple[float, float, float], x: float, z: float, turn: float) -> Tensor:

@@ -1,6 +1,57 @@
-"""ZeroGrads: optimise any black-box graphics pipeline with a surrogate of its loss, learned online."""
+"""ZeroGrads: optimise any black-box graphics pipeline with a surrogate of its loss, learned online.
 
+    import zg
+    result = zg.optimize(render, init=[0.2, 0.4], reference=picture)
+
+Fischer and Ritschel, "ZeroGrads: Learning Local Surrogates for Non-Differentiable Graphics", ACM TOG 2024.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 # OpenMP threads that spin while they wait make two runs on one machine ten times slower than one after the other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+if TYPE_CHECKING:
+    from zg.api import Optimizer, minimize, optimize
+    from zg.errors import SettingError
+    from zg.method import Budget, Method
+    from zg.objective import Evaluation
+    from zg.run import Result
+    from zg.space import Block, ParameterSpace
+    from zg.task import Task
+
+# Where the public names live: imported when they are first used, so that `zg list` need not wait for Lightning.
+_HOMES = {
+    "SettingError": "errors",
+    "Budget": "method",
+    "Method": "method",
+    "Evaluation": "objective",
+    "Optimizer": "api",
+    "minimize": "api",
+    "optimize": "api",
+    "Result": "run",
+    "Block": "space",
+    "ParameterSpace": "space",
+    "Task": "task",
+}
+__all__ = [
+    "Block",
+    "Budget",
+    "Evaluation",
+    "Method",
+    "Optimizer",
+    "ParameterSpace",
+    "Result",
+    "SettingError",
+    "Task",
+    "minimize",
+    "optimize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zg' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"zg.{_HOMES[name]}"), name)

@@ -24,6 +24,8 @@ CURVE_POINTS = 50
 LOG_POINTS = 100
 # The window of the structural similarity; smaller images have none.
 SSIM_WINDOW = 11
+# Up to so many coordinates the way of θ is kept, for pictures.
+DRAWN_PATH = 16
 
 
 class Stop(Callback):
@@ -150,6 +152,8 @@ class Record(Callback):
         }
         if measured:
             theta = method.recommend()
+            if method.space.n <= DRAWN_PATH:
+                objective.path.append(method.space.to_user(theta).cpu())
             loss, image = objective.measure(theta, str(objective.renders))
             row["loss"] = loss
             row |= result_metrics(method, theta, image)

@@ -33,11 +33,22 @@ One run. Later configs win over earlier ones, settings over configs.
   --checkpoint-renders N, --checkpoint-seconds S
                                      how often to write it            (default every 60 s)
   --video false                      keep no frames
+  --wandb MODE                       auto (default), online, offline or disabled; --group NAME
   --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
   --print-config                     print the composed config and stop"""
 
 BASES: dict[str, type] = {"data": Task, "model": Method}
 FLAGS = ("resume", "print_config")
+# Settings of a run beside its budget.
+SETTINGS: dict[str, Any] = {
+    "seed": int,
+    "checkpoint_renders": int | None,
+    "checkpoint_seconds": float,
+    "video": bool,
+    "wandb": str,
+    "group": str | None,
+    "about": str,
+}
 
 
 def fit_command(words: list[str]) -> int:
@@ -76,8 +87,7 @@ def fit(config: Config, folder: Path | None, **options: Any) -> Result:
         config=config,
         folder=folder,
         trainer=parsed.get("trainer"),
-        **settings,
-        **options,
+        **{"wandb": "auto", **settings, **options},
     )
 
 
@@ -111,31 +121,39 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
 
 def parse(config: Config) -> dict[str, Any]:
     """Check every key and type of a composed config; values as their types."""
-    parser = ArgumentParser(exit_on_error=False)
-    for key, base in BASES.items():
-        parser.add_subclass_arguments(base, key, required=True)
-        check_keys(key, config.get(key, {}))
-    parser.add_class_arguments(Budget)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--checkpoint_renders", type=int | None)
-    parser.add_argument("--checkpoint_seconds", type=float)
-    parser.add_argument("--video", type=bool)
-    parser.add_argument("--about", type=str)
-    if "trainer" in config:
-        parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False)
-    known = [*BASES, "trainer", *(action.dest for action in parser._actions if action.dest != "help")]
+    known = [*BASES, "trainer", *Budget.__dataclass_fields__, *SETTINGS]
     for key in config:
         if key not in known:
             raise SettingError(f"{key} is unknown{nearest(key, known)}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Budget)
+    for name, kind in SETTINGS.items():
+        parser.add_argument(f"--{name}", type=kind)
+    parsed = _parse(parser, {key: value for key, value in config.items() if key not in (*BASES, "trainer")})
+    given = {key: parsed[key] for key in config if key in parsed}
+    for key in BASES:
+        check_keys(key, config[key])
+        given[key] = parse_component(key, config[key])
+    if "trainer" in config:
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False)
+        trainer = parser.instantiate_classes(_parse(parser, {"trainer": config["trainer"]}))["trainer"]
+        given["trainer"] = {key: trainer[key] for key in config["trainer"]}
+    return given
+
+
+def parse_component(key: str, component: Config) -> Namespace:
+    """Check the types of the settings of a task or method; a Namespace of class_path and init_args."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(BASES[key], key, required=True)
+    return _parse(parser, {key: component})[key]
+
+
+def _parse(parser: ArgumentParser, values: Config) -> Namespace:
     try:
-        parsed = parser.parse_object(config)
+        return parser.parse_object(values)
     except (Exception, SystemExit) as error:
         raise SettingError(one_line(str(error))) from None
-    given = {key: parsed[key] for key in config}
-    if "trainer" in given:
-        instantiated = parser.instantiate_classes(Namespace(trainer=parsed["trainer"]))
-        given["trainer"] = {key: instantiated["trainer"][key] for key in config["trainer"]}
-    return given
 
 
 def check_keys(key: str, component: Config) -> None:

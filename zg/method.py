@@ -80,6 +80,7 @@ class Method(LightningModule):
         self.inner_optimizers: list[Optimizer] = []
         self.iteration = 0
         self.seconds_method = 0.0
+        self.asked_to_stop = ""
 
     # What a method implements
 
@@ -156,7 +157,7 @@ class Method(LightningModule):
     def stop_reason(self) -> str | None:
         """Why the run has to end now, or None."""
         seconds = self.seconds_method + self.objective.seconds_render
-        return self.budget.stop_reason(self.objective, seconds) or self.finished()
+        return self.asked_to_stop or self.budget.stop_reason(self.objective, seconds) or self.finished()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not know of, and drop its loop counters: progress is renders."""

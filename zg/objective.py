@@ -36,7 +36,8 @@ class Objective:
 
     Every render that any decision depends on is counted; `max_renders` is met exactly. A failed render (an
     exception, a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures:
-    not counted, never seen by the method.
+    not counted, never seen by the method. `path` holds the θ [n] (user's units) that were measured along the way, where
+    n is small enough to draw.
     """
 
     def __init__(self, task: Task, max_renders: int, seed: int = 0) -> None:
@@ -54,6 +55,7 @@ class Objective:
         self.last_loss = math.nan
         self.improved_at = 0
         self.last_error = ""
+        self.path: list[Tensor] = []
 
     @property
     def exhausted(self) -> bool:
@@ -67,11 +69,15 @@ class Objective:
         start = perf_counter()
         losses, rendered = self._render(theta, seeds, i)
         self.seconds_render += perf_counter() - start
+        return self.account(theta, losses, rendered if images else None)
+
+    def account(self, theta: Tensor, losses: Tensor, images: Tensor | None = None) -> Evaluation:
+        """Enter losses [B] of θ [B, n] scaled into the ledger; what is not finite is a failed render."""
         self.renders += len(theta)
         valid = losses.isfinite()
         losses = torch.where(valid, losses, math.nan)
         self._remember(theta, losses, valid)
-        return Evaluation(losses, valid, rendered if images else None)
+        return Evaluation(losses, valid, images)
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
         """The loss and image of θ [n] scaled, rendered with seeds of its own and not counted."""
@@ -129,13 +135,15 @@ class Objective:
             self.best_theta = theta[best].clone()
             self.improved_at = self.renders
 
-    LEDGER = ("renders", "failed", "seconds_render", "best_loss", "last_loss", "improved_at", "last_error")
+    # What a checkpoint holds, beside the path.
+    LEDGER = "renders failed seconds_render best_loss best_theta last_loss improved_at last_error".split()
 
     def state(self) -> dict[str, Any]:
         """The ledger, as plain values and tensors."""
-        return {name: getattr(self, name) for name in (*self.LEDGER, "best_theta")}
+        return {name: getattr(self, name) for name in self.LEDGER} | {"path": list(self.path)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        for name in (*self.LEDGER, "best_theta"):
+        for name in self.LEDGER:
             setattr(self, name, state[name])
+        self.path = list(state["path"])

@@ -23,9 +23,12 @@ def to_display(image: Tensor, linear: bool) -> Tensor:
     if image.shape[0] == 1:
         image = image.expand(3, -1, -1)
     image = image.nan_to_num(0, 1, 0).clamp(0, 1)
-    if linear:
-        image = torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
-    return image
+    return srgb(image) if linear else image
+
+
+def srgb(radiance: Tensor) -> Tensor:
+    """Linear values in [0, 1] -> display values in [0, 1] (IEC 61966-2-1)."""
+    return torch.where(radiance <= 0.0031308, 12.92 * radiance, 1.055 * radiance.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
 
 
 def enlarge(picture: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from torch import Tensor
 
 from zg import pictures
@@ -31,6 +31,7 @@ from zg.records import (
     write_whole,
 )
 from zg.task import Task
+from zg.tracking import wandb_logger, wandb_mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,12 +80,15 @@ def run(
     checkpoint_renders: int | None = None,
     checkpoint_seconds: float = 60.0,
     video: bool = True,
+    wandb: str = "disabled",
+    group: str | None = None,
     jobs: int = 1,
 ) -> Result:
     """Optimise, and write the run folder if there is one.
 
-    config: the composed config, for the record. say: where progress goes; None for silence. trainer: more
-    arguments for Lightning's Trainer. jobs: how many runs share the machine, for the record.
+    config: the composed config, for the record. say: where progress goes; None for silence. trainer: more arguments for
+    Lightning's Trainer. wandb: one of `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the machine,
+    for the record.
     Raises SettingError for what the user can mend; whatever else ends the run is in the row before it is raised.
     """
     task.seed = method.seed = seed
@@ -95,13 +99,19 @@ def run(
             write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
             finish_write(folder / CONFIG_FILE)
     history = History(folder)
+    tracked: list[Logger] = [history, *loggers]
     stop = Stop()
     watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video)]
     if folder:
+        task_name, method_name = names_of(task, method, config or {})
+        tags = [task_name, method_name, f"seed {seed}", revision() or "no revision"]
+        if logger := wandb_logger(folder, wandb_mode(wandb), f"{task_name}-{method_name}-{seed}", group, tags):
+            logger.log_hyperparams({**(config or {}), "seed": seed, "revision": revision()})
+            tracked.append(logger)
         watchers.append(RenderCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
     if say:
         watchers.append(ShowProgress(say))
-    lightning = make_trainer([history, *loggers], watchers, **(trainer or {}))
+    lightning = make_trainer(tracked, watchers, **(trainer or {}))
     checkpoint = None
     if resume:
         assert folder is not None
@@ -125,6 +135,7 @@ def run(
             row |= {f"metric_{key}": value for key, value in result_metrics(method, theta, image).items()}
             if folder:
                 write_pictures(folder, method, theta, image, history)
+                log_pictures(tracked, folder, row)
         if folder:
             write_json(folder / ROW_FILE, row)
     return Result(
@@ -182,10 +193,10 @@ def describe(
     """The row of a run, without what has to be measured."""
     objective = getattr(method, "objective", None)
     own = {key: value for key, value in config.items() if key in ("data", "model")}
-    names = {kind: class_name(kind, own[key]) for kind, key in (("task", "data"), ("method", "model")) if key in own}
+    task_name, method_name = names_of(task, method, config)
     return {
-        "task": names.get("task", type(task).__name__),
-        "method": names.get("method", type(method).__name__),
+        "task": task_name,
+        "method": method_name,
         "feedback": method.feedback,
         "settings": own.get("model", {}).get("init_args", {}),
         "seed": seed,
@@ -207,6 +218,14 @@ def describe(
         "stop_reason": reason,
         "error": error or (objective.last_error if objective else ""),
     }
+
+
+def names_of(task: Task, method: Method, config: Config) -> tuple[str, str]:
+    """The registered names of task and method, else the names of their classes."""
+    return (
+        class_name("task", config["data"]) if "data" in config else type(task).__name__,
+        class_name("method", config["model"]) if "model" in config else type(method).__name__,
+    )
 
 
 def init_loss(method: Method) -> float:
@@ -237,6 +256,22 @@ def write_pictures(folder: Path, method: Method, theta: Tensor, image: Tensor, h
     if frames:
         loaded = [pictures.read_png(frame) for frame in frames]
         pictures.write_video(loaded, folder / "video.mp4", folder / "video.gif")
+
+
+def log_pictures(loggers: Sequence[Logger], folder: Path, row: dict[str, Any]) -> None:
+    """Give panel, curve, video and the numbers of the row to W&B, and end its run."""
+    for logger in loggers:
+        if not isinstance(logger, WandbLogger):
+            continue
+        for name in ("panel", "curve"):
+            if (folder / f"{name}.png").is_file():
+                logger.log_image(name, [str(folder / f"{name}.png")], step=row["renders"])
+        if (folder / "video.mp4").is_file():
+            logger.log_video("video", [str(folder / "video.mp4")], step=row["renders"], format=["mp4"])
+        logger.experiment.summary.update(
+            {key: value for key, value in row.items() if isinstance(value, str | int | float)}
+        )
+        logger.experiment.finish()
 
 
 class quiet_lightning:

@@ -1,0 +1,63 @@
+"""Rosenbrock's valley: curved, narrow, and slow for every method that does not learn its curvature."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from zg.errors import SettingError
+from zg.pictures import from_figure
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+if TYPE_CHECKING:
+    from zg.method import Method
+
+
+class Rosenbrock(Task):
+    """Σ b (xᵢ₊₁ − xᵢ²)² + (a − xᵢ)² with a = 1 and b = 100; zero at (1, …, 1).
+
+    n: dimensions, at least 2. It starts uniformly in [−1.5, 2], the last coordinate in [−0.5, 3]; a scaled unit is 4.
+    """
+
+    def __init__(self, n: int = 2) -> None:
+        super().__init__()
+        if n < 2:
+            raise SettingError(f"n must be at least 2, got {n}")
+        self.n = n
+
+    def build(self) -> None:
+        start = 3.5 * torch.rand(self.n, generator=self.generator("start"), dtype=torch.float64) - 1.5
+        start[-1] += 1
+        self.space = ParameterSpace(x=Block(start, scale=4.0))
+        self.solution = torch.ones(self.n, dtype=torch.float64)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return (100 * (x[:, 1:] - x[:, :-1].square()).square() + (1 - x[:, :-1]).square()).sum(1)
+
+    def true_gradient(self, x: Tensor) -> Tensor:
+        valley = 200 * (x[1:] - x[:-1].square())
+        gradient = torch.zeros_like(x)
+        gradient[:-1] = -2 * x[:-1] * valley - 2 * (1 - x[:-1])
+        gradient[1:] += valley
+        return gradient
+
+    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+        """Contours in the plane of the last two coordinates (the others as they are), the path, and the solution."""
+        figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
+        axes = figure.subplots()
+        across, up = np.meshgrid(np.linspace(-1.8, 2.3, 160), np.linspace(-1, 3.5, 160))
+        plane = x.cpu().expand(across.size, -1).clone()
+        plane[:, -2:] = torch.from_numpy(np.stack([across.ravel(), up.ravel()], axis=1))
+        losses = self.render(plane).reshape(across.shape).numpy()
+        axes.contourf(across, up, np.log10(losses + 1e-3), levels=24, cmap="cividis")
+        if method is not None:
+            axes.set_title(f"{type(method).__name__}, {method.objective.renders} renders, loss {float(image):.2g}")
+            path = torch.stack([*method.objective.path, x.cpu()])
+            axes.plot(path[:, -2], path[:, -1], ".-", color="white", linewidth=1, markersize=4)
+        axes.plot(1, 1, "*", color="#009e73", markersize=16, markeredgecolor="white")
+        axes.plot(float(x[-2]), float(x[-1]), "o", color="#d55e00", markersize=9, markeredgecolor="white")
+        axes.set(xlim=(-1.8, 2.3), ylim=(-1, 3.5), xlabel=f"x{self.n - 1}", ylabel=f"x{self.n}")
+        return from_figure(figure)

@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from tasks.cornell_box import CornellBox
+from zg.errors import SettingError
+from zg.pictures import srgb
+
+
+@pytest.fixture(scope="module")
+def box():
+    task = CornellBox(size=24, samples=16)
+    task.setup()
+    return task
+
+
+def test_the_reference_is_the_bundled_scene(box):
+    mi = box.scene.mi
+    scene = mi.cornell_box()
+    scene["sensor"]["film"]["width"] = scene["sensor"]["film"]["height"] = 24
+    image = torch.from_dlpack(mi.TensorXf(mi.render(mi.load_dict(scene), spp=128, seed=7))).permute(2, 0, 1)
+    assert (box.reference() - srgb(image.clamp(0, 1))).abs().mean() < 0.01
+
+
+def test_renders_repeat_with_their_seed_and_differ_without(box):
+    x = box.space.to_user(box.space.init).expand(3, -1)
+    first, again, other = box.render(x, torch.tensor([5, 5, 6]))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("coordinate", range(8))
+def test_every_coordinate_moves_something(box, coordinate):
+    moved = box.solution.clone()
+    moved[coordinate] += 30 if coordinate in (2, 5) else 0.3
+    seed = torch.tensor([0])
+    losses = [float(box.loss(box.render(x[None], seed), box.reference())[0]) for x in (box.solution, moved)]
+    assert losses[1] > 1.2 * losses[0]
+
+
+def test_a_scene_that_was_moved_comes_back(box):
+    seed = torch.tensor([3])
+    before = box.render(box.solution[None], seed)
+    box.render(box.space.to_user(box.space.init)[None], seed)
+    assert torch.allclose(box.render(box.solution[None], seed), before, atol=1e-4)
+
+
+def test_starts_differ_by_seed_and_stay_inside(box):
+    other = CornellBox(size=24, samples=8)
+    other.seed = 1
+    other.setup()
+    assert not torch.equal(other.space.init, box.space.init)
+    assert (other.space.init <= other.space.high).all()
+
+
+def test_an_unknown_variant_is_told_with_the_nearest_name():
+    with pytest.raises(SettingError, match="variant 'scalar_rbg' is unknown; did you mean 'scalar_rgb'"):
+        CornellBox(variant="scalar_rbg").setup()

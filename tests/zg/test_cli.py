@@ -1,0 +1,124 @@
+"""The command line, in this process: a process of its own costs the imports."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from zg.cli import main
+from zg.registry import configured, names
+
+
+def refused(capsys, *words: str) -> str:
+    """The one line that a wrong command ends with."""
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def test_fit_says_what_it_found_and_where_it_is(capsys, tmp_path):
+    assert main(["fit", "--config", "configs/toy.yaml", "--max-renders", "150", "--out", "run"]) == 0
+    said = capsys.readouterr().out
+    assert "s left" in said
+    assert "θ       4" in said
+    for name in ("video.mp4", "panel.png", "curve.png"):
+        assert f"run/{name}" in said
+        assert (tmp_path / "run" / name).is_file()
+    assert json.loads((tmp_path / "run" / "row.json").read_text())["renders"] == 150
+
+
+def test_later_configs_and_settings_win(capsys, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: {name: es, lr: 1.0e-3, pairs: 7}\nmax_renders: 9\n")
+    words = ["fit", "--config", "configs/toy.yaml", "--config", "mine.yaml", "--model.lr", "2e-3", "--print-config"]
+    assert main(words) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"] == {"class_path": "baselines.es.ES", "init_args": {"lr": 0.002, "pairs": 7}}
+    assert config["max_renders"] == 9
+
+
+def test_choosing_another_method_drops_the_settings_of_the_former(capsys, tmp_path):
+    (tmp_path / "mine.yaml").write_text("data: toy\nmodel: {name: es, lr: 1.0e-3}\n")
+    main(["fit", "--config", "mine.yaml", "--model.sigma", "0.2", "--model", "cmaes", "--print-config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"] == {"class_path": "baselines.cmaes.CMAES", "init_args": {"sigma": 0.2}}
+
+
+def test_a_run_can_be_resumed_from_its_folder_alone(capsys):
+    words = ["fit", "--data", "toy", "--model", "es", "--max-renders", "100", "--out", "run"]
+    assert main(words) == 0
+    assert main(["fit", "--out", "run", "--resume", "--max-renders", "140"]) == 0
+    assert "after 140 renders" in capsys.readouterr().out
+
+
+def test_folders_are_numbered(tmp_path):
+    for _ in range(2):
+        assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "20"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["toy-es-0", "toy-es-1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fitt"], "command 'fitt' is unknown; did you mean 'fit'?"),
+        (["fit"], "data must name a task"),
+        (["fit", "--data", "textur"], "task 'textur' is unknown; did you mean 'texture'?"),
+        (["fit", "--data", "toy", "--model", "cma-es"], "method 'cma-es' is unknown; did you mean 'cmaes'?"),
+        (["fit", "--data", "toy", "--model.sigm", "1"], "model.sigm is unknown; did you mean 'sigma'?"),
+        (["fit", "--data", "toy", "--max-render", "1"], "max_render is unknown; did you mean 'max_renders'?"),
+        (["fit", "--data", "toy", "--model.sigma", "-0.1"], "model.sigma must be > 0, got -0.1"),
+        (["fit", "--data", "toy", "--model.sigma", "wide"], "sigma must be float, got wide"),
+        (["fit", "--data", "toy", "--max-renders", "0"], "max_renders must be > 0, got 0"),
+        (["fit", "--data", "toy", "--max-renders", "many"], "max_renders must be int, got many"),
+        (["fit", "--data", "texture", "--data.size", "300"], "data.size must be from 1 to 256, got 300"),
+        (["fit", "--data", "texture", "--data.reference", "astronuat"], "did you mean 'astronaut'?"),
+        (["fit", "--data", "no.such.Task"], "data must be a class that can be imported, got 'no.such.Task'"),
+        (["fit", "--data", "json.JSONDecoder"], "data must be a Task, got 'json.JSONDecoder'"),
+        (["fit", "--config", "nowhere.yaml"], "config 'nowhere.yaml' cannot be read: No such file or directory"),
+        (["fit", "--data"], "--data needs a value"),
+        (["fit", "toy"], "settings are given as --NAME VALUE, got 'toy'"),
+        (
+            ["compare", "--tasks", "toyy", "--methods", "es", "--out", "x"],
+            "task 'toyy' is unknown; did you mean 'toy'?",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(capsys, words, message):
+    assert message in refused(capsys, *words)
+
+
+def test_a_broken_yaml_is_named_with_its_line(capsys, tmp_path):
+    (tmp_path / "bad.yaml").write_text("data: toy\nmodel: {name: es\n")
+    assert "config 'bad.yaml' must be valid YAML, and is not at line 3" in refused(capsys, "fit", "-c", "bad.yaml")
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="unknown"):
+        main(["fit", "--data", "toyy", "--debug"])
+
+
+def test_list_prints_names_alone_when_plain(capsys):
+    assert main(["list", "tasks", "--plain"]) == 0
+    assert capsys.readouterr().out.split() == names("task")
+    assert main(["list", "methods", "--plain"]) == 0
+    assert {"zerograds", "es", "cmaes"} <= set(capsys.readouterr().out.split())
+
+
+def test_list_is_quick_and_does_not_import_torch():
+    start = time.perf_counter()
+    command = [sys.executable, "-X", "importtime", "-m", "zg.cli", "list", "tasks"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 1.5
+    assert "| torch\n" not in done.stderr
+    assert "toy" in done.stdout
+
+
+@pytest.mark.parametrize("name", configured("task"))
+def test_every_config_of_a_task_composes_and_sets_no_key_of_the_model(name, capsys):
+    assert main(["fit", "--config", f"configs/{name}.yaml", "--print-config"]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"] == {"class_path": "zg.zerograds.ZeroGrads", "init_args": {}}
+    assert config["about"]

@@ -1,0 +1,229 @@
+"""For people who bring one function: `optimize`, `minimize`, and ask and tell.
+
+import zg
+result = zg.optimize(render, init=[0.2, 0.4], reference=picture, max_renders=2000)
+result = zg.minimize(f, x0=[3.0, -1.0])
+
+optimizer = zg.Optimizer(zg.ParameterSpace(x=zg.Block([3.0, -1.0])))
+while ...:
+    xs = optimizer.ask()
+    optimizer.tell([f(x) for x in xs])
+optimizer.recommend()
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from zg.config import Config, compose
+from zg.errors import SettingError
+from zg.functions import FunctionTask, Init, Values, as_tensor, check_callable, make_space
+from zg.losses import Loss
+from zg.method import Budget, Method
+from zg.objective import Objective
+from zg.run import Result, run
+from zg.space import Block, ParameterSpace
+from zg.tracking import WriterLogger
+
+
+def optimize(
+    render: Callable[..., Any],
+    init: Init | None = None,
+    *,
+    reference: Any = None,
+    target: Init | None = None,
+    loss: str | Loss = "mse",
+    regulariser: Callable[[Tensor], Tensor] | None = None,
+    space: ParameterSpace | Mapping[str, Block] | Block | None = None,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    batched: bool = False,
+    linear: bool = False,
+    method: str | Method | Mapping[str, Any] = "zerograds",
+    max_renders: int = 2000,
+    max_seconds: float | None = None,
+    target_loss: float | None = None,
+    patience: int | None = None,
+    max_failed: float = 0.5,
+    callback: Callable[[Method], Any] | None = None,
+    logger: Any = None,
+    seed: int = 0,
+    workers: int = 1,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Result:
+    """Find the parameters whose render looks like a reference, by calling `render` and nothing else.
+
+    render: called as render(x, *args, **kwargs) with one x, as NumPy array, tensor or float, whatever `init` is; if
+        init or space has names, as render(*args, name=…, **kwargs). It returns an image, grey [H, W], [H, W, C] or
+        [C, H, W]. With `batched` it gets and returns a leading dimension B.
+    init: the start, in the user's units; may be left to `space`. space: bounds, scales, integers (`ParameterSpace`).
+    reference: the picture to match, or target: the θ whose render is to be matched. With neither, render returns losses.
+    loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, …], reference) -> [B].
+    regulariser: (x [B, n] in the user's units) -> [B], added to the loss.
+    method: a name (`zg list methods`), a name with settings {"name": "es", "lr": 0.1}, or a Method.
+    max_renders, max_seconds, target_loss, patience, max_failed: when to stop (`zg.method.Budget`).
+    callback: called with the method each iteration (`.objective` is the ledger, `.predict` and `.surrogate_gradient`
+        the surrogate, `.recommend()` the present θ in scaled units); a true value ends the run.
+    logger: Lightning loggers, or a writer with add_scalar. folder: keep everything there, and `resume` from it.
+    workers: threads that render at the same time. Raises SettingError for a setting that is wrong.
+    """
+    check_callable(render, "render")
+    if reference is not None and target is not None:
+        raise SettingError("reference and target exclude each other, got both")
+    named = (
+        isinstance(init, Mapping)
+        or isinstance(space, Mapping)
+        or (isinstance(space, ParameterSpace) and len(space.blocks) > 1)
+    )
+    task = FunctionTask(
+        render,
+        make_space(init, space),
+        reference=reference,
+        target=target,
+        loss=loss,
+        regulariser=regulariser,
+        args=args,
+        kwargs=kwargs,
+        batched=batched,
+        named=named,
+        like=next(iter(init.values())) if isinstance(init, Mapping) else init,
+        linear=linear,
+        workers=workers,
+    )
+    budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
+    chosen, config = make_method(method)
+    return run(
+        task,
+        chosen,
+        budget,
+        seed=seed,
+        config=config,
+        folder=None if folder is None else Path(folder),
+        resume=resume,
+        loggers=as_loggers(logger),
+        callbacks=[] if callback is None else [_Call(callback)],
+        say=print if progress else None,
+    )
+
+
+def minimize(f: Callable[..., Any], x0: Values | Mapping[str, Values], **settings: Any) -> Result:
+    """Find the x with the lowest f(x); f returns a number. Settings as for `optimize`."""
+    for name in ("reference", "target", "loss", "linear"):
+        if name in settings:
+            raise SettingError(f"{name} is for optimize; minimize takes the number that f returns")
+    check_callable(f, "f")
+    return optimize(f, x0, **settings)
+
+
+class Optimizer:
+    """Ask and tell, for loops that cannot be turned inside out.
+
+    space: a ParameterSpace, or its blocks by name. method: as for `optimize`. max_renders: the budget, for methods that
+    anneal against one. `ask` hands out x [B, n] in the user's units; `tell` takes as many losses, NaN for a render that
+    failed.
+    """
+
+    def __init__(
+        self,
+        space: ParameterSpace | Mapping[str, Block],
+        method: str | Method | Mapping[str, Any] = "zerograds",
+        *,
+        seed: int = 0,
+        max_renders: int = 10**9,
+    ) -> None:
+        self.space = make_space(None, space)
+        self.method, _ = make_method(method)
+        if self.method.feedback != "loss":
+            raise SettingError(
+                f"method must be content with losses, got {type(self.method).__name__}, which wants images"
+            )
+        self.method.seed, self.method.budget = seed, Budget(max_renders)
+        task = FunctionTask(_never, self.space)
+        task.setup()
+        self.method.objective = Objective(task, max_renders, seed)
+        self.method.start(self.space)
+        self._batch = self.space.init.new_empty(0, self.space.n)
+        self._losses: list[Tensor] = []
+        self._handed = self._told = 0
+
+    @property
+    def renders(self) -> int:
+        """How many losses have been told."""
+        return self.method.objective.renders
+
+    def ask(self, batch: int | None = None) -> Tensor:
+        """x [B, n] in the user's units to be judged next: at most `batch`, by default all that the method wants now."""
+        if self._handed > self._told:
+            raise SettingError(f"tell must follow ask: {self._handed - self._told} losses are still to be told")
+        if self._told == len(self._batch):
+            self._batch = self.method.ask()
+            self._handed = self._told = 0
+        count = len(self._batch) - self._told if batch is None else min(batch, len(self._batch) - self._told)
+        self._handed += count
+        return self.space.to_user(self._batch[self._told : self._handed])
+
+    def tell(self, losses: Any) -> None:
+        """The losses [B] of what `ask` returned, in its order."""
+        told = as_tensor(losses, "losses").double().reshape(-1).to(self._batch.device)
+        if len(told) != self._handed - self._told:
+            raise SettingError(f"losses must be {self._handed - self._told} numbers, one for each x, got {len(told)}")
+        self._losses.append(told)
+        self._told = self._handed
+        if self._told == len(self._batch):
+            everything = torch.cat(self._losses)
+            self._losses = []
+            self.method.tell(self._batch, self.method.objective.account(self._batch, everything))
+            self.method.iteration += 1
+
+    def recommend(self) -> Tensor:
+        """The best guess x [n] now, in the user's units."""
+        return self.space.to_user(self.method.recommend())
+
+
+def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Config]:
+    """A method by name, with settings, or as it is; and the config that says so."""
+    if isinstance(method, Method):
+        if hasattr(method, "objective"):
+            raise SettingError("method must be a fresh one, got one that has run")
+        return method, {}
+    from zg.fit import check_keys, instantiate, parse_component
+
+    config = compose({"model": dict(method) if isinstance(method, Mapping) else method})
+    check_keys("model", config["model"])
+    return instantiate("model", parse_component("model", config["model"])), config
+
+
+def as_loggers(logger: Any) -> list[Logger]:
+    """Loggers from what a user gives: nothing, one, several, writers among them."""
+    given = [] if logger is None else list(logger) if isinstance(logger, list | tuple) else [logger]
+    made: list[Logger] = []
+    for one in given:
+        if isinstance(one, Logger):
+            made.append(one)
+        elif hasattr(one, "add_scalar"):
+            made.append(WriterLogger(one))
+        else:
+            raise SettingError(f"logger must be a Lightning logger or have add_scalar, got {type(one).__name__}")
+    return made
+
+
+class _Call(Callback):
+    def __init__(self, function: Callable[[Method], Any]) -> None:
+        self.function = function
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, Method)
+        if self.function(pl_module):
+            pl_module.asked_to_stop = "callback"
+
+
+def _never(x: np.ndarray) -> float:
+    raise RuntimeError("an Optimizer is told losses; it renders nothing")

@@ -1,0 +1,157 @@
+"""A task made of somebody's function, for `optimize`, `minimize` and `Optimizer`."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zg.errors import SettingError
+from zg.losses import Loss
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+Values = Tensor | np.ndarray | Sequence[float] | float
+Init = Values | Mapping[str, Values]
+
+
+def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | Block | None) -> ParameterSpace:
+    """A space from what a user gives: one of its own, blocks, or a start alone (real, unbounded, scale 1).
+
+    Raises SettingError when both are missing, or do not fit each other.
+    """
+    if isinstance(space, ParameterSpace):
+        blocks = dict(space.blocks)
+    elif isinstance(space, Mapping):
+        blocks = dict(space)
+    elif isinstance(space, Block):
+        blocks = {"x": space}
+    elif init is None:
+        raise SettingError("init must be given where no space is")
+    elif isinstance(init, Mapping):
+        return ParameterSpace({name: Block(as_tensor(value, f"init.{name}")) for name, value in init.items()})
+    else:
+        return ParameterSpace(x=Block(as_tensor(init, "init")))
+    if init is None:
+        return space if isinstance(space, ParameterSpace) else ParameterSpace(blocks)
+    starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
+    if starts.keys() != blocks.keys():
+        raise SettingError(f"init must name the blocks of space, {list(blocks)}, got {list(starts)}")
+    return ParameterSpace({name: _started(name, block, starts[name]) for name, block in blocks.items()})
+
+
+def _started(name: str, block: Block, start: Values) -> Block:
+    init, declared = as_tensor(start, f"init.{name}"), torch.as_tensor(block.init)
+    if declared.ndim and init.shape != declared.shape:
+        raise SettingError(f"init.{name} must have shape {list(declared.shape)} as space says, got {list(init.shape)}")
+    return Block(init, block.low, block.high, block.scale, block.kind, block.log)
+
+
+def as_tensor(value: Any, setting: str) -> Tensor:
+    """Numbers of any kind as a tensor. Raises SettingError, naming the setting, when they are none."""
+    try:
+        return torch.as_tensor(np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value))
+    except (TypeError, ValueError):
+        raise SettingError(f"{setting} must be numbers, got {type(value).__name__}") from None
+
+
+class FunctionTask(Task):
+    """`render` of the user, against a reference image, a known θ, or nothing (then it returns the loss).
+
+    named: whether render takes the blocks as keyword arguments. batched: whether it takes [B, ...] of each. x is handed
+    over as what `like` is: a NumPy array, a tensor, or a float for a single number. workers: threads that render.
+    """
+
+    def __init__(
+        self,
+        render: Callable[..., Any],
+        space: ParameterSpace,
+        *,
+        reference: Any = None,
+        target: Init | None = None,
+        loss: str | Loss = "mse",
+        regulariser: Callable[[Tensor], Tensor] | None = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        batched: bool = False,
+        named: bool = False,
+        like: Any = None,
+        linear: bool = False,
+        workers: int = 1,
+    ) -> None:
+        super().__init__(loss)
+        if workers < 1:
+            raise SettingError(f"workers must be at least 1, got {workers}")
+        self.function, self.space, self.raw_reference, self.target = render, space, reference, target
+        self.penalty, self.args, self.kwargs = regulariser, args, dict(kwargs or {})
+        self.batched, self.named, self.workers = batched, named, workers
+        self.tensors = isinstance(like, Tensor)
+        self.scalar = not named and not batched and isinstance(like, int | float)
+        self.shown_linear = linear
+        self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def build(self) -> None:
+        if self.target is not None:
+            self.solution = make_space(self.target, None).init.to(torch.float64)
+            if self.solution.numel() != self.space.n:
+                raise SettingError(f"target must have {self.space.n} values as init does, got {self.solution.numel()}")
+            self.set_reference(self.render(self.solution[None].to(self.space.dtype))[0])
+        elif self.raw_reference is not None:
+            self.set_reference(channels_first(as_tensor(self.raw_reference, "reference").float()))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        if self.batched:
+            return self.image(self._call(x), len(x))
+        calls = self.pool.map(self._call, x) if self.pool else map(self._call, x)
+        return torch.stack([self.image(rendered, None) for rendered in calls])
+
+    @property
+    def chunk(self) -> int | None:
+        return None if self.batched else self.workers
+
+    def regulariser(self, x: Tensor) -> Tensor | float:
+        return 0.0 if self.penalty is None else self.penalty(x)
+
+    def image(self, rendered: Any, batch: int | None) -> Tensor:
+        """What the user's render returned, as [(B,) C, H, W] or, for a loss, [(B)] float."""
+        values = as_tensor(rendered, "the value that render returns").to(self.device)
+        values = values.double() if values.ndim <= (batch is not None) else values.float()
+        if batch is None:
+            return channels_first(values)
+        return torch.stack([channels_first(value) for value in values]) if len(values) else values
+
+    def _call(self, x: Tensor) -> Any:
+        if self.named:
+            named = {name: self._handed(value) for name, value in self.space.split(x).items()}
+            return self.function(*self.args, **named, **self.kwargs)
+        shape = self.space.shapes[0] if len(self.space.shapes) == 1 else x.shape[-1:]
+        return self.function(self._handed(x.reshape(*x.shape[:-1], *shape)), *self.args, **self.kwargs)
+
+    def _handed(self, x: Tensor) -> Any:
+        if self.scalar:
+            return float(x)
+        return x if self.tensors else x.cpu().numpy()
+
+
+def channels_first(image: Tensor) -> Tensor:
+    """An image as [C, H, W]: grey [H, W] gets a channel, [H, W, C] with 1, 3 or 4 channels is turned; else as it is."""
+    if image.ndim == 2:
+        return image[None]
+    if image.ndim == 3 and image.shape[-1] in (1, 3, 4) and image.shape[0] not in (1, 3, 4):
+        return image.permute(2, 0, 1).contiguous()
+    return image
+
+
+def check_callable(render: Any, setting: str) -> None:
+    """Raise SettingError unless `render` can be called with something."""
+    if not callable(render):
+        raise SettingError(f"{setting} must be a function, got {type(render).__name__}")
+    try:
+        takes = inspect.signature(render).parameters
+    except (TypeError, ValueError):
+        return  # built in C: it will say for itself
+    if not takes:
+        raise SettingError(f"{setting} must take the parameters, and takes nothing")

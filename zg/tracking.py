@@ -1,0 +1,94 @@
+"""Weights & Biases beside the run folder: its mode is decided before it starts, so it never asks, hangs or fails."""
+
+import netrc
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from zg.errors import SettingError
+
+MODES = ("auto", "online", "offline", "disabled")
+PROBE_SECONDS = 2.0
+ID_FILE = "wandb-id"
+
+
+def wandb_mode(wanted: str = "auto") -> str:
+    """`online`, `offline` or `disabled`: what WANDB_MODE says, else `wanted`, else what key and network allow."""
+    wanted = os.environ.get("WANDB_MODE", "").lower() or wanted
+    if wanted == "dryrun":  # W&B's older word
+        wanted = "offline"
+    if wanted not in MODES:
+        raise SettingError(f"wandb must be one of {', '.join(MODES)}, got '{wanted}'")
+    if wanted in ("offline", "disabled"):
+        return wanted
+    url = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+    return "online" if _has_key(host) and _reachable(host, port) else "offline"
+
+
+def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> Logger | None:
+    """A logger that writes below `folder`, and goes on with the same run when the folder is resumed."""
+    if mode == "disabled":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
+    known = folder / ID_FILE
+    if not known.is_file():
+        known.write_text(secrets.token_hex(4))
+    return WandbLogger(
+        project=os.environ.get("WANDB_PROJECT", "zerograds"),
+        name=name,
+        group=group,
+        tags=list(tags),
+        save_dir=str(folder),
+        offline=mode == "offline",
+        id=known.read_text().strip(),
+        resume="allow",
+    )
+
+
+class WriterLogger(Logger):
+    """Lightning's face for anything with `add_scalar(tag, value, step)`, such as TensorBoard's SummaryWriter."""
+
+    def __init__(self, writer: Any) -> None:
+        super().__init__()
+        self.writer = writer
+
+    @property
+    def name(self) -> str:
+        return "writer"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Writers have no place for them."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        for tag, value in metrics.items():
+            self.writer.add_scalar(tag, value, step)
+
+
+def _has_key(host: str) -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _reachable(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
