@@ -11,6 +11,7 @@ while ...:
 optimizer.recommend()
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def optimize(
         init or space has names, as render(*args, name=…, **kwargs). It returns an image, grey [H, W], [H, W, C] or
         [C, H, W]. With `batched` it gets and returns a leading dimension B.
     init: the start, in the user's units; may be left to `space`. space: bounds, scales, integers (`ParameterSpace`).
-    reference: the picture to match, or target: the θ whose render is to be matched. With neither, render returns losses.
+    reference: the picture to match, or target: the θ whose render is to be matched. With neither, it returns losses.
     loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, …], reference) -> [B].
     regulariser: (x [B, n] in the user's units) -> [B], added to the loss.
     method: a name (`zg list methods`), a name with settings {"name": "es", "lr": 0.1}, or a Method.
@@ -100,7 +101,7 @@ def optimize(
     )
     budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
     chosen, config = make_method(method)
-    return run(
+    result = run(
         task,
         chosen,
         budget,
@@ -112,6 +113,9 @@ def optimize(
         callbacks=[] if callback is None else [_Call(callback)],
         say=print if progress else None,
     )
+    if result.stop_reason == "failed renders":
+        warnings.warn(f"too many renders failed, the last with {result.row['error'] or 'NaN'}", stacklevel=2)
+    return result
 
 
 def minimize(f: Callable[..., Any], x0: Values | Mapping[str, Values], **settings: Any) -> Result:
@@ -182,6 +186,25 @@ class Optimizer:
             self._losses = []
             self.method.tell(self._batch, self.method.objective.account(self._batch, everything))
             self.method.iteration += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, as tensors and plain values; to be taken between `tell` and `ask` of whole batches."""
+        if self._told != len(self._batch) or self._handed != self._told:
+            raise SettingError(
+                f"state_dict is for whole batches: {len(self._batch) - self._told} losses are to be told"
+            )
+        return {
+            "module": self.method.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.method.inner_optimizers],
+            "own": self.method.own_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, into an Optimizer made with the same arguments."""
+        self.method.load_own_state(state["own"])
+        self.method.load_state_dict(state["module"])
+        for optimizer, saved in zip(self.method.inner_optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
     def recommend(self) -> Tensor:
         """The best guess x [n] now, in the user's units."""

@@ -89,6 +89,11 @@ class RenderCheckpoint(Checkpoint):
         assert isinstance(pl_module, Method)
         self.save(trainer, pl_module.objective.renders)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        assert isinstance(pl_module, Method)
+        if hasattr(pl_module, "objective") and pl_module.resumable:
+            self.save(trainer, pl_module.objective.renders)
+
     def save(self, trainer: Trainer, renders: int) -> None:
         """Write the checkpoint now."""
         trainer.save_checkpoint(write_whole(self.path))

@@ -128,7 +128,7 @@ class FunctionTask(Task):
             named = {name: self._handed(value) for name, value in self.space.split(x).items()}
             return self.function(*self.args, **named, **self.kwargs)
         shape = self.space.shapes[0] if len(self.space.shapes) == 1 else x.shape[-1:]
-        return self.function(self._handed(x.reshape(*x.shape[:-1], *shape)), *self.args, **self.kwargs)
+        return self.function(self._handed(x.reshape((*x.shape[:-1], *shape))), *self.args, **self.kwargs)
 
     def _handed(self, x: Tensor) -> Any:
         if self.scalar:

@@ -81,6 +81,8 @@ class Method(LightningModule):
         self.iteration = 0
         self.seconds_method = 0.0
         self.asked_to_stop = ""
+        self.resumable = True
+        self._random_before: Tensor | None = None
 
     # What a method implements
 
@@ -144,14 +146,18 @@ class Method(LightningModule):
         return self.inner_optimizers
 
     def training_step(self, batch: int, batch_idx: int) -> None:
-        """One iteration."""
+        """One iteration. Until the renders are there, a checkpoint is that of the iteration's beginning."""
         start, rendering = perf_counter(), self.objective.seconds_render
+        self._random_before = self.random.get_state()
         theta = self.ask()
         evaluation = self.objective.evaluate(theta, self.iteration, images=self.feedback == "image")
+        self._random_before = None
+        self.resumable = False
         count = len(evaluation.losses)
         if count == len(theta) or not self.whole_batches:
             self.tell(theta[:count], evaluation)
         self.iteration += 1
+        self.resumable = True
         self.seconds_method += perf_counter() - start - (self.objective.seconds_render - rendering)
 
     def stop_reason(self) -> str | None:
@@ -162,17 +168,24 @@ class Method(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not know of, and drop its loop counters: progress is renders."""
         checkpoint.pop("loops")
-        checkpoint["zerograds"] = {
-            "iteration": self.iteration,
-            "seconds_method": self.seconds_method,
-            "objective": self.objective.state(),
-            "random": self.random.get_state(),
-            "extra": self.extra_state(),
-        }
+        checkpoint["zerograds"] = self.own_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it, before Lightning loads parameters and optimisers."""
-        state = checkpoint["zerograds"]
+        self.load_own_state(checkpoint["zerograds"])
+
+    def own_state(self) -> dict[str, Any]:
+        """All state but parameters, buffers and optimisers."""
+        return {
+            "iteration": self.iteration,
+            "seconds_method": self.seconds_method,
+            "objective": self.objective.state(),
+            "random": self.random.get_state() if self._random_before is None else self._random_before,
+            "extra": self.extra_state(),
+        }
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Restore what `own_state` returned."""
         self.iteration = state["iteration"]
         self.seconds_method = state["seconds_method"]
         self.objective.load_state(state["objective"])

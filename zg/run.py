@@ -1,5 +1,7 @@
 """One run: a method on a task within a budget, ending in a row. Everything that optimises goes through here."""
 
+import contextlib
+import errno
 import logging
 import math
 import warnings
@@ -12,6 +14,7 @@ import torch
 import yaml
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from zg import pictures
@@ -36,6 +39,7 @@ from zg.tracking import wandb_logger, wandb_mode
 if TYPE_CHECKING:
     import pandas as pd
 
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 ROW_FILE = "row.json"
 CONFIG_FILE = "config.yaml"
 
@@ -87,8 +91,8 @@ def run(
     """Optimise, and write the run folder if there is one.
 
     config: the composed config, for the record. say: where progress goes; None for silence. trainer: more arguments for
-    Lightning's Trainer. wandb: one of `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the machine,
-    for the record.
+    Lightning's Trainer. wandb: one of `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the
+    machine, for the record.
     Raises SettingError for what the user can mend; whatever else ends the run is in the row before it is raised.
     """
     task.seed = method.seed = seed
@@ -125,6 +129,8 @@ def run(
     except BaseException as exception:
         error = f"{type(exception).__name__}: {exception}"
         stop.reason = "error"
+        if isinstance(exception, OSError) and exception.errno in DISK_TROUBLE:
+            raise SettingError(f"out must have room for a run, '{folder}': {exception.strerror}") from exception
         raise
     finally:
         row = describe(task, method, config or {}, seed, budget, stop.reason, error, jobs)
@@ -137,7 +143,8 @@ def run(
                 write_pictures(folder, method, theta, image, history)
                 log_pictures(tracked, folder, row)
         if folder:
-            write_json(folder / ROW_FILE, row)
+            with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+                write_json(folder / ROW_FILE, row)
     return Result(
         task.space.to_user(theta).cpu(),
         loss,
@@ -166,11 +173,16 @@ def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **set
         "num_sanity_val_steps": 0,
     }
     with quiet_lightning():
-        return Trainer(
-            logger=[*loggers, *extra_loggers],
-            callbacks=[*extra_callbacks, *callbacks],
-            **{**defaults, **settings},
-        )
+        try:
+            return Trainer(
+                logger=[*loggers, *extra_loggers],
+                callbacks=[*extra_callbacks, *callbacks],
+                **{**defaults, **settings},
+            )
+        except MisconfigurationException as error:
+            raise SettingError(
+                f"trainer must suit this machine, got {settings}: {' '.join(str(error).split())}"
+            ) from None
 
 
 def prepare_folder(folder: Path, resume: bool) -> None:
@@ -183,6 +195,8 @@ def prepare_folder(folder: Path, resume: bool) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
         folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ROW_FILE).touch()
+        write_whole(folder / ROW_FILE).unlink()
     except OSError as error:
         raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None
 

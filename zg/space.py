@@ -109,14 +109,14 @@ class ParameterSpace:
         parts = x.split(self.sizes, dim=-1)
         leading = x.shape[:-1]
         return {
-            name: part.reshape(*leading, *shape)
+            name: part.reshape((*leading, *shape))
             for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
         }
 
     def join(self, named: Mapping[str, Tensor]) -> Tensor:
         """{name: [..., *shape]} -> x [..., n]; the inverse of `split`."""
         flat = [
-            named[name].reshape(*named[name].shape[: named[name].ndim - len(shape)], -1)
+            named[name].reshape((*named[name].shape[: named[name].ndim - len(shape)], -1))
             for name, shape in zip(self.names, self.shapes, strict=True)
         ]
         return torch.cat(flat, dim=-1)

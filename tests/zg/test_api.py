@@ -1,0 +1,193 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import zg
+from tests.problems import Quadratic
+
+ROWS, COLUMNS = np.mgrid[:20, :24]
+
+
+def disk(x: np.ndarray) -> np.ndarray:
+    """A soft disk at x = (row, column), as a grey picture."""
+    assert isinstance(x, np.ndarray)
+    return 1 / (1 + np.exp(np.hypot(ROWS - x[0], COLUMNS - x[1]) - 4))
+
+
+def test_a_picture_is_matched_by_calling_the_function_alone():
+    result = zg.optimize(disk, [6.0, 8.0], reference=disk(np.array([12.0, 15.0])), max_renders=600)
+    assert result.theta.tolist() == pytest.approx([12, 15], abs=0.05)
+    assert result.renders <= 600
+    assert {"renders", "loss", "best_loss", "psnr"} <= set(result.history.columns)
+    assert result.stop_reason in ("budget", "converged")
+
+
+def test_a_known_target_is_matched_and_its_error_logged():
+    result = zg.optimize(disk, [6.0, 8.0], target=[12.0, 15.0], max_renders=400)
+    assert result.row["metric_theta_error"] < 0.1
+
+
+def test_a_function_of_numbers_is_minimised():
+    result = zg.minimize(lambda x: float((x[0] - 1) ** 2 + abs(x[1] + 2)), [0.0, 0.0], max_renders=600)
+    assert result.theta.tolist() == pytest.approx([1, -2], abs=0.01)
+    assert result.loss == pytest.approx(result.row["final_loss"])
+
+
+def test_a_single_float_is_handed_over_as_one():
+    def f(x):
+        assert isinstance(x, float)
+        return (x - 3) ** 2
+
+    assert float(zg.minimize(f, 0.0, max_renders=200).theta) == pytest.approx(3, abs=1e-3)
+
+
+def test_what_is_handed_over_is_what_init_was():
+    seen = []
+    zg.minimize(lambda x: seen.append(x) or x.square().sum(), torch.ones(2, 3), max_renders=20)
+    assert all(isinstance(x, torch.Tensor) and x.shape == (2, 3) for x in seen)
+
+
+def test_named_blocks_come_as_keywords_with_bounds_and_integers():
+    def f(count, angle, offset):
+        assert count == round(float(count))
+        assert 1 <= count <= 9
+        return (count - 4) ** 2 + (angle**2).sum() + offset
+
+    space = {"count": zg.Block(8, low=1, high=9, kind="integer"), "angle": zg.Block([1.0, 1.0])}
+    result = zg.minimize(f, None, space=space, kwargs={"offset": 2.0}, max_renders=600)
+    assert result.loss == pytest.approx(2, abs=0.01)
+    assert result.theta[0] == 4
+
+
+def test_a_batch_at_a_time():
+    batches = []
+
+    def f(x):
+        batches.append(len(x))
+        return ((x - 1) ** 2).sum(1)
+
+    assert zg.minimize(f, np.zeros(3), batched=True, max_renders=300).loss < 1e-3
+    assert max(batches) > 1
+
+
+def test_threads_give_the_same_result():
+    results = [zg.minimize(lambda x: float((x**2).sum()), [1.0, 2.0], workers=w, max_renders=100) for w in (1, 3)]
+    assert torch.equal(results[0].theta, results[1].theta)
+
+
+def test_the_callback_sees_the_surrogate_and_may_stop():
+    seen = []
+
+    def callback(method):
+        grid = torch.linspace(-1, 1, 5, dtype=torch.float64)[:, None]
+        seen.append(method.predict(grid))
+        return len(seen) == 3
+
+    result = zg.minimize(lambda x: x**2, 1.0, callback=callback)
+    assert result.stop_reason == "callback"
+    assert len(seen) == 3
+    assert seen[-1].shape == (5,)
+
+
+def test_a_writer_gets_scalars():
+    class Writer:
+        def __init__(self):
+            self.scalars = []
+
+        def add_scalar(self, tag, value, step):
+            self.scalars.append((tag, step))
+
+    writer = Writer()
+    zg.minimize(lambda x: x**2, 1.0, logger=writer, max_renders=60)
+    assert ("loss", 60) in writer.scalars
+
+
+def test_a_regulariser_is_part_of_the_loss():
+    free = zg.minimize(lambda x: ((x - 2) ** 2).sum(), [0.0], max_renders=300)
+    held = zg.minimize(lambda x: ((x - 2) ** 2).sum(), [0.0], regulariser=lambda x: x.square().sum(1), max_renders=300)
+    assert float(free.theta) == pytest.approx(2, abs=1e-3)
+    assert float(held.theta) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["zerograds", "zerograds-paper", "es", "cmaes", {"name": "es", "lr": 0.05}])
+def test_any_method_by_name(method):
+    result = zg.minimize(lambda x: ((x - 0.2) ** 2).sum(), [0.0, 0.0], method=method, max_renders=200)
+    assert result.loss <= 0.08
+
+
+@pytest.mark.parametrize("method", ["zerograds", "es", "cmaes"])
+def test_ask_and_tell_is_the_same_as_a_run(method):
+    task = Quadratic()
+    task.setup()
+    optimizer = zg.Optimizer(task.space, method=method, seed=3, max_renders=120)
+    while optimizer.renders < 120:
+        batch = optimizer.ask(7)
+        optimizer.tell(task.render(batch))
+    result = zg.optimize(task.render, space=task.space, batched=True, init=torch.zeros(4), method=method, seed=3, max_renders=120)
+    if optimizer.renders == 120:
+        assert torch.equal(optimizer.recommend(), result.theta)
+
+
+def test_ask_and_tell_can_be_saved_and_goes_on_with_the_same_bits(tmp_path):
+    space = {"x": zg.Block([3.0, -1.0])}
+
+    def spin(optimizer, times):
+        for _ in range(times):
+            optimizer.tell(optimizer.ask().square().sum(1))
+
+    unbroken, first, second = (zg.Optimizer(space, seed=1) for _ in range(3))
+    spin(unbroken, 8)
+    spin(first, 4)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    spin(second, 4)
+    assert torch.equal(second.recommend(), unbroken.recommend())
+
+
+def test_failed_renders_are_told_as_nan():
+    optimizer = zg.Optimizer({"x": zg.Block([1.0, 1.0])}, seed=0)
+    for _ in range(30):
+        x = optimizer.ask()
+        optimizer.tell(torch.where(x[:, 0] > 1.05, math.nan, x.square().sum(1)))
+    assert optimizer.recommend().square().sum() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: zg.optimize(disk, [1.0, math.nan], reference=np.zeros((20, 24))), "init must be finite"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], reference=np.zeros((20, 23))), r"shape \[.*1, 20, 23\].*got \[.*1, 20, 24\]"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], reference="moon.png"), "reference must be numbers, got str"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, target=[1, 1]), "reference and target exclude each other"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], target=[1.0]), "target must have 2 values as init does, got 1"),
+        (lambda: zg.optimize(disk, None, target=[1.0]), "init must be given where no space is"),
+        (lambda: zg.optimize(disk, "left", target=[1.0]), "init must be numbers, got str"),
+        (lambda: zg.optimize(3, [1.0]), "render must be a function, got int"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], max_renders=0), "max_renders must be > 0, got 0"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], method="cma"), "method 'cma' is unknown; did you mean 'cmaes'"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], method={"name": "es", "lrr": 1}), "model.lrr is unknown; did you mean"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is for optimize"),
+        (lambda: zg.minimize(lambda x: "no", [1.0]), "the value that render returns must be numbers, got str"),
+        (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return shape \[1\] .*got \[1, 3\]"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be at least 1, got 0"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], logger=3), "logger must be a Lightning logger or have add_scalar"),
+        (lambda: zg.optimize(disk, {"a": 1.0}, space={"b": zg.Block(0.0)}), r"init must name the blocks of space, \['b'\]"),
+        (lambda: zg.optimize(disk, [1.0], space=zg.Block([0.0, 0.0])), r"init.x must have shape \[2\].*got \[1\]"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(call, message):
+    with pytest.raises(zg.SettingError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_render_that_always_raises_is_told():
+    def broken(x):
+        raise ValueError("my own mistake")
+
+    with pytest.warns(UserWarning, match="too many renders failed, the last with ValueError: my own mistake"):
+        result = zg.minimize(broken, [1.0], max_renders=100)
+    assert result.stop_reason == "failed renders"
+    assert result.row["error"] == "ValueError: my own mistake"
