@@ -19,6 +19,7 @@ USAGE = """usage: zg COMMAND ...
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; mistakes of the user end in one line and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.path.insert(0, "")  # a class path may name a module of the working directory
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help", "help"):

@@ -137,7 +137,7 @@ def parse(config: Config) -> dict[str, Any]:
     if "trainer" in config:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False)
-        trainer = parser.instantiate_classes(_parse(parser, {"trainer": config["trainer"]}))["trainer"]
+        trainer = parser.instantiate(_parse(parser, {"trainer": config["trainer"]}))["trainer"]
         given["trainer"] = {key: trainer[key] for key in config["trainer"]}
     return given
 

@@ -125,7 +125,9 @@ def test_ask_and_tell_is_the_same_as_a_run(method):
     while optimizer.renders < 120:
         batch = optimizer.ask(7)
         optimizer.tell(task.render(batch))
-    result = zg.optimize(task.render, space=task.space, batched=True, init=torch.zeros(4), method=method, seed=3, max_renders=120)
+    result = zg.optimize(
+        task.render, space=task.space, batched=True, init=torch.zeros(4), method=method, seed=3, max_renders=120
+    )
     if optimizer.renders == 120:
         assert torch.equal(optimizer.recommend(), result.theta)
 
@@ -158,7 +160,10 @@ def test_failed_renders_are_told_as_nan():
     ("call", "message"),
     [
         (lambda: zg.optimize(disk, [1.0, math.nan], reference=np.zeros((20, 24))), "init must be finite"),
-        (lambda: zg.optimize(disk, [1.0, 1.0], reference=np.zeros((20, 23))), r"shape \[.*1, 20, 23\].*got \[.*1, 20, 24\]"),
+        (
+            lambda: zg.optimize(disk, [1.0, 1.0], reference=np.zeros((20, 23))),
+            r"shape \[.*1, 20, 23\].*got \[.*1, 20, 24\]",
+        ),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference="moon.png"), "reference must be numbers, got str"),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, target=[1, 1]), "reference and target exclude each other"),
         (lambda: zg.optimize(disk, [1.0, 1.0], target=[1.0]), "target must have 2 values as init does, got 1"),
@@ -167,13 +172,19 @@ def test_failed_renders_are_told_as_nan():
         (lambda: zg.optimize(3, [1.0]), "render must be a function, got int"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], max_renders=0), "max_renders must be > 0, got 0"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], method="cma"), "method 'cma' is unknown; did you mean 'cmaes'"),
-        (lambda: zg.minimize(lambda x: 0.0, [1.0], method={"name": "es", "lrr": 1}), "model.lrr is unknown; did you mean"),
+        (
+            lambda: zg.minimize(lambda x: 0.0, [1.0], method={"name": "es", "lrr": 1}),
+            "model.lrr is unknown; did you mean",
+        ),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is for optimize"),
         (lambda: zg.minimize(lambda x: "no", [1.0]), "the value that render returns must be numbers, got str"),
         (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return shape \[1\] .*got \[1, 3\]"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be at least 1, got 0"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], logger=3), "logger must be a Lightning logger or have add_scalar"),
-        (lambda: zg.optimize(disk, {"a": 1.0}, space={"b": zg.Block(0.0)}), r"init must name the blocks of space, \['b'\]"),
+        (
+            lambda: zg.optimize(disk, {"a": 1.0}, space={"b": zg.Block(0.0)}),
+            r"init must name the blocks of space, \['b'\]",
+        ),
         (lambda: zg.optimize(disk, [1.0], space=zg.Block([0.0, 0.0])), r"init.x must have shape \[2\].*got \[1\]"),
     ],
 )

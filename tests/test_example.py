@@ -1,0 +1,48 @@
+"""The guide's example works as the guide says: by class path, and by name once it is installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zg.cli import main
+
+EXAMPLE = Path(__file__).parent / "example"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """An environment in which the example package is installed."""
+    target = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source")
+    subprocess.run(["cp", "-r", f"{EXAMPLE}/.", str(source)], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, str(source)], check=True)
+    return {**os.environ, "PYTHONPATH": str(target)}
+
+
+def test_a_task_in_the_working_directory_is_found_by_its_class_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(EXAMPLE)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    out = tmp_path / "run"
+    assert main(["fit", "--config", "disk.yaml", "--model", "shapes.coin_flip.CoinFlip", "--out", str(out)]) == 0
+    assert main(["fit", "--config", "disk.yaml", "--out", str(tmp_path / "default")]) == 0
+    row = json.loads((tmp_path / "default" / "row.json").read_text())
+    assert row["final_loss"] < 0.1 * row["init_loss"]
+    assert row["metric_theta_error"] < 0.05
+
+
+def test_an_installed_package_adds_its_task_and_method_by_name(installed, tmp_path):
+    def zg(*words):
+        command = [sys.executable, "-m", "zg.cli", *words]
+        return subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert "disk" in zg("list", "tasks", "--plain").split()
+    assert "coin_flip" in zg("list", "methods", "--plain").split()
+    zg(*"compare --tasks disk --methods coin_flip,es --max-renders 60 --seeds 1 --out out".split())
+    rows = (tmp_path / "out" / "rows.csv").read_text()
+    assert "coin_flip" in rows
+    assert (tmp_path / "out" / "images.png").is_file()
