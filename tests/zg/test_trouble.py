@@ -48,7 +48,7 @@ def small_files():
 
 @pytest.mark.usefixtures("small_files")
 def test_no_room_on_the_disk_is_told_in_one_line(tmp_path):
-    with pytest.raises(SettingError, match="out must have room for a run, .*File too large") as caught:
+    with pytest.raises(SettingError, match=r"out must have room for a run, .*File too large") as caught:
         run(Quadratic(n=2000), ES(), Budget(400), folder=tmp_path / "run")
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.EFBIG
@@ -56,12 +56,12 @@ def test_no_room_on_the_disk_is_told_in_one_line(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingError, match="out must be a folder that can be written, got .*Not a directory"):
+    with pytest.raises(SettingError, match=r"out must be a folder that can be written, got .*Not a directory"):
         run(Quadratic(), ES(), Budget(20), folder=tmp_path / "file" / "run")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there_is_told_in_one_line():
-    with pytest.raises(SettingError, match="trainer must suit this machine, got .*'accelerator': 'gpu'") as caught:
+    with pytest.raises(SettingError, match=r"trainer must suit this machine, got .*'accelerator': 'gpu'") as caught:
         run(Quadratic(), ES(), Budget(20), trainer={"accelerator": "gpu"})
     assert "\n" not in str(caught.value)

@@ -1,0 +1,39 @@
+"""Every command in README.md is run by a test or by make, and every link leads somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line.strip().partition("  #")[0] for line in re.findall(r"^    (?:make|zg|source) .*$", README, re.M)]
+TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+TESTED = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_one_that_make_or_the_tests_run(command):
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert words[1] in TARGETS
+        for setting in words[2:]:
+            name, value = setting.split("=")
+            assert name == "TASK"
+            assert (ROOT / "configs" / f"{value}.yaml").is_file()
+    elif words[0] == "zg":
+        assert f'"{words[1]}' in TESTED
+        for option in [word for word in words if word.startswith("--")]:
+            assert option in TESTED
+    else:
+        assert words == ["source", ".venv/bin/activate"]
+
+
+@pytest.mark.parametrize("path", re.findall(r"(?:\]\(|src=\")([^)\"#]+)[)\"]", README))
+def test_a_link_leads_somewhere(path):
+    assert path.startswith("https://") or (ROOT / path).exists()
