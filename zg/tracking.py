@@ -36,21 +36,24 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
     """A logger that writes below `folder`, and goes on with the same run when the folder is resumed."""
     if mode == "disabled":
         return None
-    os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb
+
     os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
     known = folder / ID_FILE
     if not known.is_file():
         known.write_text(secrets.token_hex(4))
-    return WandbLogger(
+    run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "zerograds"),
         name=name,
         group=group,
         tags=list(tags),
-        save_dir=str(folder),
-        offline=mode == "offline",
+        dir=folder,
+        mode="online" if mode == "online" else "offline",
         id=known.read_text().strip(),
         resume="allow",
+        settings=wandb.Settings(silent=True, console="off"),
     )
+    return WandbLogger(experiment=run)
 
 
 class WriterLogger(Logger):

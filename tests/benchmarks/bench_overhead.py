@@ -1,0 +1,87 @@
+"""What Lightning, callbacks and loggers cost: a run against a bare loop that does the same sampling, rendering and updates.
+
+    python -m tests.benchmarks.bench_overhead [--method zerograds] [--task toy] [--max-renders 2000]
+
+Both are timed from the first iteration to the last, several times in turn; start-up and the final pictures are in
+neither. W&B runs offline beside history.csv.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback
+
+from zg.api import make_method
+from zg.config import compose, task_config
+from zg.fit import instantiate, parse
+from zg.method import Budget
+from zg.objective import Objective
+from zg.run import run
+from zg.task import Task
+
+
+class Stopwatch(Callback):
+    def on_train_start(self, *args: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_train_end(self, *args: Any) -> None:
+        self.seconds = time.perf_counter() - self.start
+
+
+def make_task(name: str) -> Task:
+    return instantiate("data", parse(compose({"model": "zerograds"}, task_config(name)))["data"])
+
+
+def bare(task_name: str, method_name: str, budget: Budget) -> float:
+    task, (method, _) = make_task(task_name), make_method(method_name)
+    task.setup()
+    method.budget = budget
+    method.objective = Objective(task, budget.max_renders)
+    method.start(task.space)
+    start = time.perf_counter()
+    while method.stop_reason() is None:
+        theta = method.ask()
+        evaluation = method.objective.evaluate(theta, method.iteration)
+        method.tell(theta[: len(evaluation.losses)], evaluation)
+        method.iteration += 1
+    return time.perf_counter() - start
+
+
+def tracked(task_name: str, method_name: str, budget: Budget, folder: Path) -> float:
+    stopwatch = Stopwatch()
+    method, config = make_method(method_name)
+    task = make_task(task_name)
+    run(task, method, budget, config=config, folder=folder, callbacks=[stopwatch], wandb="offline", video=False)
+    return stopwatch.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--task", default="toy")
+    parser.add_argument("--method", default="zerograds")
+    parser.add_argument("--max-renders", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    budget = Budget(options.max_renders)
+    bare(options.task, options.method, Budget(100))  # first use of torch's optimisers imports a good deal
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = [
+            (
+                bare(options.task, options.method, budget),
+                tracked(options.task, options.method, budget, Path(folder) / str(k)),
+            )
+            for k in range(options.repeats)
+        ]
+    ratio = statistics.median(with_loggers / alone for alone, with_loggers in pairs)
+    alone, with_loggers = (statistics.median(times) for times in zip(*pairs, strict=True))
+    print(f"bare loop {alone:.3f} s, run with CSV and W&B {with_loggers:.3f} s, ratio {ratio:.2f} (median of pairs)")
+
+
+if __name__ == "__main__":
+    main()
