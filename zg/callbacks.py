@@ -232,7 +232,7 @@ def result_metrics(method: Method, theta: Tensor, image: Tensor) -> dict[str, fl
     found: dict[str, float] = {}
     if task.solution is not None:
         found["theta_error"] = float(((x - task.solution.to(x)) / space.scale).norm())
-    slope = method.surrogate_gradient()
+    slope = method.surrogate_gradient(theta)
     true_slope = task.true_gradient(x) if slope is not None else None
     if slope is not None and true_slope is not None:
         found["gradient_cosine"] = float(torch.cosine_similarity(slope, true_slope.to(slope) * space.scale, dim=0))

@@ -106,8 +106,8 @@ class Method(LightningModule):
         """The surrogate's loss [B] at θ [B, n] scaled, for methods that have one."""
         return None
 
-    def surrogate_gradient(self) -> Tensor | None:
-        """The gradient [n] that the method would follow now, for methods that have one."""
+    def surrogate_gradient(self, theta: Tensor) -> Tensor | None:
+        """The surrogate's gradient [n] at θ [n] scaled, for methods that have one."""
         return None
 
     def status(self) -> dict[str, float]:

@@ -116,8 +116,8 @@ class PaperZeroGrads(Method):
     def predict(self, theta: Tensor) -> Tensor:
         return self.surrogate(theta * self.space.scale)
 
-    def surrogate_gradient(self) -> Tensor:
-        return self.surrogate.gradient(self.theta) * self.space.scale
+    def surrogate_gradient(self, theta: Tensor) -> Tensor:
+        return self.surrogate.gradient(theta * self.space.scale) * self.space.scale
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.sigma / float(self.space.scale.mean()), "step": self.lr_theta, "fit_error": self.misfit}

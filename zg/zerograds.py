@@ -148,8 +148,8 @@ class ZeroGrads(Method):
     def predict(self, theta: Tensor) -> Tensor:
         return self.surrogate(theta)
 
-    def surrogate_gradient(self) -> Tensor:
-        return self.surrogate.gradient(self.theta)
+    def surrogate_gradient(self, theta: Tensor) -> Tensor:
+        return self.surrogate.gradient(theta)
 
     def finished(self) -> str | None:
         """θ ± σ and θ are the same numbers, or nearly: there is nothing left to see."""
