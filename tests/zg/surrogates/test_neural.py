@@ -6,6 +6,8 @@ from zg.sampling import antithetic
 from zg.seeding import make_generator
 from zg.surrogates.neural import NeuralSurrogate
 
+WINDOW = 80
+
 
 def fitted(shift=0.0, scale=1.0, loss_scale=1.0, loss_shift=0.0, renders=2000, seed=0):
     """The cosine of the surrogate's gradient with the true one, on a 10-d quadratic seen from a fixed θ."""
@@ -16,10 +18,11 @@ def fitted(shift=0.0, scale=1.0, loss_scale=1.0, loss_shift=0.0, renders=2000, s
     theta = task.space.init
     surrogate.centre = theta * scale + shift
     surrogate.sigma.fill_(0.05 * scale)
+    samples = torch.empty(0, 10, dtype=torch.float64)
     for _ in range(renders // 20):
-        samples = theta + 0.05 * antithetic(10, 10, generator, torch.float64)
+        samples = torch.cat([samples, theta + 0.05 * antithetic(10, 10, generator, torch.float64)])[-WINDOW:]
         losses = loss_scale * task.render(samples) + loss_shift
-        surrogate.fit(samples * scale + shift, losses, torch.ones(20, dtype=torch.float64), steps=20)
+        surrogate.fit(samples * scale + shift, losses, torch.ones_like(losses), steps=20)
     gradient = surrogate.gradient(theta * scale + shift)
     return float(torch.cosine_similarity(gradient, task.true_gradient(theta), dim=0)), gradient
 
