@@ -6,7 +6,7 @@ ledger, loggers, checkpoints and the command line come with it.
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
@@ -56,6 +56,15 @@ class Budget:
         return None
 
 
+class Range(NamedTuple):
+    """What tuning may set a setting to: [low, high], both included; evenly in the logarithm if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+
 class Method(LightningModule):
     """ask → objective → tell, once an iteration, by manual optimisation.
 
@@ -67,7 +76,11 @@ class Method(LightningModule):
     feedback: ClassVar[Literal["loss", "image"]] = "loss"
     #: Whether a batch that the budget cut is of no use.
     whole_batches: ClassVar[bool] = False
+    #: The settings worth tuning; none means that the method is compared untuned.
+    ranges: ClassVar[dict[str, Range]] = {}
 
+    #: The name of the optimiser that does the work, for methods that choose one.
+    resolved: str = ""
     space: ParameterSpace
     objective: Objective
     random: torch.Generator
@@ -126,6 +139,11 @@ class Method(LightningModule):
         """Restore what `extra_state` returned, on a built method."""
 
     # What it inherits
+
+    @property
+    def progress(self) -> float:
+        """The share of the render budget that is spent, in [0, 1]; what anneals follows it."""
+        return self.objective.renders / self.objective.max_renders
 
     def start(self, space: ParameterSpace) -> None:
         """Build for a space, from its initial θ."""

@@ -211,6 +211,7 @@ def describe(
     return {
         "task": task_name,
         "method": method_name,
+        "resolved": method.resolved,
         "feedback": method.feedback,
         "settings": own.get("model", {}).get("init_args", {}),
         "seed": seed,
