@@ -71,7 +71,7 @@ class NeuralSurrogate(Surrogate):
 
 def make_linear(width_in: int, width_out: int, generator: torch.Generator, dtype: torch.dtype) -> nn.Linear:
     """A linear layer with PyTorch's default initialisation, drawn from `generator`."""
-    layer = nn.Linear(width_in, width_out, dtype=dtype, device=generator.device)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, width_in, width_out, dtype=dtype, device=generator.device)
     bound = width_in**-0.5
     with torch.no_grad():
         for parameter in layer.parameters():
