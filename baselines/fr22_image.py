@@ -1,0 +1,43 @@
+"""FR22 in image space: the derivative of the image is estimated, that of the loss is known.
+
+    ∂L/∂θ = Σ_p ∂L/∂I_p (I(θ)) · ∂(I_p ∗ κ)/∂θ,
+
+by the estimator of `baselines.fr22` on Σ_p ∂L/∂I_p · I_p(θ + τ): the first factor is fixed at the image of θ and
+comes from automatic differentiation of the loss (Fischer and Ritschel 2022). The renderer stays
+a black box.
+"""
+
+import torch
+from torch import Tensor
+
+from baselines.fr22 import FR22
+from zg.errors import SettingError
+from zg.objective import Evaluation
+
+
+class FR22Image(FR22):
+    """FR22 with the chain rule through the loss; one more render an iteration, of θ. Settings as for FR22."""
+
+    feedback = "image"
+
+    def ask(self) -> Tensor:
+        return torch.cat([self.theta.detach()[None], super().ask()])
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        assert evaluation.images is not None
+        if not evaluation.valid[0]:
+            return
+        weights = self.loss_gradient(evaluation.images[:1])
+        values = (evaluation.images * weights).reshape(len(theta), -1).sum(1, dtype=torch.float64)[1:]
+        values = values + self.objective.task.regulariser(self.space.to_user(theta[1:]))
+        self.follow(values.where(evaluation.valid[1:], torch.nan))
+
+    @torch.enable_grad()
+    def loss_gradient(self, image: Tensor) -> Tensor:
+        """∂L/∂I [1, ...] at one image [1, ...]."""
+        task = self.objective.task
+        image = image.detach().clone().requires_grad_()
+        loss = task.loss(image, task.reference(self.iteration))
+        if not loss.requires_grad:
+            raise SettingError(f"the loss of {type(task).__name__} must be differentiable for fr22_image; use fr22")
+        return torch.autograd.grad(loss.sum(), image)[0]
