@@ -1,0 +1,70 @@
+"""A real-coded genetic algorithm through the `pymoo` package.
+
+Parents win binary tournaments; children are made by simulated binary crossover (Deb and Agrawal 1995) and Gaussian
+mutation of one coordinate in n; the best of parents and children survive, so the best is never lost. Only the
+order of losses counts.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.core.evaluator import Evaluator
+from pymoo.core.mutation import Mutation
+from pymoo.core.problem import Problem
+from pymoo.core.termination import NoTermination
+from pymoo.problems.static import StaticProblem
+from torch import Tensor
+
+from baselines.library import Replayed
+from zg.errors import check_positive
+from zg.method import Range
+
+
+class Genetic(Replayed):
+    """Genetic algorithm.
+
+    sigma: width of the first population around θ₀ (which is in it) and of mutations, scaled units.
+    population: survivors, and children an iteration. The best θ seen is recommended.
+    """
+
+    whole_batches = True
+    ranges: ClassVar = {"sigma": Range(0.01, 0.5, log=True), "population": Range(10, 200, log=True, integer=True)}
+
+    def __init__(self, sigma: float = 0.1, population: int = 20) -> None:
+        super().__init__()
+        check_positive(sigma=sigma, population=population)
+        self.sigma, self.population = sigma, population
+
+    def make(self, theta: np.ndarray) -> GA:
+        generator = np.random.default_rng(self.seed)
+        offsets = self.sigma * generator.standard_normal((self.population, self.space.n))
+        offsets[0] = 0
+        low, high = self.space.low.double().cpu().numpy(), self.space.high.double().cpu().numpy()
+        self.problem = Problem(n_var=self.space.n, n_obj=1, xl=low, xu=high)
+        first = (theta + offsets).clip(low, high)
+        library = GA(pop_size=self.population, sampling=first, mutation=GaussianMutation(self.sigma))
+        return library.setup(self.problem, termination=NoTermination(), seed=self.seed % 2**32)
+
+    def ask_library(self) -> np.ndarray:
+        self.asked = self.library.ask()
+        return self.asked.get("X")
+
+    def tell_library(self, losses: np.ndarray) -> None:
+        Evaluator().eval(StaticProblem(self.problem, F=losses[:, None]), self.asked)
+        self.library.tell(infills=self.asked)
+
+    def recommend(self) -> Tensor:
+        return self.space.project(self.objective.best_theta)
+
+
+class GaussianMutation(Mutation):
+    """Each coordinate with probability 1/n, by N(0, σ²), clipped to the bounds (pymoo's own needs finite ones)."""
+
+    def __init__(self, sigma: float) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def _do(self, problem: Problem, X: np.ndarray, *args: Any, random_state: Any = None, **kwargs: Any) -> np.ndarray:
+        chosen = random_state.random(X.shape) < 1 / problem.n_var
+        return (X + chosen * self.sigma * random_state.standard_normal(X.shape)).clip(problem.xl, problem.xu)
