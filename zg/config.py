@@ -4,6 +4,7 @@
     data: {name: texture, size: 64}      # with settings, or
     data: {class_path: my.Task, init_args: {size: 64}}
     model: {name: es, lr: 0.01}
+    model: nevergrad:TwoPointsDE         # short for {name: nevergrad, optimizer: TwoPointsDE}
     max_renders: 20000
 
 Later files and settings win. Choosing another class drops the settings of the former one. Names become class
@@ -92,6 +93,9 @@ def _component(key: str, value: Any) -> Config:
     init_args = {**(settings.pop("init_args", None) or {})}
     name = settings.pop("name", None) or settings.pop("class_path", None)
     init_args.update(settings)
+    if isinstance(name, str) and ":" in name:
+        name, _, optimizer = name.partition(":")
+        init_args = {"optimizer": optimizer, **init_args}
     component: Config = {"init_args": init_args}
     if name is not None:
         component["class_path"] = resolve_class(KINDS[key], name)

@@ -1,0 +1,84 @@
+"""Any optimiser of Nevergrad's registry by name: NGOpt, TwoPointsDE, OnePlusOne, PSO, TBPSA, CMA, …
+
+Rapin and Teytaud 2018, "Nevergrad: a gradient-free optimization platform". NGOpt and its kin choose an optimiser
+by dimension, budget and workers; the one really used is `resolved`. By name: `nevergrad:TwoPointsDE`.
+"""
+
+from typing import ClassVar
+
+import nevergrad
+import numpy as np
+import torch
+from nevergrad.optimization.base import Optimizer
+from torch import Tensor
+
+from baselines.library import NumpyRandom, Replayed
+from zg.errors import SettingError, check_positive, nearest
+from zg.method import Range
+
+
+class Nevergrad(Replayed):
+    """A Nevergrad optimiser.
+
+    optimizer: its name in the registry. sigma: width of its mutations, scaled units, for the optimisers that heed
+    it. num_workers: θ an iteration, told together.
+    """
+
+    ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
+
+    def __init__(self, optimizer: str = "NGOpt", sigma: float = 0.1, num_workers: int = 1) -> None:
+        super().__init__()
+        check_positive(sigma=sigma, num_workers=num_workers)
+        if optimizer not in nevergrad.optimizers.registry:
+            raise SettingError(f"optimizer '{optimizer}' is unknown{nearest(optimizer, nevergrad.optimizers.registry)}")
+        self.optimizer, self.sigma, self.num_workers = optimizer, sigma, num_workers
+
+    def make(self, theta: np.ndarray) -> Optimizer:
+        parametrization = nevergrad.p.Array(init=theta)
+        low, high = (bound.double().cpu().numpy() for bound in (self.space.low, self.space.high))
+        if np.isfinite(low).all() and np.isfinite(high).all():
+            parametrization.set_bounds(low, high)
+        parametrization.set_mutation(sigma=self.sigma)
+        parametrization.function.deterministic = not self.objective.task.noisy
+        parametrization.random_state = np.random.RandomState(self.seed % 2**32)
+        make = nevergrad.optimizers.registry[self.optimizer]
+        library = make(parametrization, budget=self.objective.max_renders, num_workers=self.num_workers)
+        self.resolved = resolve(library)
+        self.worst = -np.inf  # loss told so far: what a lone failed render is told as
+        return library
+
+    def ask_library(self) -> np.ndarray:
+        self.asked = [self.library.ask() for _ in range(self.num_workers)]
+        return np.stack([candidate.value for candidate in self.asked])
+
+    def tell_library(self, losses: np.ndarray) -> None:
+        self.worst = max([self.worst, *losses[np.isfinite(losses)].tolist()])
+        for candidate, loss in zip(self.asked, losses.tolist(), strict=False):
+            self.library.tell(candidate, loss if np.isfinite(loss) else self.worst)
+
+    def recommend(self) -> Tensor:
+        """The best θ told; with noise, where that is luck, the library's own recommendation.
+
+        (Without noise too the library's CMA recommends from what it saw since its last restart, however bad.)
+        """
+        if self.objective.task.noisy:
+            value = self.ask_recommendation()
+        else:
+            value = self.library.current_bests["minimum"].parameter.value
+        return self.space.project(torch.as_tensor(value).to(self.space.init))
+
+    def ask_recommendation(self) -> np.ndarray:
+        """Leaves no trace in the random states: some draw, and a run must not depend on who asked."""
+        random = self.library.parametrization.random_state
+        before = random.get_state()
+        with NumpyRandom(self.seed):
+            value = self.library.provide_recommendation().value
+        random.set_state(before)
+        return value
+
+
+def resolve(library: Optimizer) -> str:
+    """The name of the optimiser that does the work, where the one named chooses among others."""
+    while isinstance(chosen := getattr(library, "optim", None), Optimizer):
+        library = chosen
+    return str(library.name)
