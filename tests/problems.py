@@ -60,3 +60,75 @@ class Stripes(Task):
         columns = torch.arange(16, dtype=x.dtype)
         bright = torch.sigmoid(2 * (x[:, 1:] - (columns - x[:, :1]).abs()))
         return bright[:, None, None, :].expand(-1, 1, 12, -1).float()
+
+
+class Recorded(Task):
+    """Keeps every x that was rendered, in order, and can be made to fail.
+
+    fail: "nan" or "raise" for each render with `fails(x)`; weight: multiplies the loss.
+    """
+
+    def __init__(self, fail: str = "", weight: float = 1.0) -> None:
+        super().__init__()
+        self.fail, self.weight = fail, weight
+        self.seen: list[Tensor] = []
+
+    def image(self, x: Tensor) -> Tensor:
+        """x [B, n] -> [B, C, H, W]."""
+        raise NotImplementedError
+
+    def fails(self, x: Tensor) -> Tensor:
+        """Which of x [B, n] fail [B]: an arbitrary but fixed seventh of them."""
+        return (x.sum(1) * 1e4).floor() % 7 == 3
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        failed = self.fails(x) if self.fail else torch.zeros(len(x), dtype=torch.bool)
+        if self.fail == "raise" and failed.any():
+            raise RuntimeError("the renderer gave up")
+        self.seen.append(x.clone())
+        return torch.where(failed[:, None, None, None], torch.nan, self.image(x))
+
+    def loss(self, images: Tensor, reference: Tensor | None) -> Tensor:
+        return self.weight * super().loss(images, reference)
+
+    def rendered(self) -> Tensor:
+        """Every x [·, n] so far."""
+        return torch.cat(self.seen)
+
+
+class Sphere(Recorded):
+    """Six mixed coordinates: three real and bounded, an integer, two binary. One pixel for each."""
+
+    def build(self) -> None:
+        self.space = ParameterSpace(
+            position=Block([1.6, 1.2, -0.6], low=-1, high=2),
+            count=Block(10, low=2, high=12, kind="integer"),
+            switch=Block([0.6, 0.4], kind="binary"),
+        )
+        self.solution = torch.tensor([0.3, 0.1, 0.2, 5.0, 0.0, 1.0], dtype=torch.float64)
+        self.set_reference(torch.zeros(1, 1, 6))
+
+    def image(self, x: Tensor) -> Tensor:
+        return ((x - self.solution) / self.space.scale)[:, None, None, :].float()
+
+    def violations(self) -> int:
+        """How many rendered values were outside the bounds, or not integral where they have to be."""
+        x = self.rendered()
+        outside = (x < self.space.low_user) | (x > self.space.high_user)
+        return int(outside.sum() + (x[:, 3:] != x[:, 3:].round()).sum())
+
+
+class HighSphere(Recorded):
+    """Mean of squares in n coordinates from a random start."""
+
+    def __init__(self, n: int = 100) -> None:
+        super().__init__()
+        self.n = n
+
+    def build(self) -> None:
+        start = torch.rand(self.n, generator=self.generator("start"), dtype=torch.float64)
+        self.space = ParameterSpace(x=Block(start - 0.5))
+        self.set_reference(torch.zeros(1, 1, self.n, dtype=torch.float64))
+
+    def image(self, x: Tensor) -> Tensor:
+        return x[:, None, None, :]

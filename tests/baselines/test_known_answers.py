@@ -1,0 +1,355 @@
+"""Estimators against closed forms, libraries against themselves driven by hand."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import cma
+import nevergrad
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from baselines.cmaes import CMAES
+from baselines.es import ES
+from baselines.finite_differences import FiniteDifferences
+from baselines.fr22 import FR22, derivative_of_gaussian, smoothed_derivative
+from baselines.fr22_image import FR22Image
+from baselines.nevergrad import Nevergrad
+from baselines.pgpe import PGPE
+from baselines.snes import SNES, utilities
+from baselines.spsa import SPSA
+from tasks.rosenbrock import Rosenbrock
+from tests.problems import HighSphere, Noisy, Recorded
+from zg.method import Budget, Method
+from zg.objective import Evaluation, Objective
+from zg.run import run
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+
+class Given(Task):
+    """A space and nothing else."""
+
+    def __init__(self, space: ParameterSpace) -> None:
+        super().__init__()
+        self.space = space
+
+    def build(self) -> None:
+        """The space is there."""
+
+
+def started(method: Method, space: ParameterSpace, max_renders: int = 1000) -> Any:
+    """A built method, without task and Trainer."""
+    task = Given(space)
+    task.setup()
+    method.objective = Objective(task, max_renders)
+    method.start(space)
+    return method
+
+
+def step(method: Any, function: Callable[[Tensor], Tensor]) -> None:
+    """One iteration on a function of θ [B, n]."""
+    theta = method.ask()
+    losses = function(method.space.to_user(theta))
+    method.tell(theta, Evaluation(losses, losses.isfinite()))
+
+
+def free(*start: float) -> ParameterSpace:
+    return ParameterSpace(x=Block(torch.tensor(start, dtype=torch.float64)))
+
+
+SLOPE = torch.tensor([1.0, -2.0, 3.0, 0.5], dtype=torch.float64)
+
+
+# Slopes
+
+
+@pytest.mark.parametrize("cls", [ES, PGPE])
+def test_gaussian_slopes_point_along_the_gradient(cls: type) -> None:
+    method = started(cls(pairs=4000), free(0, 0, 0, 0))
+    step(method, lambda x: x @ SLOPE)
+    assert torch.cosine_similarity(method.theta.grad, SLOPE, dim=0) > 0.995
+
+
+def test_es_slope_of_a_linear_function() -> None:
+    """E[y ε] is the gradient; ES divides by the slopes' root mean square, which is the gradient's norm."""
+    method = started(ES(pairs=20000), free(0, 0, 0, 0))
+    step(method, lambda x: x @ SLOPE)
+    assert torch.allclose(method.theta.grad, SLOPE / SLOPE.norm(), atol=0.03)
+
+
+def test_pgpe_narrows_where_the_loss_curves() -> None:
+    """∂/∂σ of E (θ + σε)² is 2σ: positive along x, zero along y."""
+    method = started(PGPE(pairs=4000), free(0, 0))
+    step(method, lambda x: x[:, 0].square())
+    narrowed = method.sigma / method.initial_sigma
+    assert narrowed[0] < 0.9 and abs(narrowed[1] - 1) < 0.01
+
+
+def test_central_differences_are_exact_on_a_quadratic() -> None:
+    curvature = torch.tensor([[4.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+    method = started(FiniteDifferences(step=0.3), free(0.7, -0.2))
+    step(method, lambda x: (x @ curvature * x).sum(1) / 2)
+    assert torch.allclose(method.theta.grad, curvature @ torch.tensor([0.7, -0.2], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("scheme", ["central", "forward"])
+def test_differences_at_a_bound_and_of_discrete_coordinates(scheme: str) -> None:
+    space = ParameterSpace(
+        x=Block([0.0, 1.0], low=0, high=1),
+        count=Block(7, low=0, high=10, kind="integer"),
+        on=Block([0.3, 0.8], kind="binary"),
+    )
+    gradient = torch.tensor([1.0, -2.0, 3.0, 0.5, -1.0], dtype=torch.float64)
+    method = started(FiniteDifferences(scheme=scheme), space)
+    step(method, lambda x: x @ gradient)
+    found = method.theta.grad / space.scale
+    assert torch.allclose(found[:3], gradient[:3])
+    assert torch.equal(found[3:].sign(), gradient[3:].sign())
+
+
+def test_a_block_of_differences_leaves_the_others_alone() -> None:
+    method = started(FiniteDifferences(block=2), free(0, 0, 0, 0))
+    step(method, lambda x: x @ SLOPE)
+    measured = method.theta.grad != 0
+    assert measured.sum() == 2
+    assert torch.allclose(method.theta.grad[measured], SLOPE[measured])
+
+
+def test_a_failed_render_drops_its_pair() -> None:
+    method = started(ES(pairs=3), free(0, 0, 0, 0))
+    theta = method.ask()
+    losses = theta @ SLOPE
+    losses[4] = math.nan  # pairs are (0, 3), (1, 4), (2, 5)
+    method.tell(theta, Evaluation(losses, losses.isfinite()))
+    known = torch.tensor([0, 2])
+    expected = (losses[known] - losses[known + 3]) @ method.offsets[known]
+    assert torch.cosine_similarity(method.theta.grad, expected, dim=0) == pytest.approx(1)
+
+
+# FR22
+
+
+@pytest.mark.parametrize("theta", [-0.4, 0.0, 0.25])
+def test_fr22_is_unbiased_on_a_step(theta: float) -> None:
+    """The step smoothed by N(0, σ²) is the normal distribution function; its derivative the density."""
+    sigma, count = 0.3, 200_000
+    offsets = derivative_of_gaussian(count, 1, torch.Generator().manual_seed(0), torch.float64)
+    up, down = (torch.heaviside(theta + sign * sigma * offsets[:, 0], torch.ones(1).double()) for sign in (1, -1))
+    density = math.exp(-((theta / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
+    single = torch.stack([smoothed_derivative((up - down)[k : k + 1], offsets[k : k + 1], sigma) for k in range(2000)])
+    error = float(single.std()) / math.sqrt(count)  # none at all right on the step
+    assert abs(float(smoothed_derivative(up - down, offsets, sigma)) - density) < 4 * error + 1e-12
+
+
+def test_fr22_offsets_follow_the_derivative_of_the_gaussian() -> None:
+    """P(|τ| < r) = 1 − exp(−r²/2), either sign as often."""
+    offsets = derivative_of_gaussian(100_000, 2, torch.Generator().manual_seed(1), torch.float64)
+    for radius in (0.5, 1.0, 2.0):
+        inside = float((offsets.abs() < radius).double().mean())
+        assert inside == pytest.approx(1 - math.exp(-(radius**2) / 2), abs=0.005)
+    assert float(offsets.sign().mean()) == pytest.approx(0, abs=0.01)
+    assert float((offsets[:, 0] * offsets[:, 1]).mean()) == pytest.approx(0, abs=0.02)
+
+
+def test_fr22_anneals_against_the_budget() -> None:
+    method = FR22(sigma=0.5, final_sigma=0.01)
+    task = HighSphere(2)
+    task.setup()
+    method.objective = Objective(task, 400)
+    widths = []
+    for renders in (0, 200, 300, 400):
+        method.objective.renders = renders
+        widths.append(method.annealed())
+    assert widths == pytest.approx([0.5, 0.5, 0.255, 0.01])
+
+
+class Linear(Recorded):
+    """An image linear in x, so that the chain rule through the loss can be told in closed form."""
+
+    matrix = torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 0.5]], dtype=torch.float64)
+
+    def build(self) -> None:
+        self.space = free(0.5, -0.3)
+        self.set_reference(torch.tensor([[[0.2, 0.4, -0.6]]], dtype=torch.float64))
+
+    def image(self, x: Tensor) -> Tensor:
+        return (x @ self.matrix.T)[:, None, None, :]
+
+    def regulariser(self, x: Tensor) -> Tensor:
+        return 0.1 * x.square().sum(1)
+
+
+def test_fr22_image_follows_the_chain_rule() -> None:
+    task, method = Linear(), FR22Image(pairs=200_000)
+    task.setup()
+    method.objective = Objective(task, 1_000_000)
+    method.start(task.space)
+    start = task.space.init.clone()
+    method.training_step(0, 0)
+    residual = task.matrix @ start - task.reference().flatten()
+    gradient = 2 / 3 * residual @ task.matrix + 0.2 * start
+    assert torch.allclose(method.theta.grad, gradient, atol=0.03)
+
+
+# SPSA, SNES
+
+
+def test_spsa_gains() -> None:
+    method = started(SPSA(c=0.1, pairs=2), free(0, 0), max_renders=4000)
+    method.gain, method.k = 3.0, 7
+    assert method.stability == 100  # a tenth of 4000 / (2 · 2) iterations
+    assert method.gains() == pytest.approx((3.0 / 108**0.602, 0.1 / 8**0.101))
+
+
+@pytest.mark.parametrize("slope", [1e-6, 1.0, 1e6])
+def test_spsa_begins_with_the_step_asked_for(slope: float) -> None:
+    method = started(SPSA(step=0.02), free(1.0))
+    step(method, lambda x: slope * x[:, 0])
+    assert float(method.theta) == pytest.approx(1.0 - 0.02)
+    step(method, lambda x: slope * x[:, 0])
+    a, A = method.gain, method.stability
+    assert float(method.theta) == pytest.approx(1.0 - 0.02 - slope * a / (A + 2) ** 0.602)
+
+
+def test_spsa_waits_on_a_plateau() -> None:
+    method = started(SPSA(), free(1.0, 2.0))
+    step(method, lambda x: torch.ones(len(x), dtype=torch.float64))
+    assert method.theta.tolist() == [1.0, 2.0] and method.gain == 0
+
+
+def test_snes_utilities() -> None:
+    """Four samples: log 3 − log k, cut at 0, normalised, minus 1/4; equal losses share."""
+    raw = [math.log(3), math.log(3 / 2), 0.0, 0.0]
+    expected = [value / sum(raw) - 0.25 for value in raw]
+    assert utilities(torch.tensor([5.0, 1.0, 7.0, 3.0])).tolist() == pytest.approx(
+        [expected[2], expected[0], expected[3], expected[1]]
+    )
+    shared = utilities(torch.tensor([1.0, 1.0, 2.0, 3.0]))
+    assert shared[0] == shared[1] == pytest.approx((expected[0] + expected[1]) / 2)
+    assert utilities(torch.full((6,), 2.0)).tolist() == pytest.approx([0.0] * 6)
+
+
+def test_snes_stays_where_everything_fails() -> None:
+    method = started(SNES(), free(1.0, 2.0))
+    step(method, lambda x: torch.full((len(x),), math.nan, dtype=torch.float64))
+    assert method.theta.tolist() == pytest.approx([1.0, 2.0])
+
+
+# Libraries driven by hand
+
+
+class Seen(Rosenbrock):
+    """Keeps every x that was rendered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        self.seen.append(x.clone())
+        return super().render(x)
+
+
+class Bounded(Seen):
+    """Rosenbrock's function with bounds that cut its valley."""
+
+    def build(self) -> None:
+        super().build()
+        self.space = ParameterSpace(x=Block([-0.5, 0.4], low=-1.5, high=0.8, scale=4.0))
+
+
+@pytest.mark.parametrize("make", [Seen, Bounded])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_cmaes_is_cma_driven_by_hand(make: type[Seen], seed: int) -> None:
+    task = make()
+    result = run(task, CMAES(), Budget(120), seed=seed, video=False)
+    by_hand = make()
+    by_hand.seed = seed
+    by_hand.setup()
+    space = by_hand.space
+    options = {"seed": math.nan, "verbose": -9}
+    if space.bounded:
+        options["bounds"] = [space.low.tolist(), space.high.tolist()]
+    outside = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    library = cma.CMAEvolutionStrategy(space.init.numpy(), 0.1, options)
+    asked = []
+    for _ in range(120 // 6):
+        theta = library.ask()
+        asked.append(space.to_user(torch.as_tensor(np.stack(theta))))
+        library.tell(theta, by_hand.render(asked[-1]).tolist())
+    np.random.set_state(outside)  # noqa: NPY002
+    assert torch.equal(batches(task, 6), torch.cat(asked))
+    assert torch.equal(result.theta, space.to_user(torch.as_tensor(library.result.xfavorite)))
+
+
+def batches(task: Seen, size: int) -> Tensor:
+    """What the method asked for: the batches of its size, not what was measured for the curve."""
+    return torch.cat([x for x in task.seen if len(x) == size])
+
+
+@pytest.mark.parametrize("name", ["NGOpt", "CMA", "TwoPointsDE", "OnePlusOne", "PSO", "TBPSA"])
+@pytest.mark.parametrize("make", [Seen, Bounded])
+def test_nevergrad_is_nevergrad_driven_by_hand(name: str, make: type[Seen]) -> None:
+    seed, budget, workers = 3, 60, 2
+    task = make()
+    result = run(task, Nevergrad(name, num_workers=workers), Budget(budget), seed=seed, video=False)
+    by_hand = make()
+    by_hand.seed = seed
+    by_hand.setup()
+    space = by_hand.space
+    outside = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parametrization = nevergrad.p.Array(init=space.init.numpy())
+        if space.bounded:
+            parametrization.set_bounds(space.low.numpy(), space.high.numpy())
+        parametrization.set_mutation(sigma=0.1)
+        parametrization.random_state.seed(seed)
+        library = nevergrad.optimizers.registry[name](parametrization, budget=budget, num_workers=workers)
+        asked = []
+        for _ in range(budget // workers):
+            candidates = [library.ask() for _ in range(workers)]
+            x = space.to_user(torch.as_tensor(np.stack([candidate.value for candidate in candidates])))
+            asked.append(x)
+            for candidate, loss in zip(candidates, by_hand.render(x).tolist(), strict=True):
+                library.tell(candidate, loss)
+        found = space.to_user(torch.as_tensor(library.current_bests["minimum"].parameter.value))
+    np.random.set_state(outside)  # noqa: NPY002
+    assert torch.equal(batches(task, workers), torch.cat(asked))
+    assert torch.equal(result.theta, found)
+
+
+@pytest.mark.parametrize("name", ["NGOpt", "TBPSA", "CMA", "PSO", "TwoPointsDE"])
+def test_asking_for_a_recommendation_leaves_no_trace(name: str) -> None:
+    """On a noisy task, where the library recommends."""
+    asked = []
+    for curious in (False, True):
+        task, method = Noisy(), Nevergrad(name, num_workers=4)
+        task.setup()
+        method.objective = Objective(task, 100)
+        method.start(task.space)
+        for _ in range(20):
+            method.training_step(0, 0)
+            if curious:
+                assert torch.equal(method.recommend(), method.recommend())
+        asked.append(method.ask())
+    assert torch.equal(*asked)
+
+
+def test_nevergrad_tells_what_it_really_used() -> None:
+    method = Nevergrad("NGOpt")
+    result = run(Rosenbrock(), method, Budget(20), video=False)
+    assert method.resolved in nevergrad.optimizers.registry and method.resolved != "NGOpt"
+    assert result.row["resolved"] == method.resolved
+
+
+@pytest.mark.parametrize("make", [CMAES, lambda: Nevergrad("CMA")], ids=["cmaes", "nevergrad:CMA"])
+@pytest.mark.parametrize("seed", range(5))
+def test_covariance_solves_rosenbrock_in_1500_renders(make: Callable[[], Method], seed: int) -> None:
+    assert run(Rosenbrock(), make(), Budget(1500), seed=seed, video=False).loss < 1e-8
