@@ -71,7 +71,6 @@ class PaperZeroGrads(Method):
         self.best_loss = math.inf
         self.misfit = math.nan
         self.optimizer_theta = torch.optim.Adam([self.theta], lr=self.lr_theta)
-        assert self.surrogate.optimizer is not None
         self.inner_optimizers = [self.optimizer_theta, self.surrogate.optimizer]
 
     def ask(self) -> Tensor:
@@ -107,7 +106,7 @@ class PaperZeroGrads(Method):
     def step_phi(self, samples: Tensor, losses: Tensor) -> None:
         """k_phi Adam steps on the surrogate's misfit over this iteration's samples."""
         if len(samples):
-            self.misfit = self.surrogate.fit(samples, losses, None, self.k_phi)
+            self.misfit = self.surrogate.fit(samples, losses, torch.ones_like(losses), self.k_phi)
 
     def recommend(self) -> Tensor:
         return self.space.project(self.best_theta / self.space.scale)

@@ -1,4 +1,4 @@
-"""What Lightning, callbacks and loggers cost: a run against a bare loop that does the same sampling, rendering and updates.
+"""What Lightning, callbacks and loggers cost: a run against a bare loop of the same sampling, rendering and updates.
 
     python -m tests.benchmarks.bench_overhead [--method zerograds] [--task toy] [--max-renders 2000]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zg.errors import SettingError, nearest
-from zg.surrogates.base import Surrogate
+from zg.surrogates.base import Regression
 from zg.surrogates.neural import make_linear
 
 CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -34,7 +34,7 @@ class PositionalEncoding(nn.Module):
         return torch.cat([x, *waves], dim=-1)
 
 
-class PublishedSurrogate(Surrogate):
+class PublishedSurrogate(Regression):
     """h(θ, φ) = MLP(encode(θ / input_scale)).
 
     n: coordinates. hidden, layers: width and number of hidden layers. frequencies: of the encoding, 0 for none.
@@ -63,10 +63,9 @@ class PublishedSurrogate(Surrogate):
         self.network = nn.Sequential(*modules)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
 
-    def fit(self, samples: Tensor, losses: Tensor, weights: Tensor | None, steps: int) -> float:
+    def fit(self, samples: Tensor, losses: Tensor, weights: Tensor, steps: int) -> float:
         x = samples.float() / self.input_scale
         target = (losses.log1p() if self.log_space else losses).float()
-        assert self.optimizer is not None
         with torch.enable_grad():
             for _ in range(steps):
                 misfit = self.criterion(self.network(x)[:, 0], target)

@@ -4,7 +4,7 @@ import torch
 from tests.problems import Quadratic
 from zg.sampling import antithetic
 from zg.seeding import make_generator
-from zg.surrogates.neural import NeuralSurrogate
+from zg.surrogates.neural import LocalNetwork
 
 WINDOW = 80
 
@@ -14,10 +14,9 @@ def fitted(shift=0.0, scale=1.0, loss_scale=1.0, loss_shift=0.0, renders=2000, s
     task = Quadratic(10, condition=10.0)
     task.setup()
     generator = make_generator(seed, "test")
-    surrogate = NeuralSurrogate(10, hidden=64, layers=2, lr=3e-3, generator=generator, dtype=torch.float64)
+    surrogate = LocalNetwork(10, hidden=64, layers=2, lr=3e-3, generator=generator, dtype=torch.float64)
     theta = task.space.init
-    surrogate.centre = theta * scale + shift
-    surrogate.sigma.fill_(0.05 * scale)
+    surrogate.stand(theta * scale + shift, 0.05 * scale)
     samples = torch.empty(0, 10, dtype=torch.float64)
     for _ in range(renders // 20):
         samples = torch.cat([samples, theta + 0.05 * antithetic(10, 10, generator, torch.float64)])[-WINDOW:]

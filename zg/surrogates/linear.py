@@ -1,0 +1,183 @@
+"""The linear surrogate that remembers, for any number of parameters in O(n) memory.
+
+    h(θ + s) = f + w·s + L |s|² / 2
+
+One render gives one number and n unknowns need n renders, so w is never fitted afresh: each block of probes corrects it
+by the least change that explains them, w ← w + Uᵀ g (y − U w), and each step moves it along, w ← w + c · step. What it
+knows no longer is found out by looking along w itself; probes are one-sided, at two radii in turn, whose comparison
+tells curvature, noise and the right radius apart.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zg.sampling import CosineDirections
+from zg.surrogates.base import LocalSurrogate
+
+TINY = 1e-300
+FADE = 0.9  # measured numbers are averaged over about 1 / (1 − FADE) blocks
+SLOW = 0.95  # the mean curvature, which noise hits hardest, over twice as many
+
+
+class LinearSurrogate(LocalSurrogate):
+    """One gradient w [n] and one curvature L; a block is 30 probes, the centre, and two along w."""
+
+    PROBES = 30  # directions a block: enough to share the 3 extra renders, few enough to turn quickly
+    LINE = 0.5  # part of the way to the minimum along w: halfway, because w is still being learned
+    CAUTION = 0.01  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
+    ODD = 10.0  # centre's disagreement with its probes, over chance (mean squares), from which it is taken out
+    WIDEST = 10.0  # σ is a guess, good to an order of magnitude: no radius beyond that unless all is flat
+    TURN = 1.1  # largest change of the radius a block
+
+    FIXED = (*LocalSurrogate.FIXED, "directions")
+
+    def __init__(
+        self, theta: Tensor, sigma: float, project: Callable[[Tensor], Tensor], generator: torch.Generator
+    ) -> None:
+        super().__init__(project, generator)
+        self.theta, self.n = theta.clone(), theta.numel()
+        self.directions = CosineDirections(self.n, generator, theta.dtype)
+        self.w = torch.zeros_like(self.theta)
+        self.back = self.best = self.theta
+        self.radius = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate
+        self.widest = self.WIDEST * self.radius
+        self.f, self.lowest = math.nan, math.inf
+        self.L = self.c = 0.0  # curvature: mean over directions; along w
+        self.near = self.far = 0.0  # mean square of what w did not foresee in the slopes, at r and at 2 r
+        self.spread = self.odd = 0.0  # typical rise at r; the centre's disagreement
+        self.cap = self.moved = self.length = 0.0
+        self.age, self.noisy = 0, False
+        self.gain = 1.0
+
+    def ask(self) -> Tensor:
+        """[centre (twice at first: is the loss noisy?), k one-sided probes at r or 2 r, 2 along w] × n."""
+        self.u = self.directions.draw(self.PROBES)
+        self.wide = (torch.arange(len(self.u), device=self.u.device) + self.age) % 2 == 1
+        self.length = float(self.w.norm())
+        r = self.radius * (1 + self.wide.to(self.w.dtype))
+        rows = [self.theta.expand(self._centres(), -1), self.theta + r[:, None] * self.u]
+        if self.length > 0:
+            along = self.w * (self.radius / self.length)
+            rows.append(torch.stack([self.theta + along, self.theta - along]))
+        return torch.cat(rows)
+
+    def _centres(self) -> int:
+        return 2 if self.age < 2 else 1
+
+    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
+        at, k = self._centres(), len(self.u)
+        if len(losses) < at + k + 2 * (self.length > 0):
+            return  # a cut block is the last one
+        if not valid[:at].any():
+            self.theta, self.radius = 0.5 * (self.theta + self.back), 0.5 * self.radius
+            return
+        before, self.f = self.f, float(losses[:at][valid[:at]].mean())
+        self.noisy |= at == 2 and bool(valid[:2].all()) and bool(losses[0] != losses[1])
+        if self.f < self.lowest:
+            self.lowest, self.best = self.f, self.theta
+        self.back = self.theta
+        rise, seen = losses[at : at + k] - self.f, valid[at : at + k]
+        self._judge(before)
+        news = self._news(self._slopes(rise, seen), seen)
+        if self.length > 0 and valid[at + k :].all():
+            self._follow(float(losses[-2]), float(losses[-1]), news)
+        else:
+            self.w, self.moved = self.w + news, 0.0
+        self._turn_radius(bool(rise[seen].any()))
+        self.age += 1
+
+    def _fade(self, old: float, new: float, keep: float = FADE) -> float:
+        """Running mean, plain until there is enough to forget."""
+        keep = min(keep, self.age / (self.age + 1))
+        return keep * old + (1 - keep) * new
+
+    def _judge(self, before: float) -> None:
+        """Halve the cap after a rise beyond anything the probes show; let a cap that binds grow e-fold a sweep."""
+        if self.age > 0 and self.f - before > 4 * self.spread:
+            self.cap = 0.5 * self.moved
+        elif self.age > 0 and self.moved >= self.cap:
+            self.cap *= min(2.0, math.exp((self.PROBES + 3) / self.n))
+
+    def _slopes(self, rise: Tensor, seen: Tensor) -> Tensor:
+        """Slopes y [k] without curvature; L from the mean rises, F(2 r) − F(r) = 3/2 r² L, where the centre cancels.
+
+        (4 F(r) − F(2 r)) / 3 is how far the centre itself is off (noise, a cusp): taken out only beyond chance.
+        """
+        near, far = rise[seen & ~self.wide], rise[seen & self.wide]
+        offset = 0.0
+        if len(near) > 1 and len(far) > 1:
+            rise_near, rise_far = float(near.mean()), float(far.mean())
+            self.L = self._fade(self.L, (rise_far - rise_near) / (1.5 * self.radius**2), SLOW)
+            self.spread = self._fade(self.spread, math.sqrt(float(near.square().mean())))
+            chance = (16 * float(near.var()) / len(near) + float(far.var()) / len(far)) / 9
+            off = (4 * rise_near - rise_far) / 3
+            self.odd = self._fade(self.odd, off * off / max(chance, TINY))
+            offset = off if self.odd > self.ODD else 0.0
+        r = self.radius * (1 + self.wide.double())
+        y = torch.where(seen, (rise - offset) / r - 0.5 * r * self.L, 0.0)
+        if self.age == 0:
+            self.cap = self.CAUTION * float(y.norm()) / max(abs(self.L), TINY)
+        return y
+
+    def _news(self, y: Tensor, seen: Tensor) -> Tensor:
+        """Uᵀ g (y − U w) [n]: least change of w that explains the slopes.
+
+        The gain g is signal / (signal + noise): noise in a slope halves from r to 2 r, and signal does not.
+        """
+        error = torch.where(seen, y - (self.u @ self.w).double(), 0.0)
+        near, far = error[seen & ~self.wide], error[seen & self.wide]
+        self.near = self._fade(self.near, float(near.square().mean())) if len(near) else self.near
+        self.far = self._fade(self.far, float(far.square().mean())) if len(far) else self.far
+        noise = max(0.0, self.near - self.far) * 4 / 3 if self.far > 0 else 0.0
+        signal = max(self.far - noise / 4, 0.02 * self.far, TINY)
+        gain = torch.where(self.wide, signal / (signal + noise / 4), signal / (signal + noise))
+        self.gain = float(gain.mean())
+        return self.u.T @ (gain * error).to(self.w.dtype)
+
+    def _follow(self, plus: float, minus: float, news: Tensor) -> None:
+        """Along w: the slope says how stale w is (fresh directions cannot), the curvature how far to go."""
+        slope = (plus - minus) / (2 * self.radius)
+        self.c = self._fade(self.c, (plus + minus - 2 * self.f) / self.radius**2, 0.8)
+        unit, self.moved = self.w / self.length, 0.0
+        if slope <= 0:
+            self.w = self.w + news
+            return
+        trust = 1 + self.gain * (slope / self.length - 1)
+        self.moved = min(self.LINE * slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
+        self.theta = self.project(self.theta - self.moved * unit)
+        left = min(1.5, trust) * self.length - min(self.moved * max(self.c, 0.0), slope)
+        self.w = left * unit + news
+
+    def _turn_radius(self, any_rise: bool) -> None:
+        """Slopes farther from w at 2 r than at r are spoilt by curvature: shrink; nearer, by noise: grow. Flat: double."""
+        if not any_rise:
+            self.radius *= 2
+            self.widest = max(self.widest, self.radius)
+        elif self.age > 5 and self.far > 0:
+            turn = ((self.far + TINY) / (self.near + TINY)) ** -0.1
+            self.radius = min(self.radius * min(self.TURN, max(1 / self.TURN, turn)), self.widest)
+
+    def recommend(self) -> Tensor:
+        """The centre where the loss is noisy (the lowest of many noisy losses is luck), else the best centre."""
+        return self.theta if self.noisy else self.best
+
+    def predict(self, theta: Tensor) -> Tensor:
+        s = theta - self.theta
+        return self.f + s @ self.w + 0.5 * self.L * s.square().sum(1)
+
+    def gradient(self, theta: Tensor) -> Tensor:
+        return self.w + self.L * (theta - self.theta)
+
+    def status(self) -> dict[str, float]:
+        return {"sigma": self.radius / math.sqrt(self.n), "step": self.moved, "curvature": self.L, "gain": self.gain}
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"directions": self.directions.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.directions.load_state(state["directions"])
+        super().load_state({name: value for name, value in state.items() if name != "directions"})
