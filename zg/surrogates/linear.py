@@ -153,7 +153,7 @@ class LinearSurrogate(LocalSurrogate):
         self.w = left * unit + news
 
     def _turn_radius(self, any_rise: bool) -> None:
-        """Slopes farther from w at 2 r than at r are spoilt by curvature: shrink; nearer, by noise: grow. Flat: double."""
+        """Slopes farther from w at 2 r than at r: curvature, so shrink; nearer: noise, so grow; all flat: double."""
         if not any_rise:
             self.radius *= 2
             self.widest = max(self.widest, self.radius)
