@@ -42,7 +42,10 @@ class Nevergrad(Replayed):
         parametrization.function.deterministic = not self.objective.task.noisy
         parametrization.random_state = np.random.RandomState(self.seed % 2**32)
         make = nevergrad.optimizers.registry[self.optimizer]
-        library = make(parametrization, budget=self.objective.max_renders, num_workers=self.num_workers)
+        try:
+            library = make(parametrization, budget=self.objective.max_renders, num_workers=self.num_workers)
+        except ImportError as error:
+            raise SettingError(f"optimizer '{self.optimizer}' needs a package that is not here ({error})") from None
         self.resolved = resolve(library)
         self.worst = -np.inf  # loss told so far: what a lone failed render is told as
         return library
