@@ -55,9 +55,9 @@ class Replayed(Method):
     # What it inherits
 
     @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
-        """Around every call of the library: its own random state, and its warnings kept to itself."""
-        with self.numpy_random, warnings.catch_warnings():
+    def inside(self, random: NumpyRandom | None = None) -> Iterator[None]:
+        """Around every call of the library: its own random state (or that one), and its warnings kept to itself."""
+        with random or self.numpy_random, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
 

@@ -74,7 +74,7 @@ class Nevergrad(Replayed):
         """Leaves no trace in the random states: some draw, and a run must not depend on who asked."""
         random = self.library.parametrization.random_state
         before = random.get_state()
-        with NumpyRandom(self.seed):
+        with self.inside(NumpyRandom(self.seed)):
             value = self.library.provide_recommendation().value
         random.set_state(before)
         return value
