@@ -1,0 +1,168 @@
+"""Optimal control: when to turn off the engine of a rocket, so that it reaches the moon (the paper's first figure).
+
+A planet and its moon circle their barycentre; a ship of no mass flies in their plane (the circular restricted
+three-body problem). Units: the distance of the two, their mass together and the gravitational constant are 1, so
+they turn by one radian in one unit of time. A booster has brought the ship up and gone, too slow for an orbit; its
+own engine then burns along the path. Too short and it falls back; too long and it is lost; in between it circles
+the planet or meets the moon early, late or never. The engine's computer knows whole ticks, and a ship that touches a
+body stays there: the loss is made of steps, plateaus and jumps, and its derivative is zero.
+"""
+
+import cmath
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from torch import Tensor
+
+from zg.errors import SettingError, check_positive
+from zg.pictures import from_figure
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+if TYPE_CHECKING:
+    from zg.method import Method
+
+PLANET_RADIUS, MOON_RADIUS = 0.2, 0.06
+# Where the booster leaves the ship: behind the planet as seen from the moon, flying along the ground.
+SITE, RELEASE_RADIUS = math.pi, 0.25
+# Speed at release over that of a circular orbit there.
+RELEASE_SPEED = 0.85
+# What the engine's computer can tell apart, in time and in radians.
+TICK, ANGLE_STEP = 1e-3, 1e-2
+# The loss of a ship that crashed on the planet or is at least as far off.
+LOST = 1.5
+
+
+class Rocket(Task):
+    """Burn times (n = 1), with more `stages` the pauses between them, with `steer` the directions of the engines too.
+
+    The loss is the ship's distance from the moon's surface at the time of arrival, 0 if it came down there before,
+    and LOST at most.
+    stages: engines, each burning once. steer: whether their directions are parameters (radians, from the direction
+    of flight). thrust: acceleration by an engine. longest: bound of each burn time. duration: time until arrival.
+    steps: of the integrator (classical Runge-Kutta). moon: its mass, as a fraction of the mass of both.
+    """
+
+    def __init__(
+        self,
+        stages: int = 1,
+        steer: bool = False,
+        thrust: float = 2.0,
+        longest: float = 0.8,
+        duration: float = 2.0,
+        steps: int = 400,
+        moon: float = 0.1,
+    ) -> None:
+        super().__init__()
+        check_positive(stages=stages, thrust=thrust, longest=longest, duration=duration, steps=steps)
+        if not 0 <= moon <= 0.5:
+            raise SettingError(f"moon must be from 0 to 0.5, got {moon}")
+        self.stages, self.steer, self.thrust, self.longest = stages, steer, thrust, longest
+        self.duration, self.steps, self.moon = duration, steps, moon
+
+    def build(self) -> None:
+        draw = torch.rand(3, self.stages, generator=self.generator("start"), dtype=torch.float64)
+        blocks = {"burn": Block(self.longest * (0.625 + 0.25 * draw[0]), low=0.0, high=self.longest)}
+        if self.stages > 1:
+            blocks["pause"] = Block(0.1 * draw[1, 1:], low=0.0, high=0.5)
+        if self.steer:
+            blocks["angle"] = Block(0.4 * draw[2] - 0.2, low=-math.pi / 2, high=math.pi / 2)
+        self.space = ParameterSpace(blocks)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        path, crashed = self.fly(x)
+        distance = (path[-1] - (1 - self.moon)).abs() - MOON_RADIUS
+        return torch.where(crashed, LOST, distance.clamp(0, LOST))
+
+    def fly(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, n] -> places [steps + 1, B] and whether the ship fell on the planet [B].
+
+        Places are complex numbers in the frame that turns with the two bodies: the planet is at −moon, the moon at
+        1 − moon, and both stand still.
+        """
+        push = self.schedule(x)
+        dt = self.duration / self.steps
+        planet = -self.moon
+        speed = RELEASE_SPEED * math.sqrt((1 - self.moon) / RELEASE_RADIUS)
+        outwards = cmath.rect(1, SITE)
+        place = push.new_full((len(x),), planet + RELEASE_RADIUS * outwards)
+        velocity = push.new_full((len(x),), 1j * (speed * outwards + planet))
+        path = [place]
+        crashed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        down = crashed
+        for k in range(self.steps):
+            place, velocity = self.step(place, velocity, k * dt, dt, push[k])
+            turn = cmath.rect(1, (k + 1) * dt)
+            seen = torch.where(down, path[-1], place / turn)
+            path.append(seen)
+            crashed = crashed | (~down & ((seen - planet).abs() < PLANET_RADIUS))
+            down = crashed | down | ((seen - planet - 1).abs() < MOON_RADIUS)
+            # What is down turns with its body; its velocity is not looked at again.
+            place = torch.where(down, seen * turn, place)
+        return torch.stack(path), crashed
+
+    def schedule(self, x: Tensor) -> Tensor:
+        """x [B, n] -> thrust relative to the direction of flight in every step: [steps, B], complex."""
+        parts = self.space.split(x)
+        burn = (parts["burn"].reshape(len(x), -1) / TICK).round() * TICK
+        pause = (parts["pause"] / TICK).round() * TICK if "pause" in parts else burn[:, :0]
+        angle = (parts["angle"] / ANGLE_STEP).round() * ANGLE_STEP if self.steer else torch.zeros_like(burn)
+        dt = self.duration / self.steps
+        now = torch.arange(self.steps, dtype=x.dtype, device=x.device)[:, None] * dt
+        push = torch.zeros(self.steps, len(x), dtype=torch.complex128, device=x.device)
+        end = torch.zeros_like(burn[:, 0])
+        for stage in range(self.stages):
+            start = end + pause[:, stage - 1] if stage else end
+            end = start + burn[:, stage]
+            on = ((end - now) / dt).clamp(0, 1) - ((start - now) / dt).clamp(0, 1)
+            push = push + self.thrust * torch.polar(on, angle[:, stage].expand_as(on))
+        return push
+
+    def step(self, place: Tensor, velocity: Tensor, time: float, dt: float, push: Tensor) -> tuple[Tensor, Tensor]:
+        """One Runge-Kutta step of places and velocities [B] (complex, in the frame that does not turn)."""
+        v1 = velocity
+        a1 = self.acceleration(place, v1, time, push)
+        v2 = velocity + dt / 2 * a1
+        a2 = self.acceleration(place + dt / 2 * v1, v2, time + dt / 2, push)
+        v3 = velocity + dt / 2 * a2
+        a3 = self.acceleration(place + dt / 2 * v2, v3, time + dt / 2, push)
+        v4 = velocity + dt * a3
+        a4 = self.acceleration(place + dt * v3, v4, time + dt, push)
+        return place + dt / 6 * (v1 + 2 * (v2 + v3) + v4), velocity + dt / 6 * (a1 + 2 * (a2 + a3) + a4)
+
+    def acceleration(self, place: Tensor, velocity: Tensor, time: float, push: Tensor) -> Tensor:
+        """Gravity of both bodies, and the engine along the flight as the planet sees it: [B], complex."""
+        turn = cmath.rect(1, time)
+        to_planet, to_moon = -self.moon * turn - place, (1 - self.moon) * turn - place
+        flight = velocity + 1j * self.moon * turn
+        gravity = to_planet * ((1 - self.moon) / to_planet.abs() ** 3) + to_moon * (self.moon / to_moon.abs() ** 3)
+        return gravity + push * flight / flight.abs()
+
+    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+        """Flight paths from the start, the current and the best θ, as seen from bodies that stand still."""
+        named = {"start": (self.space.to_user(self.space.init), "#999999")}
+        if method is not None and method.objective.renders:
+            named["best"] = (self.space.to_user(method.objective.best_theta), "#009e73")
+        named["current"] = (x, "#d55e00")
+        batch = torch.stack([theta.to(self.device) for theta, _ in named.values()])
+        paths = self.fly(batch)[0].cpu()
+        burning = (self.schedule(batch).abs() > 0).cpu()
+        figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
+        axes = figure.subplots()
+        axes.set_facecolor("#0b1021")
+        for where, radius, colour in ((-self.moon, PLANET_RADIUS, "#0072b2"), (1 - self.moon, MOON_RADIUS, "#f0e442")):
+            axes.add_patch(Circle((where, 0), radius, color=colour))
+        for k, (name, (_, colour)) in enumerate(named.items()):
+            path = paths[:, k]
+            axes.plot(path.real, path.imag, color=colour, linewidth=1.5, label=name)
+            lit = path[1:].masked_fill(~burning[:, k], complex(math.nan, math.nan))
+            axes.plot(lit.real, lit.imag, color=colour, linewidth=4, alpha=0.6)
+            axes.plot(path[-1].real, path[-1].imag, "o", color=colour, markersize=7)
+        axes.set(xlim=(-0.9, 2.3), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[])
+        renders = f", {method.objective.renders} renders" if method is not None else ""
+        axes.set_title(f"loss {float(image):.3f}{renders}")
+        axes.legend(loc="upper left")
+        return from_figure(figure)
