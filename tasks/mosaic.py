@@ -1,0 +1,94 @@
+"""A floor of irregular tiles: how many, how they lie, in which colours. Discrete and continuous coordinates together.
+
+Each pixel takes the colour of the nearest tile centre (a Voronoi diagram of a jittered grid), or of the joint
+between tiles. Nothing is blended: which tile a pixel belongs to jumps, so counts, rotation, jitter and joint have
+no gradient at all. Only the colours have one.
+"""
+
+import torch
+from torch import Tensor
+
+from zg.errors import SettingError
+from zg.losses import Loss
+from zg.seeding import make_generator
+from zg.space import Block, ParameterSpace
+from zg.task import Task
+
+# Tiles repeat after so many; the largest count of them stays below.
+LATTICE = 64
+JOINT_COLOUR = 0.12
+# What the reference was made with.
+HIDDEN = {
+    "tiles": [9.0, 6.0],
+    "rotation": [25.0],
+    "jitter": [0.5],
+    "joint": [0.06],
+    "colours": [0.80, 0.32, 0.20, 0.93, 0.80, 0.55, 0.16, 0.40, 0.50],
+}
+# Pixels in one call on a CPU, each of which looks at nine tiles.
+CHUNK_PIXELS = 2**17
+
+
+class Mosaic(Task):
+    """Tile counts across and down, rotation, jitter, joint width and three colours: n = 14, start drawn by the seed.
+
+    size: pixels along a side, up to 512.
+    """
+
+    def __init__(self, size: int = 64, loss: str | Loss = "multiscale") -> None:
+        super().__init__(loss)
+        if not 1 <= size <= 512:
+            raise SettingError(f"size must be from 1 to 512, got {size}")
+        self.size = size
+
+    def build(self) -> None:
+        draw = torch.rand(14, generator=self.generator("start"), dtype=torch.float64)
+        self.space = ParameterSpace(
+            tiles=Block((4 + 10 * draw[:2]).round(), low=2, high=20, kind="integer"),
+            rotation=Block(90 * draw[2] - 45, low=-45.0, high=45.0),
+            jitter=Block(draw[3], low=0.0, high=1.0),
+            joint=Block(0.2 * draw[4], low=0.0, high=0.2),
+            colours=Block(0.5 + 0.2 * (draw[5:].reshape(3, 3) - 0.5), low=0.0, high=1.0),
+        )
+        floor = make_generator(0, "mosaic", "floor")
+        self.shifts = (torch.rand(LATTICE**2, 2, generator=floor) - 0.5).to(self.device)
+        self.kinds = torch.randint(3, (LATTICE**2,), generator=floor).to(self.device)
+        line = (torch.arange(self.size) + 0.5) / self.size - 0.5
+        self.pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).to(self.device)
+        near = torch.tensor([-1.0, 0.0, 1.0])
+        self.neighbours = torch.cartesian_prod(near, near).to(self.device)
+        self.solution = torch.tensor([value for values in HIDDEN.values() for value in values], dtype=torch.float64)
+        self.set_reference(self.render(self.solution[None].to(self.device))[0])
+
+    @property
+    def chunk(self) -> int | None:
+        """Renders in one call: few on a CPU, any number on a GPU."""
+        return max(1, CHUNK_PIXELS // self.size**2) if self.device.type == "cpu" else None
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        part = self.space.split(x.float())
+        angle = part["rotation"].reshape(-1).deg2rad()
+        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
+        place = self.pixels @ turn * part["tiles"][:, None, :]  # [B, P, 2], one tile a unit
+        cell = place.floor()[:, None] + self.neighbours[:, None]  # [B, 9, P, 2]
+        wrapped = cell.long() % LATTICE
+        number = wrapped[..., 0] + LATTICE * wrapped[..., 1]
+        jitter = part["jitter"].reshape(-1, 1, 1, 1)
+        centre = cell + 0.5 + jitter * self.shifts[number]
+        distance = (centre - place[:, None]).square().sum(-1)
+        nearest = distance.argmin(1, keepdim=True)
+        colour = torch.gather(self.kinds[number], 1, nearest)[:, 0]  # [B, P]
+        image = torch.gather(part["colours"], 1, colour[..., None].expand(-1, -1, 3))
+        joint = self.edge(centre, distance, nearest) < part["joint"].reshape(-1, 1) / 2
+        image = torch.where(joint[..., None], JOINT_COLOUR, image)
+        return image.transpose(1, 2).reshape(-1, 3, self.size, self.size)
+
+    def edge(self, centre: Tensor, distance: Tensor, nearest: Tensor) -> Tensor:
+        """How far each pixel is from the edge of its tile [B, P], in tiles: the nearest of the bisectors.
+
+        centre [B, 9, P, 2], squared distance [B, 9, P] of the tiles around, and which of them is nearest [B, 1, P].
+        """
+        own = torch.gather(centre, 1, nearest[..., None].expand(-1, -1, -1, 2))
+        gap = (centre - own).square().sum(-1).sqrt()
+        bisector = (distance - torch.gather(distance, 1, nearest)) / (2 * gap.clamp_min(1e-9))
+        return bisector.scatter(1, nearest, torch.inf).amin(1)
