@@ -24,7 +24,7 @@ BASE, RELIEF = 0.75, 0.25
 ETA = 1 / 1.33
 # Counts are shown as fractions of this quantile: a few hot pixels would darken the rest.
 WHITE_QUANTILE = 0.995
-START_DEVIATION = 0.05
+START_DEVIATION = 0.02
 # Photons in one call on a CPU: no slower than any other number, and a batch of 40 at 512² needs no half gigabyte.
 CHUNK_PHOTONS = 2**16
 
@@ -56,8 +56,8 @@ class Caustic(Task):
 
     def build(self) -> None:
         start = torch.randn(self.control_points, self.control_points, generator=self.generator("start"))
-        # A tenth of a control point's height moves a photon by about a pixel of 128.
-        self.space = ParameterSpace(heights=Block(START_DEVIATION * start, low=-2.0, high=2.0, scale=0.5))
+        # σ = 0.05 then moves photons by about two pixels of 128.
+        self.space = ParameterSpace(heights=Block(START_DEVIATION * start, low=-2.0, high=2.0, scale=1.0))
         self.at = (torch.arange(self.photons, dtype=torch.float64) + 0.5) * 2 / self.photons - 1
         values, slopes = (part.float().to(self.device) for part in spline_basis(self.at, self.control_points))
         self.values, self.slopes, self.at = values, slopes, self.at.float().to(self.device)

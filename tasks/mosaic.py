@@ -8,10 +8,11 @@ no gradient at all. Only the colours have one.
 import torch
 from torch import Tensor
 
-from zg.errors import SettingError
+from tasks.hidden import guess_around
+from zg.errors import SettingError, check_positive
 from zg.losses import Loss
 from zg.seeding import make_generator
-from zg.space import Block, ParameterSpace
+from zg.space import Block
 from zg.task import Task
 
 # Tiles repeat after so many; the largest count of them stays below.
@@ -19,37 +20,31 @@ LATTICE = 64
 JOINT_COLOUR = 0.12
 # What the reference was made with.
 HIDDEN = {
-    "tiles": [9.0, 6.0],
-    "rotation": [25.0],
-    "jitter": [0.5],
-    "joint": [0.06],
-    "colours": [0.80, 0.32, 0.20, 0.93, 0.80, 0.55, 0.16, 0.40, 0.50],
+    "tiles": Block([7.0, 5.0], low=2, high=16, kind="integer"),
+    "rotation": Block(20.0, low=-45, high=45),
+    "jitter": Block(0.5, low=0, high=1),
+    "joint": Block(0.08, low=0, high=0.2),
+    "colours": Block(torch.tensor([[0.80, 0.32, 0.20], [0.93, 0.80, 0.55], [0.16, 0.40, 0.50]]), low=0, high=1),
 }
 # Pixels in one call on a CPU, each of which looks at nine tiles.
 CHUNK_PIXELS = 2**17
 
 
 class Mosaic(Task):
-    """Tile counts across and down, rotation, jitter, joint width and three colours: n = 14, start drawn by the seed.
+    """Tile counts across and down, rotation, jitter, joint width and three colours: n = 14.
 
-    size: pixels along a side, up to 512.
+    size: pixels along a side, up to 512. far: how far off each coordinate starts, at most, as a part of its range.
     """
 
-    def __init__(self, size: int = 64, loss: str | Loss = "multiscale") -> None:
+    def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
         super().__init__(loss)
+        check_positive(far=far)
         if not 1 <= size <= 512:
             raise SettingError(f"size must be from 1 to 512, got {size}")
-        self.size = size
+        self.size, self.far = size, far
 
     def build(self) -> None:
-        draw = torch.rand(14, generator=self.generator("start"), dtype=torch.float64)
-        self.space = ParameterSpace(
-            tiles=Block((4 + 10 * draw[:2]).round(), low=2, high=20, kind="integer"),
-            rotation=Block(90 * draw[2] - 45, low=-45.0, high=45.0),
-            jitter=Block(draw[3], low=0.0, high=1.0),
-            joint=Block(0.2 * draw[4], low=0.0, high=0.2),
-            colours=Block(0.5 + 0.2 * (draw[5:].reshape(3, 3) - 0.5), low=0.0, high=1.0),
-        )
+        self.space, self.solution = guess_around(HIDDEN, self.far, self.generator("start"))
         floor = make_generator(0, "mosaic", "floor")
         self.shifts = (torch.rand(LATTICE**2, 2, generator=floor) - 0.5).to(self.device)
         self.kinds = torch.randint(3, (LATTICE**2,), generator=floor).to(self.device)
@@ -57,7 +52,6 @@ class Mosaic(Task):
         self.pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).to(self.device)
         near = torch.tensor([-1.0, 0.0, 1.0])
         self.neighbours = torch.cartesian_prod(near, near).to(self.device)
-        self.solution = torch.tensor([value for values in HIDDEN.values() for value in values], dtype=torch.float64)
         self.set_reference(self.render(self.solution[None].to(self.device))[0])
 
     @property

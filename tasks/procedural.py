@@ -8,10 +8,11 @@ compares an image pyramid.
 import torch
 from torch import Tensor
 
-from zg.errors import SettingError
+from tasks.hidden import guess_around
+from zg.errors import SettingError, check_positive
 from zg.losses import Loss
 from zg.seeding import make_generator
-from zg.space import Block, ParameterSpace
+from zg.space import Block
 from zg.task import Task
 
 MAX_OCTAVES = 6
@@ -21,19 +22,19 @@ LATTICE = 64
 CONTRAST = 0.7
 # What the reference was made with.
 HIDDEN = {
-    "noise_scale": [5.0],
-    "octaves": [4.0],
-    "gain": [0.55],
-    "lacunarity": [2.1],
-    "offset": [0.4, -0.7],
-    "warp": [0.16],
-    "warp_scale": [2.5],
-    "stripes": [7.0],
-    "stripe_angle": [32.0],
-    "stripe_width": [0.4],
-    "stripe_mix": [0.45],
-    "ramp_middle": [0.45],
-    "colours": [0.10, 0.07, 0.22, 0.75, 0.33, 0.20, 0.98, 0.90, 0.65],
+    "noise_scale": Block(4.0, low=2, high=16, log=True),
+    "octaves": Block(4, low=1, high=MAX_OCTAVES, kind="integer"),
+    "gain": Block(0.55, low=0.2, high=0.8),
+    "lacunarity": Block(2.1, low=1.5, high=3),
+    "offset": Block([0.4, -0.7], low=-1, high=1, scale=1),
+    "warp": Block(0.16, low=0, high=0.5),
+    "warp_scale": Block(2.0, low=1, high=8, log=True),
+    "stripes": Block(5, low=2, high=16, kind="integer"),
+    "stripe_angle": Block(32.0, low=-90, high=90),
+    "stripe_width": Block(0.4, low=0.05, high=0.95),
+    "stripe_mix": Block(0.5, low=0, high=1),
+    "ramp_middle": Block(0.45, low=0.1, high=0.9),
+    "colours": Block(torch.tensor([[0.10, 0.07, 0.22], [0.75, 0.33, 0.20], [0.98, 0.90, 0.65]]), low=0, high=1),
 }
 # Pixels in one call on a CPU.
 CHUNK_PIXELS = 2**17
@@ -42,38 +43,22 @@ CHUNK_PIXELS = 2**17
 class Procedural(Task):
     """Noise (scale, octaves, gain, lacunarity, offset), warp, stripes and a ramp of three colours: n = 22.
 
-    The start is drawn by the seed. size: pixels along a side, up to 512.
+    size: pixels along a side, up to 512. far: how far off each coordinate starts, at most, as a part of its range.
     """
 
-    def __init__(self, size: int = 64, loss: str | Loss = "multiscale") -> None:
+    def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
         super().__init__(loss)
+        check_positive(far=far)
         if not 1 <= size <= 512:
             raise SettingError(f"size must be from 1 to 512, got {size}")
-        self.size = size
+        self.size, self.far = size, far
 
     def build(self) -> None:
-        draw = torch.rand(22, generator=self.generator("start"), dtype=torch.float64)
-        grey = torch.tensor([[0.2], [0.5], [0.8]], dtype=torch.float64)
-        self.space = ParameterSpace(
-            noise_scale=Block(3 * 3 ** draw[0], low=2.0, high=16.0, log=True),
-            octaves=Block((1 + 5 * draw[1]).round(), low=1, high=MAX_OCTAVES, kind="integer"),
-            gain=Block(0.3 + 0.4 * draw[2], low=0.2, high=0.8),
-            lacunarity=Block(1.7 + 0.8 * draw[3], low=1.5, high=3.0),
-            offset=Block(2 * draw[4:6] - 1, low=-2.0, high=2.0),
-            warp=Block(0.3 * draw[6], low=0.0, high=0.5),
-            warp_scale=Block(1.5 * 3 ** draw[7], low=1.0, high=8.0, log=True),
-            stripes=Block((3 + 10 * draw[8]).round(), low=2, high=20, kind="integer"),
-            stripe_angle=Block(120 * draw[9] - 60, low=-90.0, high=90.0),
-            stripe_width=Block(0.3 + 0.4 * draw[10], low=0.05, high=0.95),
-            stripe_mix=Block(0.2 + 0.6 * draw[11], low=0.0, high=1.0),
-            ramp_middle=Block(0.3 + 0.4 * draw[12], low=0.1, high=0.9),
-            colours=Block(grey + 0.2 * (draw[13:].reshape(3, 3) - 0.5), low=0.0, high=1.0),
-        )
+        self.space, self.solution = guess_around(HIDDEN, self.far, self.generator("start"))
         angle = 2 * torch.pi * torch.rand(LATTICE**2, generator=make_generator(0, "procedural", "lattice"))
         self.directions = torch.stack([angle.cos(), angle.sin()], -1).to(self.device)
         line = (torch.arange(self.size) + 0.5) / self.size
         self.pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).to(self.device)
-        self.solution = torch.tensor([value for values in HIDDEN.values() for value in values], dtype=torch.float64)
         self.set_reference(self.render(self.solution[None].to(self.device))[0])
 
     @property
