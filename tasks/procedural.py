@@ -20,20 +20,20 @@ MAX_OCTAVES = 6
 LATTICE = 64
 # Gradient noise stays within ±0.7; this brings it to about ±0.5.
 CONTRAST = 0.7
-# What the reference was made with.
+# What the reference was made with. Single values as lists of one, to be combined with one value a pixel.
 HIDDEN = {
-    "noise_scale": Block(4.0, low=2, high=16, log=True),
-    "octaves": Block(4, low=1, high=MAX_OCTAVES, kind="integer"),
-    "gain": Block(0.55, low=0.2, high=0.8),
-    "lacunarity": Block(2.1, low=1.5, high=3),
+    "noise_scale": Block([4.0], low=2, high=16, log=True),
+    "octaves": Block([4], low=1, high=MAX_OCTAVES, kind="integer"),
+    "gain": Block([0.55], low=0.2, high=0.8),
+    "lacunarity": Block([2.1], low=1.5, high=3),
     "offset": Block([0.4, -0.7], low=-1, high=1, scale=1),
-    "warp": Block(0.16, low=0, high=0.5),
-    "warp_scale": Block(2.0, low=1, high=8, log=True),
-    "stripes": Block(5, low=2, high=16, kind="integer"),
-    "stripe_angle": Block(32.0, low=-90, high=90),
-    "stripe_width": Block(0.4, low=0.05, high=0.95),
-    "stripe_mix": Block(0.5, low=0, high=1),
-    "ramp_middle": Block(0.45, low=0.1, high=0.9),
+    "warp": Block([0.16], low=0, high=0.5),
+    "warp_scale": Block([2.0], low=1, high=8, log=True),
+    "stripes": Block([5], low=2, high=16, kind="integer"),
+    "stripe_angle": Block([32.0], low=-90, high=90),
+    "stripe_width": Block([0.4], low=0.05, high=0.95),
+    "stripe_mix": Block([0.5], low=0, high=1),
+    "ramp_middle": Block([0.45], low=0.1, high=0.9),
     "colours": Block(torch.tensor([[0.10, 0.07, 0.22], [0.75, 0.33, 0.20], [0.98, 0.90, 0.65]]), low=0, high=1),
 }
 # Pixels in one call on a CPU.
@@ -67,15 +67,13 @@ class Procedural(Task):
         return max(1, CHUNK_PIXELS // self.size**2) if self.device.type == "cpu" else None
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        # Single values as [B, 1], to be combined with one value a pixel.
-        part = {name: value.reshape(len(x), -1) for name, value in self.space.split(x.float()).items()}
+        part = self.space.split(x.float())
         rough = self.pixels * part["warp_scale"][..., None]
         warp = torch.stack([self.noise(rough), self.noise(rough + LATTICE / 3)], -1)
         place = self.pixels + part["warp"][..., None] * warp
         mix = part["stripe_mix"]
         height = (1 - mix) * self.octaves(place, part) + mix * stripes(place, part)
-        colours = part["colours"].reshape(-1, 3, 3)
-        return ramp(height, part["ramp_middle"], colours).transpose(1, 2).reshape(-1, 3, self.size, self.size)
+        return ramp(height, part["ramp_middle"], part["colours"]).transpose(1, 2).reshape(-1, 3, self.size, self.size)
 
     def octaves(self, place: Tensor, part: dict[str, Tensor]) -> Tensor:
         """Noise at several scales, each finer and weaker than the one before: [B, P], about 0 to 1."""

@@ -107,7 +107,7 @@ class Rocket(Task):
     def schedule(self, x: Tensor) -> Tensor:
         """x [B, n] -> thrust relative to the direction of flight in every step: [steps, B], complex."""
         parts = self.space.split(x)
-        burn = (parts["burn"].reshape(len(x), -1) / TICK).round() * TICK
+        burn = (parts["burn"] / TICK).round() * TICK
         pause = (parts["pause"] / TICK).round() * TICK if "pause" in parts else burn[:, :0]
         angle = (parts["angle"] / ANGLE_STEP).round() * ANGLE_STEP if self.steer else torch.zeros_like(burn)
         dt = self.duration / self.steps
