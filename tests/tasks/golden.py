@@ -1,0 +1,79 @@
+"""Golden images: what each forward model showed at a fixed θ when somebody last looked at it.
+
+    python -m tests.tasks.golden      draws them again, after a change that is meant to be seen
+
+Images are 8-bit PNGs in tests/golden, flight paths an npz. Compared with a tolerance: another BLAS moves a photon
+across a pixel's border now and then.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.caustic import Caustic
+from tasks.mlp import Mlp
+from tasks.mosaic import Mosaic
+from tasks.procedural import Procedural
+from tasks.rocket import Rocket
+from zg.task import Task
+
+FOLDER = Path(__file__).parent.parent / "golden"
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+BURNS = [0.02, 0.2, 0.38, 0.5]
+
+
+def built(task: Task, seed: int = 0, device: str = "cpu") -> Task:
+    """The task as a run with that seed on that device finds it."""
+    task.seed, task.device = seed, torch.device(device)
+    task.setup()
+    return task
+
+
+def caustic(device: str) -> Tensor:
+    task = built(Caustic(control_points=12, size=96), device=device)
+    at = torch.linspace(-3, 3, 12, dtype=torch.float64, device=device)
+    return task.render(0.3 * (at[:, None] + torch.sin(2 * at)).cos().reshape(1, -1))[0]
+
+
+def mlp(device: str) -> Tensor:
+    task = built(Mlp(), device=device)
+    return task.render(0.3 * torch.arange(task.space.n, device=device).sin()[None])[0]
+
+
+def mosaic(device: str) -> Tensor:
+    task = built(Mosaic(size=96), device=device)
+    return task.render(task.solution[None].to(device))[0]
+
+
+def procedural(device: str) -> Tensor:
+    task = built(Procedural(size=96), device=device)
+    return task.render(task.solution[None].to(device))[0]
+
+
+def rocket(device: str) -> Tensor:
+    """Every tenth place [41, 4] of four flights."""
+    task = built(Rocket(), device=device)
+    assert isinstance(task, Rocket)
+    return task.fly(torch.tensor(BURNS, dtype=torch.float64, device=device)[:, None])[0][::10]
+
+
+IMAGES: dict[str, Callable[[str], Tensor]] = {f.__name__: f for f in (caustic, mlp, mosaic, procedural)}
+
+
+def read(name: str) -> Tensor:
+    """The golden image of that name, [C, H, W] in [0, 1]."""
+    pixels = imageio.imread(FOLDER / f"{name}.png")
+    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1) / 255
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, draw in IMAGES.items():
+        pixels = (draw("cpu") * 255).round().byte().permute(1, 2, 0).squeeze(-1).numpy()
+        imageio.imwrite(FOLDER / f"{name}.png", pixels)
+    np.savez_compressed(FOLDER / "rocket.npz", path=rocket("cpu").numpy())
+    print("\n".join(str(path) for path in sorted(FOLDER.iterdir())))
