@@ -7,13 +7,14 @@ and slopes of all photons are small matrix products N C Nᵀ, N C Dᵀ and D C N
 """
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from tasks.images import load_image
+from tasks.images import BUNDLED, load_image
 from tasks.shapes import SHAPES, draw_shape
-from zg.errors import SettingError
+from zg.errors import SettingError, nearest
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
@@ -103,10 +104,12 @@ class Caustic(Task):
     def _draw(self) -> Tensor:
         if self.shape in SHAPES:
             return draw_shape(self.shape, self.size)
-        try:
-            return load_image(self.shape, self.size).mean(0, keepdim=True)
-        except SettingError as error:
-            raise SettingError(f"{error}; drawn shapes: {', '.join(SHAPES)}") from None
+        if self.shape not in BUNDLED and not Path(self.shape).is_file():
+            raise SettingError(
+                f"reference must be {', '.join(SHAPES)}, an image file or one of scikit-image's, got '{self.shape}'"
+                + nearest(self.shape, [*SHAPES, *BUNDLED])
+            )
+        return load_image(self.shape, self.size).mean(0, keepdim=True)
 
 
 def spline_basis(at: Tensor, control_points: int) -> tuple[Tensor, Tensor]:

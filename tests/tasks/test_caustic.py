@@ -111,7 +111,7 @@ def test_a_reference_may_be_an_image():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"reference": "rign"}, "reference must be an image file.*'rign'.*drawn shapes: ring, letter, star"),
+        ({"reference": "rign"}, "reference must be ring, letter, star, an image file .*; did you mean .ring."),
         ({"control_points": 3}, "control_points must be from 4 to 256, got 3"),
         ({"size": 513}, "size must be from 1 to 512, got 513"),
         ({"photons": 0}, "photons must be from 1 to 512, got 0"),
