@@ -26,8 +26,8 @@ HIDDEN = {
     "joint": Block(0.08, low=0, high=0.2),
     "colours": Block(torch.tensor([[0.80, 0.32, 0.20], [0.93, 0.80, 0.55], [0.16, 0.40, 0.50]]), low=0, high=1),
 }
-# Pixels in one call on a CPU, each of which looks at nine tiles.
-CHUNK_PIXELS = 2**17
+# Pixels in one call on a CPU: so few that what is computed for them stays in its cache.
+CHUNK_PIXELS = 2**15
 
 
 class Mosaic(Task):
