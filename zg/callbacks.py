@@ -22,6 +22,7 @@ from zg.records import finish_write, write_whole
 
 CURVE_POINTS = 50
 LOG_POINTS = 100
+FLUSH_SECONDS = 1.0
 # The window of the structural similarity; smaller images have none.
 SSIM_WINDOW = 11
 # Up to so many coordinates the way of θ is kept, for pictures.
@@ -106,7 +107,8 @@ class Record(Callback):
 
     At about 50 log-spaced counts the recommended θ is rendered once more, with seeds of its own and uncounted: this
     is the run's curve, with its picture and image metrics. At about 100 evenly spaced counts only what costs
-    nothing is logged. The method sees none of it.
+    nothing is logged. The method sees none of it. The first logger, the history, is written at once; the others get
+    their rows together every second, for they cost more than a step of a fast method.
     """
 
     def __init__(self, max_renders: int, folder: Path | None = None, video: bool = True) -> None:
@@ -115,6 +117,8 @@ class Record(Callback):
         self.folder = folder
         self.frames = folder / "frames" if folder and video else None
         self.logged = -1
+        self._pending: list[dict[str, float]] = []
+        self._flushed = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Method)
@@ -165,9 +169,20 @@ class Record(Callback):
             if self.frames and (picture := draw(method, theta, image)) is not None:
                 pictures.write_png(self.frames / f"{objective.renders:09d}.png", picture)
         row = {key: value for key, value in row.items() if math.isfinite(value)}
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=objective.renders)
+        trainer.loggers[0].log_metrics(row, step=objective.renders)
         self.logged = objective.renders
+        self._pending.append(row)
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self._flush(trainer)
+
+    def _flush(self, trainer: Trainer) -> None:
+        for row in self._pending:
+            for logger in trainer.loggers[1:]:
+                logger.log_metrics(row, step=int(row["renders"]))
+        self._pending, self._flushed = [], time.monotonic()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._flush(trainer)
 
 
 class ShowProgress(Callback):

@@ -48,8 +48,8 @@ def use_variant(variant: str) -> Any:
 class Scene:
     """A scene that is loaded once; `parameters` are set and `render` gives a linear RGB image.
 
-    description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off). Pixels are filtered
-    by a box: a wider filter adds neighbouring blocks in the order in which threads finish, and a seed would not repeat.
+    description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off). A box filters
+    the pixels: what a wider one adds to neighbouring blocks depends on which thread is first, and no seed would repeat.
     """
 
     def __init__(self, description: dict[str, Any], variant: str, size: int, samples: int) -> None:

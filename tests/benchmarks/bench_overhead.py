@@ -1,6 +1,6 @@
 """What Lightning, callbacks and loggers cost: a run against a bare loop of the same sampling, rendering and updates.
 
-    python -m tests.benchmarks.bench_overhead [--method zerograds] [--task toy] [--max-renders 2000]
+    python -m tests.benchmarks.bench_overhead [--method '{name: zerograds, surrogate: neural}'] [--task toy]
 
 Both are timed from the first iteration to the last, several times in turn; start-up and the final pictures are in
 neither. W&B runs offline beside history.csv.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from pytorch_lightning import Callback
 
 from zg.api import make_method
@@ -37,7 +38,7 @@ def make_task(name: str) -> Task:
     return instantiate("data", parse(compose({"model": "zerograds"}, task_config(name)))["data"])
 
 
-def bare(task_name: str, method_name: str, budget: Budget) -> float:
+def bare(task_name: str, method_name: Any, budget: Budget) -> float:
     task, (method, _) = make_task(task_name), make_method(method_name)
     task.setup()
     method.budget = budget
@@ -52,7 +53,7 @@ def bare(task_name: str, method_name: str, budget: Budget) -> float:
     return time.perf_counter() - start
 
 
-def tracked(task_name: str, method_name: str, budget: Budget, folder: Path) -> float:
+def tracked(task_name: str, method_name: Any, budget: Budget, folder: Path) -> float:
     stopwatch = Stopwatch()
     method, config = make_method(method_name)
     task = make_task(task_name)
@@ -63,7 +64,7 @@ def tracked(task_name: str, method_name: str, budget: Budget, folder: Path) -> f
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--task", default="toy")
-    parser.add_argument("--method", default="zerograds")
+    parser.add_argument("--method", type=yaml.safe_load, default="zerograds", help="a name, or YAML with settings")
     parser.add_argument("--max-renders", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
