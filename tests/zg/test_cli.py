@@ -28,7 +28,9 @@ def test_fit_says_what_it_found_and_where_it_is(capsys, tmp_path):
     for name in ("video.mp4", "panel.png", "curve.png"):
         assert f"run/{name}" in said
         assert (tmp_path / "run" / name).is_file()
-    assert json.loads((tmp_path / "run" / "row.json").read_text())["renders"] == 150
+    row = json.loads((tmp_path / "run" / "row.json").read_text())
+    assert row["stop_reason"] == "converged"
+    assert row["final_loss"] < 1e-20
 
 
 def test_later_configs_and_settings_win(capsys, tmp_path):

@@ -3,6 +3,7 @@
 import multiprocessing
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from zg.method import Budget
 from zg.run import run
 from zg.zerograds import ZeroGrads
 
-METHODS = {"zerograds": ZeroGrads, "es": ES, "cmaes": CMAES}
+METHODS = {"zerograds": ZeroGrads, "linear": partial(ZeroGrads, surrogate="linear"), "es": ES, "cmaes": CMAES}
 RENDERS = 1200
 
 
