@@ -10,8 +10,8 @@ Three surrogates share the contract of `zg.surrogates.base`:
 * neural: a network in local coordinates, where few parameters meet noise, steps or plateaus;
 * linear: a gradient that remembers, O(n), for many parameters.
 
-`auto` starts with the curved one up to 128 parameters and goes over to the neural one when what it assumes has failed;
-above it takes the linear one.
+`auto` takes the linear one above 128 parameters. Below it renders the start twice: the curved one if both losses are
+the same, until what it assumes has failed; else, and then, the neural one.
 """
 
 from collections.abc import Callable
@@ -51,8 +51,9 @@ class ZeroGrads(Method):
         self.sigma, self.kind = sigma, surrogate
 
     def build(self, theta: Tensor) -> None:
-        first = "curved" if self.space.n <= FEW else "linear"
-        self.surrogate = self.make(first if self.kind == "auto" else self.kind, theta)
+        self.probing = self.kind == "auto" and self.space.n <= FEW
+        few_or_many = "curved" if self.probing else "linear"
+        self.surrogate = self.make(few_or_many if self.kind == "auto" else self.kind, theta)
 
     def make(self, kind: str, theta: Tensor) -> LocalSurrogate:
         """A surrogate of that kind that stands at θ [n]."""
@@ -60,11 +61,17 @@ class ZeroGrads(Method):
         return SURROGATES[kind](theta, self.sigma, self.space.project, self.random)
 
     def ask(self) -> Tensor:
-        return self.surrogate.ask()
+        return self.surrogate.theta.expand(2, -1) if self.probing else self.surrogate.ask()
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        self.surrogate.tell(theta, evaluation.losses, evaluation.valid)
-        if self.kind == "auto" and self.surrogate.failed and not self.surrogate.converged:
+        losses = evaluation.losses
+        if self.probing:
+            self.probing = False
+            unsuited = len(losses) == 2 and bool(losses[0] != losses[1])
+        else:
+            self.surrogate.tell(theta, losses, evaluation.valid)
+            unsuited = self.kind == "auto" and self.surrogate.failed and not self.surrogate.converged
+        if unsuited:
             self.surrogate = self.make("neural", self.surrogate.recommend())
 
     def recommend(self) -> Tensor:
@@ -83,10 +90,11 @@ class ZeroGrads(Method):
         return self.surrogate.status()
 
     def extra_state(self) -> dict[str, Any]:
-        return {"surrogate": self.present, "state": self.surrogate.state()}
+        return {"surrogate": self.present, "probing": self.probing, "state": self.surrogate.state()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         drawn = self.random.get_state()  # making a network draws its weights
+        self.probing = state["probing"]
         self.surrogate = self.make(state["surrogate"], self.space.init)
         self.surrogate.load_state(state["state"])
         self.random.set_state(drawn)

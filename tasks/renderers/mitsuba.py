@@ -18,6 +18,8 @@ x = dr.minimum(dr.arange(Float, 16), dr.opaque(Float, 3.0))
 dr.eval(x)
 print("WORKS")
 """
+# Mass of that Gaussian in the pixel beside and in the pixel itself, to a sum of 1.
+FILTER = (0.1577, 0.6846)
 BACKENDS = {"llvm": "an LLVM that Dr.Jit can use, such as Debian's libllvm19", "cuda": "an NVIDIA GPU"}
 
 
@@ -48,8 +50,9 @@ def use_variant(variant: str) -> Any:
 class Scene:
     """A scene that is loaded once; `parameters` are set and `render` gives a linear RGB image.
 
-    description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off). A box filters
-    the pixels: what a wider one adds to neighbouring blocks depends on which thread is first, and no seed would repeat.
+    description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off). Its filter is a
+    Gaussian of half a pixel, applied to pixels afterwards: what Mitsuba's adds to neighbouring blocks depends on which
+    thread is first, and no seed would repeat.
     """
 
     def __init__(self, description: dict[str, Any], variant: str, size: int, samples: int) -> None:
@@ -75,4 +78,13 @@ class Scene:
         self.mi.set_variant(self.variant)
         self.parameters.update()
         image = self.mi.render(self.scene, spp=self.samples, seed=seed)
-        return torch.from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()
+        pixels = torch.from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()
+        return filtered(pixels)
+
+
+def filtered(image: Tensor) -> Tensor:
+    """image [C, H, W] through a Gaussian of standard deviation 0.5 pixels, integrated over pixels."""
+    neighbour, own = FILTER
+    kernel = torch.tensor([neighbour, own, neighbour])
+    channels = torch.nn.functional.pad(image[:, None], (1, 1, 1, 1), mode="replicate")
+    return torch.nn.functional.conv2d(channels, (kernel[:, None] * kernel)[None, None])[:, 0]
