@@ -11,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/zg fit --config configs/$(TASK).yaml
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow

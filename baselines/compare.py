@@ -49,7 +49,8 @@ def compare_command(words: list[str]) -> int:
     compare(jobs, options.out)
     print(f"\n{(options.out / 'summary.md').read_text()}")
     for name in ("rows.csv", "summary.md", "curves.png", "images.png"):
-        print(options.out / name)
+        if (options.out / name).is_file():
+            print(options.out / name)
     return 0
 
 

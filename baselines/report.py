@@ -119,9 +119,12 @@ def median_curve(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
 
 
 def images(runs: list[tuple[Row, Path]]) -> Figure | None:
-    """Tasks × methods of the first seed, start and reference at the ends; None where no task has images."""
-    shown = [(row, folder) for row, folder in runs if row["seed"] == min(row["seed"] for row, _ in runs)]
-    shown = [(row, folder) for row, folder in shown if (folder / "reference.png").is_file()]
+    """Tasks × methods of the first seed, start and reference at the ends; None where no task has anything to see.
+
+    A task without images shows its own picture of where a method ended.
+    """
+    first = min(row["seed"] for row, _ in runs)
+    shown = [(row, folder) for row, folder in runs if row["seed"] == first and picture_of(folder).is_file()]
     if not shown:
         return None
     tasks = unique([row for row, _ in shown], "task")
@@ -134,7 +137,7 @@ def images(runs: list[tuple[Row, Path]]) -> Figure | None:
         some = next(iter(folders.values()))
         paths = [
             some / "start.png",
-            *(folders.get(m, Path()) / "render.png" for m in methods),
+            *(picture_of(folders.get(method, Path())) for method in methods),
             some / "reference.png",
         ]
         for cell, path, column in zip(axes, paths, columns, strict=True):
@@ -146,6 +149,11 @@ def images(runs: list[tuple[Row, Path]]) -> Figure | None:
                 cell.set_title(column)
         axes[0].set_ylabel(task)
     return figure
+
+
+def picture_of(folder: Path) -> Path:
+    """The picture of a run's result: its render, or the task's own picture."""
+    return folder / ("render.png" if (folder / "render.png").is_file() else "panel.png")
 
 
 def unique(rows: list[Row], key: str) -> list[Any]:

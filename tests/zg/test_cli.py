@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from zg.cli import main
-from zg.registry import configured, names
+from zg.registry import CONFIGS, configured, names
 
 
 def refused(capsys, *words: str) -> str:
@@ -124,3 +124,11 @@ def test_every_config_of_a_task_composes_and_sets_no_key_of_the_model(name, caps
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["model"] == {"class_path": "zg.zerograds.ZeroGrads", "init_args": {}}
     assert config["about"]
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "paper").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_published_setting_runs(path, capsys):
+    small = {"texture": ["--data.size", "8"], "caustic": ["--data.size", "32"]}.get(path.stem, [])
+    words = ["fit", "--config", str(path), *small, "--max-renders", "60", "--video", "false", "--out", "run"]
+    assert main(words) == 0
+    assert "stopped by budget after 60 renders" in capsys.readouterr().out
