@@ -10,9 +10,11 @@ body stays there: the loss is made of steps, plateaus and jumps, and its derivat
 
 import cmath
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
@@ -34,6 +36,7 @@ RELEASE_SPEED = 0.85
 TICK, ANGLE_STEP = 1e-3, 1e-2
 # The loss of a ship that crashed on the planet or is at least as far off.
 LOST = 1.5
+FILM_FRAMES = 40
 
 
 class Rocket(Task):
@@ -150,19 +153,37 @@ class Rocket(Task):
         batch = torch.stack([theta.to(self.device) for theta, _ in named.values()])
         paths = self.fly(batch)[0].cpu()
         burning = (self.schedule(batch).abs() > 0).cpu()
+        renders = f", {method.objective.renders} renders" if method is not None else ""
+        figure, axes = self._sky(f"loss {float(image):.3f}{renders}")
+        for k, (name, (_, colour)) in enumerate(named.items()):
+            draw_path(axes, paths[:, k], burning[:, k], colour, name)
+        axes.legend(loc="upper left")
+        return from_figure(figure)
+
+    def film(self, x: Tensor) -> Iterator[Tensor]:
+        """The flight, as seen from bodies that stand still."""
+        path = self.fly(x[None])[0][:, 0].cpu()
+        burning = (self.schedule(x[None])[:, 0].abs() > 0).cpu()
+        for frame in range(1, FILM_FRAMES + 1):
+            step = frame * self.steps // FILM_FRAMES
+            figure, axes = self._sky(f"time {step * self.duration / self.steps:.2f}")
+            draw_path(axes, path[: step + 1], burning[:step], "#d55e00", "")
+            yield from_figure(figure)
+
+    def _sky(self, title: str) -> tuple[Figure, Axes]:
+        """An empty picture with both bodies."""
         figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
         axes = figure.subplots()
         axes.set_facecolor("#0b1021")
         for where, radius, colour in ((-self.moon, PLANET_RADIUS, "#0072b2"), (1 - self.moon, MOON_RADIUS, "#f0e442")):
             axes.add_patch(Circle((where, 0), radius, color=colour))
-        for k, (name, (_, colour)) in enumerate(named.items()):
-            path = paths[:, k]
-            axes.plot(path.real, path.imag, color=colour, linewidth=1.5, label=name)
-            lit = path[1:].masked_fill(~burning[:, k], complex(math.nan, math.nan))
-            axes.plot(lit.real, lit.imag, color=colour, linewidth=4, alpha=0.6)
-            axes.plot(path[-1].real, path[-1].imag, "o", color=colour, markersize=7)
-        axes.set(xlim=(-0.9, 2.3), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[])
-        renders = f", {method.objective.renders} renders" if method is not None else ""
-        axes.set_title(f"loss {float(image):.3f}{renders}")
-        axes.legend(loc="upper left")
-        return from_figure(figure)
+        axes.set(xlim=(-0.9, 2.3), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[], title=title)
+        return figure, axes
+
+
+def draw_path(axes: Axes, path: Tensor, burning: Tensor, colour: str, name: str) -> None:
+    """A path [K + 1] of complex places, thick where the engine burns [K], and the ship at its end."""
+    axes.plot(path.real, path.imag, color=colour, linewidth=1.5, label=name)
+    lit = path[1:].masked_fill(~burning, complex(math.nan, math.nan))
+    axes.plot(lit.real, lit.imag, color=colour, linewidth=4, alpha=0.6)
+    axes.plot(path[-1].real, path[-1].imag, "o", color=colour, markersize=7)

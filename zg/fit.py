@@ -214,6 +214,6 @@ def report(result: Result) -> None:
         print(f"error   {row['metric_theta_error']:.4g} (distance to the known θ, scaled units)")
     print(f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method")
     if result.folder:
-        for name in ("video.mp4", "video.gif", "panel.png", "curve.png", "history.csv", "row.json"):
+        for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
             if (result.folder / name).is_file():
                 print(f"        {result.folder / name}")

@@ -65,13 +65,15 @@ def read_png(path: Path) -> Tensor:
     return torch.from_numpy(imageio.imread(path)[..., :3].copy()).permute(2, 0, 1).float() / 255
 
 
-def write_video(frames: Sequence[Tensor], mp4: Path, gif: Path) -> None:
-    """Write pictures of one size as an MP4 (H.264, sizes padded to a multiple of 16) and as a GIF."""
+def write_video(frames: Sequence[Tensor], path: Path) -> None:
+    """Write pictures of one size as path.mp4 (H.264, sizes padded to a multiple of 16) and as path.gif."""
     height, width = frames[0].shape[-2:]
     padded = [_to_bytes(pad(frame, (0, -width % 16, 0, -height % 16))) for frame in frames]
-    imageio.imwrite(mp4, np.stack(padded), fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=16)
+    imageio.imwrite(
+        path.with_suffix(".mp4"), np.stack(padded), fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=16
+    )
     stack = np.stack([_to_bytes(frame) for frame in frames])
-    imageio.imwrite(gif, stack, duration=1000 / FRAMES_PER_SECOND, loop=0)
+    imageio.imwrite(path.with_suffix(".gif"), stack, duration=1000 / FRAMES_PER_SECOND, loop=0)
 
 
 def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float], title: str) -> None:

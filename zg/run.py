@@ -250,7 +250,7 @@ def init_loss(method: Method) -> float:
 
 
 def write_pictures(folder: Path, method: Method, theta: Tensor, image: Tensor, history: History) -> None:
-    """curve.png, panel.png, render.png, start.png, reference.png, video.mp4 and video.gif, as far as there is one."""
+    """curve, panel, render, start and reference as PNG, video and film as MP4 and GIF, as far as there is one."""
     task = method.objective.task
     picture = draw(method, theta, image)
     if picture is not None:
@@ -269,8 +269,9 @@ def write_pictures(folder: Path, method: Method, theta: Tensor, image: Tensor, h
     )
     frames = sorted((folder / "frames").glob("*.png"))
     if frames:
-        loaded = [pictures.read_png(frame) for frame in frames]
-        pictures.write_video(loaded, folder / "video.mp4", folder / "video.gif")
+        pictures.write_video([pictures.read_png(frame) for frame in frames], folder / "video")
+        if (film := task.film(method.space.to_user(theta))) is not None:
+            pictures.write_video(list(film), folder / "film")
 
 
 def log_pictures(loggers: Sequence[Logger], folder: Path, row: dict[str, Any]) -> None:

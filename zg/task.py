@@ -11,7 +11,7 @@ A new task subclasses `Task`, makes its space and reference in `build`, and rend
             ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -92,6 +92,10 @@ class Task(LightningDataModule):
 
     def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor | None:
         """A picture [3, H, W] in [0, 1] of the present state, for panels and video; None for the default panel."""
+        return None
+
+    def film(self, x: Tensor) -> Iterable[Tensor] | None:
+        """Pictures [3, H, W] of the result x [n] in motion, for `film.mp4`; None where nothing moves."""
         return None
 
     # What it inherits

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tasks.rocket import LOST, MOON_RADIUS, PLANET_RADIUS, TICK, Rocket
+from tasks.rocket import FILM_FRAMES, LOST, MOON_RADIUS, PLANET_RADIUS, TICK, Rocket
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget
@@ -147,3 +147,12 @@ def test_mistakes_are_told_in_one_line(settings, message):
     with pytest.raises(SettingError, match=message) as told:
         built(Rocket(**settings))
     assert "\n" not in str(told.value)
+
+
+def test_the_film_follows_the_ship_from_release_to_arrival():
+    task = Rocket()
+    task.setup()
+    frames = list(task.film(task.space.to_user(task.space.init)))
+    assert len(frames) == FILM_FRAMES
+    assert all(frame.shape == frames[0].shape for frame in frames)
+    assert not torch.equal(frames[0], frames[-1])
