@@ -4,8 +4,9 @@ import contextlib
 import errno
 import logging
 import math
+import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,65 +96,71 @@ def run(
     machine, for the record.
     Raises SettingError for what the user can mend; whatever else ends the run is in the row before it is raised.
     """
+    config = config or {}
     task.seed = method.seed = seed
     method.budget = budget
-    if folder:
-        prepare_folder(folder, resume)
-        if config is not None and not resume:
-            write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
-            finish_write(folder / CONFIG_FILE)
     history = History(folder)
     tracked: list[Logger] = [history, *loggers]
     stop = Stop()
     watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video)]
-    if folder:
-        task_name, method_name = names_of(task, method, config or {})
-        tags = [task_name, method_name, f"seed {seed}", revision() or "no revision"]
-        if logger := wandb_logger(folder, wandb_mode(wandb), f"{task_name}-{method_name}-{seed}", group, tags):
-            logger.log_hyperparams({**(config or {}), "seed": seed, "revision": revision()})
-            tracked.append(logger)
-        watchers.append(RenderCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
-    if say:
-        watchers.append(ShowProgress(say))
-    lightning = make_trainer(tracked, watchers, **(trainer or {}))
-    checkpoint = None
-    if resume:
-        assert folder is not None
-        checkpoint = folder / RenderCheckpoint.FILE
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        history.resume(state["zerograds"]["objective"]["renders"])
-    error = ""
-    try:
-        with quiet_lightning():
-            lightning.fit(method, datamodule=task, ckpt_path=checkpoint, weights_only=True)
-    except BaseException as exception:
-        error = f"{type(exception).__name__}: {exception}"
-        stop.reason = "error"
-        if isinstance(exception, OSError) and exception.errno in DISK_TROUBLE:
-            raise SettingError(f"out must have room for a run, '{folder}': {exception.strerror}") from exception
-        raise
-    finally:
-        row = describe(task, method, config or {}, seed, budget, stop.reason, error, jobs)
-        if hasattr(method, "objective") and not error:
-            theta = method.recommend()
-            loss, image = method.objective.measure(theta, "final")
-            row["final_loss"] = loss
-            row |= {f"metric_{key}": value for key, value in result_metrics(method, theta, image).items()}
-            if folder:
-                write_pictures(folder, method, theta, image, history)
-                log_pictures(tracked, folder, row)
+    with disk_trouble_told(folder):
         if folder:
-            with contextlib.suppress(OSError) if error else contextlib.nullcontext():
-                write_json(folder / ROW_FILE, row)
-    return Result(
-        task.space.to_user(theta).cpu(),
-        loss,
-        method.objective.renders,
-        stop.reason,
-        row,
-        history.rows,
-        folder,
-    )
+            prepare_folder(folder, resume, config)
+            tracked += track(folder, wandb, group, seed, config, *names_of(task, method, config))
+            watchers.append(RenderCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
+        if say:
+            watchers.append(ShowProgress(say))
+        lightning = make_trainer(tracked, watchers, **(trainer or {}))
+        checkpoint = folder / RenderCheckpoint.FILE if folder and resume else None
+        if checkpoint:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            history.resume(state["zerograds"]["objective"]["renders"])
+        try:
+            with quiet_lightning():
+                lightning.fit(method, datamodule=task, ckpt_path=checkpoint, weights_only=True)
+        except BaseException as exception:
+            started = hasattr(method, "objective") and method.objective.renders > 0
+            if folder and isinstance(exception, SettingError) and not (started or resume):
+                discard(folder, tracked)  # so that the mended setting may have it
+            elif folder:
+                error = f"{type(exception).__name__}: {exception}"
+                with contextlib.suppress(OSError):
+                    write_json(folder / ROW_FILE, describe(task, method, config, seed, budget, "error", error, jobs))
+            raise
+        row = describe(task, method, config, seed, budget, stop.reason, "", jobs)
+        theta = method.recommend()
+        loss, image = method.objective.measure(theta, "final")
+        row |= {"init_loss": init_loss(method), "final_loss": loss}
+        row |= {f"metric_{key}": value for key, value in result_metrics(method, theta, image).items()}
+        if folder:
+            write_pictures(folder, method, theta, image, history)
+            log_pictures(tracked, folder, row)
+            write_json(folder / ROW_FILE, row)
+    x = task.space.to_user(theta).cpu()
+    return Result(x, loss, method.objective.renders, stop.reason, row, history.rows, folder)
+
+
+@contextlib.contextmanager
+def disk_trouble_told(folder: Path | None) -> Iterator[None]:
+    """A disk without room, or one that may not be written, as a SettingError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        raise SettingError(f"out must have room for a run, '{folder}': {error.strerror}") from error
+
+
+def track(
+    folder: Path, wandb: str, group: str | None, seed: int, config: Config, task_name: str, method_name: str
+) -> list[Logger]:
+    """The W&B logger of a run, if it is to have one."""
+    tags = [task_name, method_name, f"seed {seed}", revision() or "no revision"]
+    logger = wandb_logger(folder, wandb_mode(wandb), f"{task_name}-{method_name}-{seed}", group, tags)
+    if logger is None:
+        return []
+    logger.log_hyperparams({**config, "seed": seed, "revision": revision()})
+    return [logger]
 
 
 def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **settings: Any) -> Trainer:
@@ -185,8 +192,8 @@ def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **set
             ) from None
 
 
-def prepare_folder(folder: Path, resume: bool) -> None:
-    """Make the run folder; refuse one that holds something unless resuming, and one without a checkpoint if so."""
+def prepare_folder(folder: Path, resume: bool, config: Config) -> None:
+    """Make the run folder with its config; refuse one that holds something, or has no checkpoint to resume from."""
     if resume:
         if not (folder / RenderCheckpoint.FILE).is_file():
             raise SettingError(f"resume needs a checkpoint, and {folder / RenderCheckpoint.FILE} is not there")
@@ -195,10 +202,18 @@ def prepare_folder(folder: Path, resume: bool) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / ROW_FILE).touch()
-        write_whole(folder / ROW_FILE).unlink()
+        write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+        finish_write(folder / CONFIG_FILE)
     except OSError as error:
         raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None
+
+
+def discard(folder: Path, loggers: Sequence[Logger]) -> None:
+    """Remove the folder of a run that never started."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def describe(
@@ -227,7 +242,7 @@ def describe(
         "seconds_render": objective.seconds_render if objective else 0.0,
         "seconds_method": method.seconds_method,
         "peak_mb": peak_mb(),
-        "init_loss": init_loss(method) if objective and not error else math.nan,
+        "init_loss": math.nan,
         "final_loss": math.nan,
         "best_loss": objective.best_loss if objective else math.nan,
         "stop_reason": reason,

@@ -92,6 +92,15 @@ def test_a_mistake_is_told_in_one_line(capsys, words, message):
     assert message in refused(capsys, *words)
 
 
+def test_a_mistake_that_shows_late_leaves_no_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert "nowhere.png" in refused(
+        capsys, "fit", "--data", "texture", "--data.reference", "nowhere.png", "--out", "run"
+    )
+    assert not (tmp_path / "run").exists()
+    assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "20", "--out", "run"]) == 0
+
+
 def test_a_broken_yaml_is_named_with_its_line(capsys, tmp_path):
     (tmp_path / "bad.yaml").write_text("data: toy\nmodel: {name: es\n")
     assert "config 'bad.yaml' must be valid YAML, and is not at line 3" in refused(capsys, "fit", "-c", "bad.yaml")
