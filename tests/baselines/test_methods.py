@@ -41,9 +41,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "nevergrad, PSO": ("nevergrad", {"optimizer": "PSO"}),
     "nevergrad, TBPSA": ("nevergrad", {"optimizer": "TBPSA", "num_workers": 4}),
     "nevergrad, CMA": ("nevergrad", {"optimizer": "CMA"}),
+    "zerograds, neural": ("zerograds", {"surrogate": "neural"}),
+    "zerograds, linear": ("zerograds", {"surrogate": "linear"}),
 }
-# All coordinates in turn, and what NGOpt resolves to here (COBYLA): nothing is drawn.
-DETERMINISTIC = ("nevergrad",)
+# The curved surrogate, and what NGOpt resolves to here (COBYLA): nothing is drawn.
+DETERMINISTIC = ("nevergrad", "zerograds")
 # The published step is made for a hundred times this budget.
 VARIANTS["zerograds-paper"] = ("zerograds-paper", {"lr_theta": 0.02})
 CASES = {name: (name, {}) for name in registered()} | VARIANTS
