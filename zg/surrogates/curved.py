@@ -41,6 +41,7 @@ class CurvedSurrogate(LocalSurrogate):
         self.radius, self.trust = sigma, sigma * math.sqrt(self.n)
         self.w, self.step = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
         self.f, self.claim, self.failures, self.trials = math.nan, 0.0, 0.0, theta.new_empty(0)
+        self.flat = False  # whether some direction is flat to the last bit: a plateau, such as rounding makes
         self.basis: Tensor
         self.H: Tensor
         self._forget()
@@ -51,8 +52,8 @@ class CurvedSurrogate(LocalSurrogate):
 
     @property
     def converged(self) -> bool:
-        """No better point, and differences over so short a radius would be rounding: a minimum, not a failure."""
-        return self.failed and self.radius < self.resolution(0.5)
+        """No better point, no plateau, and differences over so short a radius would be rounding: a minimum."""
+        return self.failed and not self.flat and self.radius < self.resolution(0.5)
 
     def ask(self) -> Tensor:
         """A sweep [2 n + 1, n], then trial steps [6, n], in turn."""
@@ -76,6 +77,7 @@ class CurvedSurrogate(LocalSurrogate):
             self.failures = 0.0 if abs(f - self.f) <= self.SOUND * self.claim else self.failures + 1
             self.claim = 0.0
         self.f = f
+        self.flat = bool((both & (plus == f) & (minus == f)).any())
         rise = torch.where(both, torch.maximum((plus - f).abs(), (minus - f).abs()), 0.0).max()
         if float(rise) <= self.RESOLVE * abs(f):
             self.radius /= self.SHRINK

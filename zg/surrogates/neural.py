@@ -20,6 +20,8 @@ from zg.surrogates.base import LocalSurrogate, Regression
 # Trust region: below POOR of the predicted decrease σ shrinks, above GOOD it grows; shrinking is the faster.
 POOR, GOOD = 0.1, 0.5
 SHRINK, GROW = 0.7, 1.2
+# Below this power of θ's resolution a curvature drowns in rounding, and σ starts anew: the loss is jagged.
+SMALLEST = 0.25
 # Samples count for the fit by their distance, as a Gaussian that is this many times wider than σ.
 LOCALITY = 2.0
 
@@ -48,7 +50,7 @@ class NeuralSurrogate(LocalSurrogate):
         layers: int = 2,
     ) -> None:
         super().__init__(project, generator)
-        self.theta, self.sigma, self.n = theta.clone(), sigma, theta.numel()
+        self.theta, self.sigma, self.first_sigma, self.n = theta.clone(), sigma, sigma, theta.numel()
         self.pairs, self.window, self.k_phi, self.k_theta = pairs or min(max(self.n + 1, 2), 10), window, k_phi, k_theta
         self.network = LocalNetwork(self.n, hidden, layers, lr, generator, theta.dtype)
         self.accepted = self.theta
@@ -85,6 +87,8 @@ class NeuralSurrogate(LocalSurrogate):
                 self.sigma *= GROW
             elif decrease < POOR * self.predicted - noise:
                 self.sigma *= SHRINK
+        if self.sigma < self.resolution(SMALLEST):
+            self.sigma = self.first_sigma
         if decrease < -2 * noise:
             self.theta = self.accepted
         else:
@@ -111,6 +115,10 @@ class NeuralSurrogate(LocalSurrogate):
         here, there = self.predict(torch.stack([self.theta, theta])).tolist()
         self.predicted = here - there
         self.theta = theta
+
+    @property
+    def converged(self) -> bool:
+        return False
 
     def recommend(self) -> Tensor:
         """The last centre whose loss was seen; the newest step is still to be judged."""
