@@ -16,7 +16,7 @@ from typing import Any
 
 from baselines import report
 from zg.config import Config, compose, method_config, task_config
-from zg.errors import check_positive
+from zg.errors import SettingError, check_positive
 from zg.records import machine, revision, write_json
 
 ROW_FILE = "row.json"
@@ -40,18 +40,20 @@ def compare_command(words: list[str]) -> int:
     parser.add_argument("--methods", required=True, help="names or YAML paths, separated by commas")
     parser.add_argument("--max-renders", type=int, help="budget of every run; by default the task's own")
     parser.add_argument("--max-seconds", type=float, help="longest time of a run, rendering and method together")
-    parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, …")
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, … (default 3)")
+    parser.add_argument("--out", required=True, type=Path, help="a new folder, for runs, tables and figures")
     options = parser.parse_args(words)
-    check_positive(seeds=options.seeds)
-    limits = {key: getattr(options, key) for key in ("max_renders", "max_seconds") if getattr(options, key)}
+    limits = {key: getattr(options, key) for key in ("max_renders", "max_seconds") if getattr(options, key) is not None}
+    check_positive(seeds=options.seeds, **limits)
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise SettingError(f"out must be a new or empty folder, got '{options.out}'")
     jobs = plan(options.tasks.split(","), options.methods.split(","), range(options.seeds), limits, options.out)
-    compare(jobs, options.out)
+    interrupted = not compare(jobs, options.out)
     print(f"\n{(options.out / 'summary.md').read_text()}")
     for name in ("rows.csv", "summary.md", "curves.png", "images.png"):
         if (options.out / name).is_file():
             print(options.out / name)
-    return 0
+    return 130 if interrupted else 0
 
 
 def plan(tasks: Iterable[str], methods: Iterable[str], seeds: Iterable[int], limits: Config, out: Path) -> list[Job]:
@@ -78,8 +80,8 @@ def stem(name: str) -> str:
     return Path(name).stem if name.endswith((".yaml", ".yml")) else name
 
 
-def compare(jobs: list[Job], out: Path) -> None:
-    """Run every job, then write tables and figures."""
+def compare(jobs: list[Job], out: Path) -> bool:
+    """Run every job, then write tables and figures; False if interrupted, with those of the runs that had ended."""
     out.mkdir(parents=True, exist_ok=True)
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["zg.fit", "baselines.cmaes"])
@@ -87,7 +89,13 @@ def compare(jobs: list[Job], out: Path) -> None:
         print(f"[{number}/{len(jobs)}] {job.task} · {job.method} · seed {job.seed}", end="  ", flush=True)
         process = server.Process(target=execute, args=(job,), daemon=False)
         process.start()
-        process.join()
+        try:
+            process.join()
+        except KeyboardInterrupt:
+            process.kill()
+            jobs = jobs[: number - 1]
+            print("interrupted", flush=True)
+            break
         row = read_row(job)
         if row is None:
             row = missing_row(job, f"process ended with exit code {process.exitcode}")
@@ -98,9 +106,12 @@ def compare(jobs: list[Job], out: Path) -> None:
             f"loss {loss:.4g}  {row['stop_reason']} after {row['renders']} renders, {seconds:.1f} s",
             flush=True,
         )
+    complete = bool(jobs) and number == len(jobs)
     rows = [row for job in jobs if (row := read_row(job))]
     write_csv(out / "rows.csv", rows)
-    report.write(rows, [job.folder for job in jobs], out)
+    if rows:
+        report.write(rows, [job.folder for job in jobs], out)
+    return complete
 
 
 def execute(job: Job) -> None:

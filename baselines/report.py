@@ -34,7 +34,7 @@ def summary(rows: list[Row]) -> str:
         lines += [
             f"## {task}",
             "",
-            f"Median over {seeds} seeds [lowest … highest]. " if seeds > 1 else "One seed, so no interval. ",
+            f"Median over {seeds} seeds [lowest … highest]." if seeds > 1 else "One seed, so no interval.",
             "",
             "| method | final loss | of the initial | renders | s rendering | s method | stopped by |",
             "|---|---|---|---|---|---|---|",
@@ -132,7 +132,7 @@ def images(runs: list[tuple[Row, Path]]) -> Figure | None:
     columns = ["start", *methods, "reference"]
     figure = Figure(figsize=(1.8 * len(columns), 2.0 * len(tasks)), layout="constrained")
     grid = figure.subplots(len(tasks), len(columns), squeeze=False)
-    for axes, task in zip(grid, tasks, strict=True):
+    for line, (axes, task) in enumerate(zip(grid, tasks, strict=True)):
         folders = {row["method"]: folder for row, folder in shown if row["task"] == task}
         some = next(iter(folders.values()))
         paths = [
@@ -145,7 +145,7 @@ def images(runs: list[tuple[Row, Path]]) -> Figure | None:
             cell.set_yticks([])
             if path.is_file():
                 cell.imshow(imageio.imread(path), interpolation="nearest")
-            if axes is grid[0]:
+            if line == 0:
                 cell.set_title(column)
         axes[0].set_ylabel(task)
     return figure

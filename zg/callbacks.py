@@ -204,7 +204,7 @@ class ShowProgress(Callback):
                 TextColumn("{task.completed}/{task.total} renders"),
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn("loss {task.fields[loss]:.3g}  best {task.fields[best]:.3g}"),
+                TextColumn("batch loss {task.fields[loss]:.3g}  best {task.fields[best]:.3g}"),
                 TimeRemainingColumn(),
             )
             self._line = self._bar.add_task("", total=self._total, loss=math.nan, best=math.nan)
@@ -224,7 +224,15 @@ class ShowProgress(Callback):
             self._said = objective.renders
             rate = (now - self._started) / max(1, objective.renders - self._first)
             left = rate * (self._total - objective.renders)
-            self.say(f"{objective.renders}/{self._total} renders  loss {loss:.3g}  best {best:.3g}  {left:.0f} s left")
+            self.say(
+                f"{objective.renders}/{self._total} renders  batch loss {loss:.3g}  best {best:.3g}  {left:.0f} s left"
+            )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Method)
+        if self._bar:
+            renders = pl_module.objective.renders
+            self._bar.update(self._line, completed=renders, total=renders)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar:
@@ -252,7 +260,7 @@ def result_metrics(method: Method, theta: Tensor, image: Tensor) -> dict[str, fl
     if slope is not None and true_slope is not None:
         found["gradient_cosine"] = float(torch.cosine_similarity(slope, true_slope.to(slope) * space.scale, dim=0))
     reference = task.reference()
-    if reference is not None and image.ndim >= 3:
+    if reference is not None and image.ndim >= 3 and image.isfinite().all():
         a, b = (pictures.to_display(part, task.linear)[None] for part in (image, reference))
         found["psnr"] = float(peak_signal_noise_ratio(a, b, data_range=1.0))
         if min(a.shape[-2:]) >= SSIM_WINDOW:

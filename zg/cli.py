@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"zg: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def fit(words: list[str]) -> int:

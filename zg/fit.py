@@ -62,8 +62,12 @@ def fit_command(words: list[str]) -> int:
     if resume:
         if folder is None:
             raise SettingError("resume needs --out, the folder of the run to go on with")
-        layers = [read_yaml(folder / CONFIG_FILE), *layers]
-    config = compose({"model": "zerograds"}, *layers)
+        former = read_yaml(folder / CONFIG_FILE)
+        config = compose(former, *layers)
+        if any(config[key] != former[key] for key in BASES):
+            raise SettingError(f"resume must keep task and method as they are in {folder / CONFIG_FILE}")
+    else:
+        config = compose({"model": "zerograds"}, *layers)
     if "class_path" not in config.get("data", {}):
         raise SettingError("data must name a task, as in --config configs/toy.yaml or --data toy")
     if "print_config" in options:
@@ -207,7 +211,7 @@ def report(result: Result) -> None:
     shown = ", ".join(f"{value:.4g}" for value in theta[:12]) + (
         f", … ({len(theta)} values)" if len(theta) > 12 else ""
     )
-    print(f"\n{row['task']} by {row['method']}: stopped by {result.stop_reason} after {result.renders} renders")
+    print(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
     print(f"θ       {shown}")
     print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
     if "metric_theta_error" in row:
@@ -217,3 +221,5 @@ def report(result: Result) -> None:
         for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
             if (result.folder / name).is_file():
                 print(f"        {result.folder / name}")
+        if result.stop_reason == "interrupted":
+            print(f"go on with: zg fit --out {result.folder} --resume")

@@ -107,6 +107,11 @@ class Objective:
             self.last_error = f"{type(error).__name__}: {error}"
             images = self._render_singly(x, seeds, expected)
         if tuple(images.shape) != expected:
+            if reference is None:
+                raise SettingError(
+                    f"render must return one number for each of {len(x)} vectors where there is no reference, "
+                    f"got shape {list(images.shape)}"
+                )
             raise SettingError(
                 f"{type(task).__name__}.render must return shape {list(expected)} for {len(x)} parameter vectors, "
                 f"got {list(images.shape)}"

@@ -101,12 +101,13 @@ def run(
     method.budget = budget
     history = History(folder)
     tracked: list[Logger] = [history, *loggers]
+    mode = wandb_mode(wandb)
     stop = Stop()
     watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video)]
     with disk_trouble_told(folder):
         if folder:
             prepare_folder(folder, resume, config)
-            tracked += track(folder, wandb, group, seed, config, *names_of(task, method, config))
+            tracked += track(folder, mode, group, seed, config, *names_of(task, method, config))
             watchers.append(RenderCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
         if say:
             watchers.append(ShowProgress(say))
@@ -152,11 +153,11 @@ def disk_trouble_told(folder: Path | None) -> Iterator[None]:
 
 
 def track(
-    folder: Path, wandb: str, group: str | None, seed: int, config: Config, task_name: str, method_name: str
+    folder: Path, mode: str, group: str | None, seed: int, config: Config, task_name: str, method_name: str
 ) -> list[Logger]:
     """The W&B logger of a run, if it is to have one."""
     tags = [task_name, method_name, f"seed {seed}", revision() or "no revision"]
-    logger = wandb_logger(folder, wandb_mode(wandb), f"{task_name}-{method_name}-{seed}", group, tags)
+    logger = wandb_logger(folder, mode, f"{task_name}-{method_name}-{seed}", group, tags)
     if logger is None:
         return []
     logger.log_hyperparams({**config, "seed": seed, "revision": revision()})
@@ -202,7 +203,7 @@ def prepare_folder(folder: Path, resume: bool, config: Config) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+        write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         finish_write(folder / CONFIG_FILE)
     except OSError as error:
         raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None

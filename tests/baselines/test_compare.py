@@ -35,3 +35,13 @@ def test_a_run_that_fails_is_a_row_with_its_error(tmp_path):
     assert [row["stop_reason"] for row in rows] == ["error", "budget"]
     assert "nowhere.png" in rows[0]["error"]
     assert "nowhere.png" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_a_folder_that_holds_something_and_an_empty_budget_are_refused(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "rows.csv").write_text("task\n")
+    words = "compare --tasks toy --methods es --seeds 1".split()
+    assert main([*words, "--out", "out"]) == 2
+    assert "out must be a new or empty folder, got 'out'" in capsys.readouterr().err
+    assert main([*words, "--out", "new", "--max-renders", "0"]) == 2
+    assert "max_renders must be > 0, got 0" in capsys.readouterr().err

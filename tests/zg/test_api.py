@@ -178,7 +178,7 @@ def test_failed_renders_are_told_as_nan():
         ),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is for optimize"),
         (lambda: zg.minimize(lambda x: "no", [1.0]), "the value that render returns must be numbers, got str"),
-        (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return shape \[1\] .*got \[1, 3\]"),
+        (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return one number .*got shape \[1, 3\]"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be at least 1, got 0"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], logger=3), "logger must be a Lightning logger or have add_scalar"),
         (

@@ -140,4 +140,11 @@ def test_a_published_setting_runs(path, capsys):
     small = {"texture": ["--data.size", "8"], "caustic": ["--data.size", "32"]}.get(path.stem, [])
     words = ["fit", "--config", str(path), *small, "--max-renders", "60", "--video", "false", "--out", "run"]
     assert main(words) == 0
-    assert "stopped by budget after 60 renders" in capsys.readouterr().out
+    assert "stopped after 60 renders: budget" in capsys.readouterr().out
+
+
+def test_a_run_is_resumed_with_its_own_method_only(capsys):
+    assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "40", "--out", "run"]) == 0
+    capsys.readouterr()
+    said = refused(capsys, "fit", "--out", "run", "--resume", "--model", "cmaes")
+    assert "resume must keep task and method as they are in run/config.yaml" in said

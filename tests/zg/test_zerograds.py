@@ -85,3 +85,16 @@ def test_many_parameters_do_not_mind_units_and_origins(changed):
 def test_an_unknown_surrogate_is_told_with_the_nearest_name():
     with pytest.raises(SettingError, match="surrogate 'linea' is unknown; did you mean 'linear'"):
         ZeroGrads(surrogate="linea")  # type: ignore[arg-type]
+
+
+def test_a_plateau_around_the_start_is_left():
+    """Flat but for a bowl of radius 1 that begins 20 σ away: what looks the same must be looked at from farther."""
+
+    class Far(Task):
+        def build(self) -> None:
+            self.space = ParameterSpace(x=Block([0.0, 0.0]))
+
+        def render(self, x, *seeds):
+            return (x - 1.5).square().sum(1).clamp_max(1.0)
+
+    assert run(Far(), ZeroGrads(), Budget(1000)).loss < 1e-3

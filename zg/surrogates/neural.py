@@ -22,6 +22,8 @@ POOR, GOOD = 0.1, 0.5
 SHRINK, GROW = 0.7, 1.2
 # Below this power of θ's resolution a curvature drowns in rounding, and σ starts anew: the loss is jagged.
 SMALLEST = 0.25
+# On a plateau, and each time σ starts anew, it is so many times what it was.
+WIDER = 2.0
 # Samples count for the fit by their distance, as a Gaussian that is this many times wider than σ.
 LOCALITY = 2.0
 
@@ -68,6 +70,10 @@ class NeuralSurrogate(LocalSurrogate):
         self.samples = torch.cat([self.samples, theta[self.centres - 1 :]])[-self.window :]
         self.losses = torch.cat([self.losses, losses[self.centres - 1 :]])[-self.window :]
         self._judge(losses[: self.centres])
+        if len(losses) > self.centres and (losses == losses[0]).all():
+            self.sigma *= WIDER  # a plateau: nothing to learn here
+            self.theta = self.accepted
+            return
         if self.losses.isfinite().sum() > 1:
             self._fit()
             self._step()
@@ -88,6 +94,7 @@ class NeuralSurrogate(LocalSurrogate):
             elif decrease < POOR * self.predicted - noise:
                 self.sigma *= SHRINK
         if self.sigma < self.resolution(SMALLEST):
+            self.first_sigma *= WIDER
             self.sigma = self.first_sigma
         if decrease < -2 * noise:
             self.theta = self.accepted
