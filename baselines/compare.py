@@ -59,8 +59,8 @@ def compare_command(words: list[str]) -> int:
 def plan(tasks: Iterable[str], methods: Iterable[str], seeds: Iterable[int], limits: Config, out: Path) -> list[Job]:
     """The jobs of a grid. Raises SettingError for a name that is not known."""
     seeds = list(seeds)
-    task_configs = {stem(task): task_config(task) for task in tasks}
-    method_configs = {stem(method): method_config(method) for method in methods}
+    task_configs = {stem(task): without(task_config(task), "model") for task in tasks}
+    method_configs = {stem(method): model_of(method) for method in methods}
     return [
         Job(
             task,
@@ -73,6 +73,19 @@ def plan(tasks: Iterable[str], methods: Iterable[str], seeds: Iterable[int], lim
         for seed in seeds
         for method in method_configs
     ]
+
+
+def without(config: Config, key: str) -> Config:
+    """A config less one of its keys: a task brings no method along."""
+    return {name: value for name, value in config.items() if name != key}
+
+
+def model_of(method: str) -> Config:
+    """The part of a method's config that is the method: it brings no task along."""
+    config = method_config(method)
+    if "model" not in config:
+        raise SettingError(f"method '{method}' must be a config with a model, got {', '.join(config)}")
+    return {"model": config["model"]}
 
 
 def stem(name: str) -> str:

@@ -113,7 +113,7 @@ def optimize(
         callbacks=[] if callback is None else [_Call(callback)],
         say=print if progress else None,
     )
-    if result.stop_reason == "failed renders":
+    if result.stop_reason == "failed renders" or result.row["failed_renders"] == result.renders:
         warnings.warn(f"too many renders failed, the last with {result.row['error'] or 'NaN'}", stacklevel=2)
     return result
 

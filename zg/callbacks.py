@@ -78,6 +78,10 @@ class RenderCheckpoint(Checkpoint):
         self.every_seconds = every_seconds
         self._saved_renders = 0
         self._saved_time = time.monotonic()
+        self._started = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = True
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, Method)
@@ -92,7 +96,7 @@ class RenderCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         assert isinstance(pl_module, Method)
-        if hasattr(pl_module, "objective") and pl_module.resumable:
+        if self._started and pl_module.resumable:  # before, a former checkpoint may be half restored
             self.save(trainer, pl_module.objective.renders)
 
     def save(self, trainer: Trainer, renders: int) -> None:

@@ -56,7 +56,10 @@ def compose(*layers: Config) -> Config:
 
 def assign(setting: str, text: str) -> Config:
     """A setting of the command line as a config: `model.sigma` and `0.1` -> {model: {sigma: 0.1}}."""
-    value: Any = yaml.safe_load(text)
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-3 for a word
             value = float(value)

@@ -116,7 +116,13 @@ class Objective:
                 f"{type(task).__name__}.render must return shape {list(expected)} for {len(x)} parameter vectors, "
                 f"got {list(images.shape)}"
             )
-        return task.loss(images, reference) + task.regulariser(x), images
+        losses, penalty = task.loss(images, reference), torch.as_tensor(task.regulariser(x))
+        if tuple(losses.shape) != (len(x),) or (penalty.ndim and tuple(penalty.shape) != (len(x),)):
+            raise SettingError(
+                f"loss and regulariser must return one number for each of {len(x)} vectors, "
+                f"got shapes {list(losses.shape)} and {list(penalty.shape)}"
+            )
+        return losses.double() + penalty, images
 
     def _render_singly(self, x: Tensor, seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
         """After an exception in a batch: each render alone, so that only the guilty ones fail."""

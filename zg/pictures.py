@@ -22,6 +22,8 @@ def to_display(image: Tensor, linear: bool) -> Tensor:
         image = torch.cat(list(image), dim=-1)
     if image.shape[0] == 1:
         image = image.expand(3, -1, -1)
+    elif image.shape[0] != 3:  # the first three of many channels; the third of two is black
+        image = torch.cat([image, torch.zeros_like(image[:1])])[:3]
     image = image.nan_to_num(0, 1, 0).clamp(0, 1)
     return srgb(image) if linear else image
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import math
+import pickle
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# Settings of Lightning's Trainer that would end a run behind the budget's back, or spread it.
+OURS = dict.fromkeys(("max_epochs", "max_steps", "min_epochs", "min_steps", "limit_train_batches"), "use max_renders")
+OURS |= {"max_time": "use max_seconds", "fast_dev_run": "use max_renders"}
+OURS |= dict.fromkeys(("num_nodes", "strategy"), "they have one process")
 ROW_FILE = "row.json"
 CONFIG_FILE = "config.yaml"
 
@@ -114,8 +119,7 @@ def run(
         lightning = make_trainer(tracked, watchers, **(trainer or {}))
         checkpoint = folder / RenderCheckpoint.FILE if folder and resume else None
         if checkpoint:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            history.resume(state["zerograds"]["objective"]["renders"])
+            history.resume(renders_in(checkpoint))
         try:
             with quiet_lightning():
                 lightning.fit(method, datamodule=task, ckpt_path=checkpoint, weights_only=True)
@@ -139,6 +143,15 @@ def run(
             write_json(folder / ROW_FILE, row)
     x = task.space.to_user(theta).cpu()
     return Result(x, loss, method.objective.renders, stop.reason, row, history.rows, folder)
+
+
+def renders_in(checkpoint: Path) -> int:
+    """How many renders a checkpoint has counted. Raises SettingError for a file that is none."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return state["zerograds"]["objective"]["renders"]
+    except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError):
+        raise SettingError(f"resume needs a whole checkpoint of a run, and '{checkpoint}' is none") from None
 
 
 @contextlib.contextmanager
@@ -166,6 +179,10 @@ def track(
 
 def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **settings: Any) -> Trainer:
     """Lightning's Trainer for one endless epoch that a callback ends."""
+    for name in OURS.keys() & settings.keys():
+        raise SettingError(f"trainer.{name} is not for these runs: {OURS[name]}")
+    if settings.get("devices", 1) not in (1, "1"):
+        raise SettingError(f"trainer.devices must be 1, got {settings['devices']}")
     extra_loggers = settings.pop("logger", None) or []
     extra_callbacks = settings.pop("callbacks", None) or []
     if isinstance(extra_loggers, Logger):
@@ -198,15 +215,22 @@ def prepare_folder(folder: Path, resume: bool, config: Config) -> None:
     if resume:
         if not (folder / RenderCheckpoint.FILE).is_file():
             raise SettingError(f"resume needs a checkpoint, and {folder / RenderCheckpoint.FILE} is not there")
+        if config:
+            write_config(folder, config)
         return
     try:
         if folder.exists() and any(folder.iterdir()):
             raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        finish_write(folder / CONFIG_FILE)
+        write_config(folder, config)
     except OSError as error:
         raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the composed config, from which the run can be resumed."""
+    write_whole(folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    finish_write(folder / CONFIG_FILE)
 
 
 def discard(folder: Path, loggers: Sequence[Logger]) -> None:

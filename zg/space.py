@@ -141,9 +141,12 @@ class _Part:
         init = torch.as_tensor(block.init).to(torch.float64)
         if block.kind not in ("real", "integer", "binary"):
             raise wrong("kind", repr(block.kind), "real, integer or binary")
-        binary = block.kind == "binary"
+        binary, discrete = block.kind == "binary", block.kind != "real"
         low = (0.0 if binary else -math.inf) if block.low is None else float(block.low)
         high = (1.0 if binary else math.inf) if block.high is None else float(block.high)
+        if discrete:  # rounding must not lead out of the bounds
+            low = math.ceil(low) if math.isfinite(low) else low
+            high = math.floor(high) if math.isfinite(high) else high
         if not low < high:
             raise wrong("low", low, f"below high = {high}")
         if not init.isfinite().all():
@@ -160,7 +163,7 @@ class _Part:
             scale = top - bottom if math.isfinite(top - bottom) else 1.0
         if not 0 < scale < math.inf:
             raise wrong("scale", scale, "> 0 and finite")
-        return _Part(init, low, high, float(scale), block.log, block.kind != "real")
+        return _Part(init, low, high, float(scale), block.log, discrete)
 
 
 def _log(value: float) -> float:

@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import Logger, WandbLogger
@@ -15,6 +15,7 @@ from zg.errors import SettingError
 
 MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 2.0
+START_SECONDS = 10.0
 ID_FILE = "wandb-id"
 
 
@@ -42,18 +43,28 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
     known = folder / ID_FILE
     if not known.is_file():
         known.write_text(secrets.token_hex(4))
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", "zerograds"),
-        name=name,
-        group=group,
-        tags=list(tags),
-        dir=folder,
-        mode="online" if mode == "online" else "offline",
-        id=known.read_text().strip(),
-        resume="allow",
-        settings=wandb.Settings(silent=True, console="off"),
-    )
-    return WandbLogger(experiment=run)
+
+    def start(settings: wandb.Settings, mode: Literal["online", "offline"]) -> Logger:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "zerograds"),
+            name=name,
+            group=group,
+            tags=list(tags),
+            dir=folder,
+            mode=mode,
+            id=known.read_text().strip(),
+            resume="allow",
+            settings=settings,
+        )
+        return WandbLogger(experiment=run)
+
+    quiet = wandb.Settings(silent=True, console="off", init_timeout=START_SECONDS)
+    if mode == "online":
+        try:
+            return start(quiet, "online")
+        except wandb.Error as error:  # a key that is refused, a server that does not answer
+            print(f"W&B is offline: {' '.join(str(error).split())}")
+    return start(quiet, "offline")
 
 
 class WriterLogger(Logger):

@@ -3,7 +3,10 @@ import torch
 
 from tasks.cornell_box import CornellBox
 from zg.errors import SettingError
+from zg.method import Budget
 from zg.pictures import srgb
+from zg.run import run
+from zg.zerograds import ZeroGrads
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,13 @@ def test_starts_differ_by_seed_and_stay_inside(box):
 def test_an_unknown_variant_is_told_with_the_nearest_name():
     with pytest.raises(SettingError, match="variant 'scalar_rbg' is unknown; did you mean 'scalar_rgb'"):
         CornellBox(variant="scalar_rbg").setup()
+
+
+@pytest.mark.slow
+def test_the_default_finds_boxes_and_light():
+    task = CornellBox()
+    result = run(task, ZeroGrads(), Budget(2000), seed=1)
+    off = (result.theta - task.solution).abs()
+    assert off[[0, 1, 3, 4, 6, 7]].max() < 0.05
+    assert off[[2, 5]].max() < 6
+    assert result.loss < 0.05 * result.row["init_loss"]

@@ -50,6 +50,11 @@ def test_scaled_and_user_units_are_inverse_inside_the_bounds(values):
     assert torch.allclose(space.to_user(space.to_scaled(x)), x)
 
 
+def test_integers_stay_inside_bounds_that_are_not_integers():
+    space = ParameterSpace(count=Block(1, low=0.6, high=1.5 + 1, kind="integer"))
+    assert space.to_user(torch.tensor([[-9.0], [9.0]], dtype=torch.float64)).tolist() == [[1], [2]]
+
+
 def test_projection_is_onto_the_bounds():
     space = mixed()
     far = torch.full((8,), 1e9, dtype=torch.float64)

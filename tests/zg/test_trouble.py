@@ -3,6 +3,7 @@
 import errno
 import resource
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -21,19 +22,36 @@ class Fragile(Quadratic):
     batches = 0
 
     def render(self, x, *seeds):
-        self.batches += 1
+        self.batches += len(x) > 1  # measurements render one
         if self.batches == 7:
             raise KeyboardInterrupt
         return super().render(x, *seeds)
 
 
-@pytest.mark.parametrize("method", [ZeroGrads, ES])
+@pytest.mark.parametrize(
+    "method",
+    [ZeroGrads, partial(ZeroGrads, surrogate="neural"), partial(ZeroGrads, surrogate="linear"), ES],
+    ids=["curved", "neural", "linear", "es"],
+)
 def test_an_exception_in_a_render_leaves_a_checkpoint_to_go_on_from(method, tmp_path):
     with pytest.raises(SystemExit):
         run(Fragile(), method(), Budget(150), folder=tmp_path / "broken")
     resumed = run(Quadratic(), method(), Budget(150), folder=tmp_path / "broken", resume=True)
     unbroken = run(Quadratic(), method(), Budget(150))
     assert torch.equal(resumed.theta, unbroken.theta)
+
+
+def test_a_checkpoint_that_is_none_is_told_in_one_line(tmp_path):
+    run(Quadratic(), ES(), Budget(40), folder=tmp_path / "run")
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(SettingError, match="resume needs a whole checkpoint of a run"):
+        run(Quadratic(), ES(), Budget(80), folder=tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("settings", [{"max_steps": 3}, {"devices": 2}, {"strategy": "ddp"}])
+def test_settings_of_the_trainer_that_would_end_or_spread_a_run_are_refused(settings):
+    with pytest.raises(SettingError, match=f"trainer.{next(iter(settings))} "):
+        run(Quadratic(), ES(), Budget(20), trainer=settings)
 
 
 @pytest.fixture

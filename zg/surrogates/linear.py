@@ -52,9 +52,11 @@ class LinearSurrogate(LocalSurrogate):
         self.cap = self.moved = self.length = 0.0
         self.age, self.noisy = 0, False
         self.gain = 1.0
+        self.before: dict[str, Any] | None = None  # the sweep as it was when probes that are not yet told were drawn
 
     def ask(self) -> Tensor:
         """[centre (twice at first: is the loss noisy?), k one-sided probes at r or 2 r, 2 along w] × n."""
+        self.before = self.directions.state()
         self.u = self.directions.draw(self.PROBES)
         self.wide = (torch.arange(len(self.u), device=self.u.device) + self.age) % 2 == 1
         self.length = float(self.w.norm())
@@ -69,6 +71,7 @@ class LinearSurrogate(LocalSurrogate):
         return 2 if self.age < 2 else 1
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
+        self.before = None
         at, k = self._centres(), len(self.u)
         if len(losses) < at + k + 2 * (self.length > 0):
             return  # a cut block is the last one
@@ -176,7 +179,7 @@ class LinearSurrogate(LocalSurrogate):
         return {"sigma": self.radius / math.sqrt(self.n), "step": self.moved, "curvature": self.L, "gain": self.gain}
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"directions": self.directions.state()}
+        return super().state() | {"directions": self.before or self.directions.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.directions.load_state(state["directions"])
