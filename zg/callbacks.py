@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loggers import WandbLogger
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
@@ -23,6 +24,8 @@ from zg.records import finish_write, write_whole
 CURVE_POINTS = 50
 LOG_POINTS = 100
 FLUSH_SECONDS = 1.0
+# W&B takes 50 ms for a picture, so it gets every so many.
+PANEL_EVERY = 10
 # The window of the structural similarity; smaller images have none.
 SSIM_WINDOW = 11
 # Up to so many coordinates the way of θ is kept, for pictures.
@@ -163,6 +166,7 @@ class Record(Callback):
             "best_loss": objective.best_loss,
             **method.status(),
         }
+        shown: Path | None = None
         if measured:
             theta = method.recommend()
             if method.space.n <= DRAWN_PATH:
@@ -171,13 +175,19 @@ class Record(Callback):
             row["loss"] = loss
             row |= result_metrics(method, theta, image)
             if self.frames and (picture := draw(method, theta, image)) is not None:
-                pictures.write_png(self.frames / f"{objective.renders:09d}.png", picture)
+                frame = self.frames / f"{objective.renders:09d}.png"
+                pictures.write_png(frame, picture)
+                shown = frame if len(list(self.frames.iterdir())) % PANEL_EVERY == 0 else None
         row = {key: value for key, value in row.items() if math.isfinite(value)}
         trainer.loggers[0].log_metrics(row, step=objective.renders)
         self.logged = objective.renders
         self._pending.append(row)
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        if shown or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush(trainer)
+        if shown:
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image("panel", [str(shown)], step=objective.renders)
 
     def _flush(self, trainer: Trainer) -> None:
         for row in self._pending:

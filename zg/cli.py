@@ -16,6 +16,28 @@ USAGE = """usage: zg COMMAND ...
 `zg COMMAND --help` says more; --debug anywhere shows the traceback of an error."""
 
 
+FIT_HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
+
+One run. Later configs win over earlier ones, settings over configs.
+
+  --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
+  --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
+  --seed N                           start, reference and method      (default 0)
+  --max-renders N                    the budget                       (default 2000)
+  --max-seconds S                    stop after so long, rendering and method together
+  --target-loss L                    stop at a loss as low as this
+  --patience RENDERS                 stop after so many without a new best loss
+  --max-failed FRACTION              stop when more renders than this fail   (default 0.5)
+  --out DIR                          the run folder                   (default runs/TASK-METHOD-N)
+  --resume                           go on from the checkpoint in --out
+  --checkpoint-renders N, --checkpoint-seconds S
+                                     how often to write it            (default every 60 s)
+  --video false                      keep no frames
+  --wandb MODE                       auto (default), online, offline or disabled; --group NAME
+  --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
+  --print-config                     print the composed config and stop"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; mistakes of the user end in one line and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -40,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def fit(words: list[str]) -> int:
     """One run from configs and settings."""
+    if "-h" in words or "--help" in words:
+        print(FIT_HELP)
+        return 0
     from zg.fit import fit_command
 
     return fit_command(words)

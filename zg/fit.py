@@ -16,27 +16,6 @@ from zg.method import Budget, Method
 from zg.run import CONFIG_FILE, Result, run
 from zg.task import Task
 
-HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
-
-One run. Later configs win over earlier ones, settings over configs.
-
-  --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
-  --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
-  --seed N                           start, reference and method      (default 0)
-  --max-renders N                    the budget                       (default 2000)
-  --max-seconds S                    stop after so long, rendering and method together
-  --target-loss L                    stop at a loss as low as this
-  --patience RENDERS                 stop after so many without a new best loss
-  --max-failed FRACTION              stop when more renders than this fail   (default 0.5)
-  --out DIR                          the run folder                   (default runs/TASK-METHOD-N)
-  --resume                           go on from the checkpoint in --out
-  --checkpoint-renders N, --checkpoint-seconds S
-                                     how often to write it            (default every 60 s)
-  --video false                      keep no frames
-  --wandb MODE                       auto (default), online, offline or disabled; --group NAME
-  --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
-  --print-config                     print the composed config and stop"""
-
 BASES: dict[str, type] = {"data": Task, "model": Method}
 FLAGS = ("resume", "print_config")
 # Settings of a run beside its budget.
@@ -53,9 +32,6 @@ SETTINGS: dict[str, Any] = {
 
 def fit_command(words: list[str]) -> int:
     """Run `zg fit` with these words of the command line."""
-    if "-h" in words or "--help" in words:
-        print(HELP)
-        return 0
     layers, options = parse_words(words)
     folder = Path(options["out"]) if "out" in options else None
     resume = "resume" in options
