@@ -17,6 +17,8 @@ MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 2.0
 START_SECONDS = 10.0
 ID_FILE = "wandb-id"
+# Where W&B was told to stage files, run after run: it reads this from the environment alone.
+_data_dirs = [""]
 
 
 def wandb_mode(wanted: str = "auto") -> str:
@@ -39,7 +41,9 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
         return None
     import wandb
 
-    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
+    if os.environ.get("WANDB_DATA_DIR") in (None, _data_dirs[-1]):  # the user's own setting stays
+        _data_dirs.append(str(folder.resolve() / "wandb"))
+        os.environ["WANDB_DATA_DIR"] = _data_dirs[-1]
     known = folder / ID_FILE
     if not known.is_file():
         known.write_text(secrets.token_hex(4))

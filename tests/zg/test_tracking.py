@@ -60,7 +60,8 @@ def test_a_run_is_tracked_offline_and_resumed_under_the_same_id(tracked, tmp_pat
     assert (folder / "wandb-id").read_text() == known
     runs = list((folder / "wandb").glob("offline-run-*"))
     assert runs
-    assert all(path.name.endswith(known) and list(path.glob("*.wandb")) for path in runs)
+    assert all(path.name.endswith(known) for path in runs)
+    assert list((folder / "wandb").glob("offline-run-*/*.wandb"))
 
 
 def test_tensorboard_is_added_by_lightnings_logger_in_a_yaml(tmp_path):
