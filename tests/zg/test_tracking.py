@@ -60,7 +60,7 @@ def test_a_run_is_tracked_offline_and_resumed_under_the_same_id(tracked, tmp_pat
     assert (folder / "wandb-id").read_text() == known
     runs = list((folder / "wandb").glob("offline-run-*"))
     assert runs
-    assert all(path.name.endswith(known) for path in runs)
+    assert all(known in path.name for path in runs)  # within one second, W&B numbers them
     assert list((folder / "wandb").glob("offline-run-*/*.wandb"))
 
 
