@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from baselines.library import Replayed
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Range
 
 # Above, one n × n matrix of doubles and its decomposition cost more than 8 MB and a second an update.
@@ -32,7 +32,7 @@ class CMAES(Replayed):
         super().__init__()
         check_positive(sigma=sigma)
         if population is not None:
-            check_positive(population=population)
+            check_whole(2, population=population)
         self.sigma, self.population, self.diagonal = sigma, population, diagonal
 
     def make(self, theta: np.ndarray) -> cma.CMAEvolutionStrategy:

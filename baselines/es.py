@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from baselines.descent import Descent, differences, normalised
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Range
 from zg.objective import Evaluation
 from zg.sampling import antithetic
@@ -31,7 +31,8 @@ class ES(Descent):
 
     def __init__(self, sigma: float = 0.05, lr: float = 0.01, pairs: int = 10) -> None:
         super().__init__()
-        check_positive(sigma=sigma, lr=lr, pairs=pairs)
+        check_positive(sigma=sigma, lr=lr)
+        check_whole(pairs=pairs)
         self.sigma, self.lr, self.pairs = sigma, lr, pairs
 
     def ask(self) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from baselines.descent import Descent, differences
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.method import Range
 from zg.objective import Evaluation
 
@@ -46,7 +46,9 @@ class FiniteDifferences(Descent):
         super().__init__()
         if scheme not in SCHEMES:
             raise SettingError(f"scheme must be central or forward, got '{scheme}'")
-        check_positive(step=step, lr=lr, **({} if block is None else {"block": block}))
+        check_positive(step=step, lr=lr)
+        if block is not None:
+            check_whole(block=block)
         self.scheme, self.step, self.lr, self.block = scheme, step, lr, block
 
     def build(self, theta: Tensor) -> None:

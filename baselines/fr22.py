@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines.descent import Descent, differences
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.method import Range
 from zg.objective import Evaluation
 
@@ -37,7 +37,8 @@ class FR22(Descent):
         self, sigma: float = 0.1, final_sigma: float = 0.002, hold: float = 0.5, lr: float = 0.004, pairs: int = 1
     ) -> None:
         super().__init__()
-        check_positive(sigma=sigma, final_sigma=final_sigma, lr=lr, pairs=pairs)
+        check_positive(sigma=sigma, final_sigma=final_sigma, lr=lr)
+        check_whole(pairs=pairs)
         if not 0 <= hold <= 1:
             raise SettingError(f"hold must be between 0 and 1, got {hold}")
         self.sigma, self.final_sigma, self.hold, self.lr, self.pairs = sigma, final_sigma, hold, lr, pairs

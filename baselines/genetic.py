@@ -17,7 +17,7 @@ from pymoo.problems.static import StaticProblem
 from torch import Tensor
 
 from baselines.library import Replayed
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Range
 
 
@@ -33,7 +33,8 @@ class Genetic(Replayed):
 
     def __init__(self, sigma: float = 0.1, population: int = 20) -> None:
         super().__init__()
-        check_positive(sigma=sigma, population=population)
+        check_positive(sigma=sigma)
+        check_whole(2, population=population)
         self.sigma, self.population = sigma, population
 
     def make(self, theta: np.ndarray) -> GA:

@@ -13,7 +13,7 @@ from nevergrad.optimization.base import Optimizer
 from torch import Tensor
 
 from baselines.library import NumpyRandom, Replayed
-from zg.errors import SettingError, check_positive, nearest
+from zg.errors import SettingError, check_positive, check_whole, nearest
 from zg.method import Range
 
 
@@ -28,7 +28,8 @@ class Nevergrad(Replayed):
 
     def __init__(self, optimizer: str = "NGOpt", sigma: float = 0.1, num_workers: int = 1) -> None:
         super().__init__()
-        check_positive(sigma=sigma, num_workers=num_workers)
+        check_positive(sigma=sigma)
+        check_whole(num_workers=num_workers)
         if optimizer not in nevergrad.optimizers.registry:
             raise SettingError(f"optimizer '{optimizer}' is unknown{nearest(optimizer, nevergrad.optimizers.registry)}")
         self.optimizer, self.sigma, self.num_workers = optimizer, sigma, num_workers

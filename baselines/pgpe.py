@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from baselines.descent import Descent, differences, normalised
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Range
 from zg.objective import Evaluation
 from zg.sampling import antithetic
@@ -39,7 +39,8 @@ class PGPE(Descent):
 
     def __init__(self, sigma: float = 0.05, lr: float = 0.01, lr_sigma: float = 0.1, pairs: int = 10) -> None:
         super().__init__()
-        check_positive(sigma=sigma, lr=lr, lr_sigma=lr_sigma, pairs=pairs)
+        check_positive(sigma=sigma, lr=lr, lr_sigma=lr_sigma)
+        check_whole(pairs=pairs)
         self.initial_sigma, self.lr, self.lr_sigma, self.pairs = sigma, lr, lr_sigma, pairs
 
     def build(self, theta: Tensor) -> None:

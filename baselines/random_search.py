@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Method, Range
 from zg.objective import Evaluation
 from zg.sampling import gaussian
@@ -25,7 +25,8 @@ class RandomSearch(Method):
 
     def __init__(self, sigma: float = 0.3, batch: int = 10) -> None:
         super().__init__()
-        check_positive(sigma=sigma, batch=batch)
+        check_positive(sigma=sigma)
+        check_whole(batch=batch)
         self.sigma, self.batch = sigma, batch
 
     def build(self, theta: Tensor) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.method import Method, Range
 from zg.objective import Evaluation
 from zg.sampling import gaussian
@@ -39,7 +39,8 @@ class SimulatedAnnealing(Method):
 
     def __init__(self, sigma: float = 0.1, chains: int = 4, acceptance: float = 0.5, cooling: float = 1e-4) -> None:
         super().__init__()
-        check_positive(sigma=sigma, chains=chains, cooling=cooling)
+        check_positive(sigma=sigma, cooling=cooling)
+        check_whole(chains=chains)
         if not 0 < acceptance < 1:
             raise SettingError(f"acceptance must be between 0 and 1, got {acceptance}")
         self.initial_sigma, self.chains, self.acceptance, self.cooling = sigma, chains, acceptance, cooling

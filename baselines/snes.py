@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Method, Range
 from zg.objective import Evaluation
 from zg.sampling import gaussian
@@ -43,8 +43,11 @@ class SNES(Method):
         lr_sigma: float | None = None,
     ) -> None:
         super().__init__()
-        optional = {"population": population, "lr_sigma": lr_sigma}
-        check_positive(sigma=sigma, lr_mean=lr_mean, **{k: v for k, v in optional.items() if v is not None})
+        check_positive(sigma=sigma, lr_mean=lr_mean)
+        if lr_sigma is not None:
+            check_positive(lr_sigma=lr_sigma)
+        if population is not None:
+            check_whole(2, population=population)
         self.initial_sigma, self.population, self.lr_mean, self.lr_sigma = sigma, population, lr_mean, lr_sigma
 
     def build(self, theta: Tensor) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines.descent import differences
-from zg.errors import check_positive
+from zg.errors import check_positive, check_whole
 from zg.method import Method, Range
 from zg.objective import Evaluation
 
@@ -38,7 +38,8 @@ class SPSA(Method):
 
     def __init__(self, c: float = 0.05, step: float = 0.05, pairs: int = 1, calibration: int = 5) -> None:
         super().__init__()
-        check_positive(c=c, step=step, pairs=pairs, calibration=calibration)
+        check_positive(c=c, step=step)
+        check_whole(pairs=pairs, calibration=calibration)
         self.c, self.step, self.pairs, self.calibration = c, step, pairs, calibration
 
     def build(self, theta: Tensor) -> None:

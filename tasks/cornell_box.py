@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.renderers.mitsuba import Scene, use_variant
-from zg.errors import check_positive
+from zg.errors import check_whole
 from zg.losses import Loss
 from zg.pictures import srgb
 from zg.space import Block, ParameterSpace
@@ -36,7 +36,7 @@ class CornellBox(Task):
         self, size: int = 64, samples: int = 16, variant: str = "scalar_rgb", loss: str | Loss = "multiscale"
     ) -> None:
         super().__init__(loss)
-        check_positive(size=size, samples=samples)
+        check_whole(size=size, samples=samples)
         self.size, self.samples, self.variant = size, samples, variant
 
     def build(self) -> None:

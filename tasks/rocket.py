@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.pictures import from_figure
 from zg.space import Block, ParameterSpace
 from zg.task import Task
@@ -60,7 +60,8 @@ class Rocket(Task):
         moon: float = 0.1,
     ) -> None:
         super().__init__()
-        check_positive(stages=stages, thrust=thrust, longest=longest, duration=duration, steps=steps)
+        check_positive(thrust=thrust, longest=longest, duration=duration)
+        check_whole(stages=stages, steps=steps)
         if not 0 <= moon <= 0.5:
             raise SettingError(f"moon must be from 0 to 0.5, got {moon}")
         self.stages, self.steer, self.thrust, self.longest = stages, steer, thrust, longest

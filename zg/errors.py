@@ -1,7 +1,10 @@
 """Mistakes of the user, told in one line."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any
 
 
 class SettingError(ValueError):
@@ -15,8 +18,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names) or 'none'}"
 
 
-def check_positive(**settings: float) -> None:
-    """Raise SettingError unless every value is > 0 (NaN is not)."""
+def check_positive(**settings: Any) -> None:
+    """Raise SettingError unless every value is a finite number > 0."""
     for name, value in settings.items():
-        if not value > 0:
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            raise SettingError(f"{name} must be a finite number, got {value!r}")
+        if value <= 0:
             raise SettingError(f"{name} must be > 0, got {value}")
+
+
+def check_whole(least: int = 1, **settings: Any) -> None:
+    """Raise SettingError unless every value is a whole number of at least `least`."""
+    for name, value in settings.items():
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise SettingError(f"{name} must be a whole number, got {value!r}")
+        if value < least:
+            raise SettingError(f"{name} must be {'> 0' if least == 1 else f'at least {least}'}, got {value}")

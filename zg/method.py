@@ -5,6 +5,7 @@ ledger, loggers, checkpoints and the command line come with it.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from time import perf_counter
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zg.errors import check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.objective import Evaluation, Objective
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
@@ -35,11 +36,16 @@ class Budget:
     max_failed: float = 0.5
 
     def __post_init__(self) -> None:
-        check_positive(max_renders=self.max_renders)
-        for name in ("max_seconds", "patience", "max_failed"):
-            value = getattr(self, name)
-            if value is not None:
-                check_positive(**{name: value})
+        check_whole(max_renders=self.max_renders)
+        if self.patience is not None:
+            check_whole(patience=self.patience)
+        if self.max_seconds is not None:
+            check_positive(max_seconds=self.max_seconds)
+        if self.target_loss is not None and not isinstance(self.target_loss, Real):
+            raise SettingError(f"target_loss must be a number, got {self.target_loss!r}")
+        check_positive(max_failed=self.max_failed)
+        if self.max_failed > 1:
+            raise SettingError(f"max_failed must be a fraction of at most 1, got {self.max_failed}")
 
     def stop_reason(self, objective: Objective, seconds: float) -> str | None:
         """Why the run has to end now, or None."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zg import sampling
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.method import Method
 from zg.objective import Evaluation
 from zg.surrogates.published import PublishedSurrogate
@@ -51,10 +51,11 @@ class PaperZeroGrads(Method):
         criterion: str = "mse",
     ) -> None:
         super().__init__()
-        check_positive(sigma=sigma, batch=batch, lr_theta=lr_theta, lr_phi=lr_phi, k_theta=k_theta, k_phi=k_phi)
-        check_positive(hidden=hidden, layers=layers, input_scale=input_scale)
-        if not inner_sigma >= 0:
-            raise SettingError(f"inner_sigma must be >= 0, got {inner_sigma}")
+        check_positive(sigma=sigma, lr_theta=lr_theta, lr_phi=lr_phi, input_scale=input_scale)
+        check_whole(batch=batch, k_theta=k_theta, k_phi=k_phi, hidden=hidden, layers=layers)
+        check_whole(0, frequencies=frequencies)
+        if not 0 <= inner_sigma < math.inf:
+            raise SettingError(f"inner_sigma must be >= 0 and finite, got {inner_sigma}")
         if order not in ("theta_first", "phi_first"):
             raise SettingError(f"order must be theta_first or phi_first, got '{order}'")
         self.sigma, self.batch, self.antithetic, self.inner_sigma = sigma, batch, antithetic, inner_sigma

@@ -17,6 +17,7 @@ from torch import Tensor
 from zg.errors import SettingError
 
 Kind = Literal["real", "integer", "binary"]
+Numbers = Tensor | Sequence[float] | float
 
 # Up to here double precision costs nothing beside a render, and a method may converge to 1e-12.
 MAX_DOUBLE = 4096
@@ -27,17 +28,17 @@ class Block:
     """A named group of parameters, in the user's units.
 
     init: start value; its shape is the block's shape.
-    low, high: bounds, enforced before rendering.
-    scale: the user's units per scaled unit (e-folds per scaled unit if `log`). By default the width of the
+    low, high: bounds, enforced before rendering; one for all, or one for each coordinate.
+    scale: the user's units per scaled unit (e-folds per scaled unit if `log`), likewise. By default the width of the
         bounds where both are given, else 1.
     kind: `integer` and `binary` coordinates are rounded before rendering; binary implies bounds 0 and 1.
     log: x = exp(scale · θ); needs positive values.
     """
 
-    init: Tensor | Sequence[float] | float
-    low: float | None = None
-    high: float | None = None
-    scale: float | None = None
+    init: Numbers
+    low: Numbers | None = None
+    high: Numbers | None = None
+    scale: Numbers | None = None
     kind: Kind = "real"
     log: bool = False
 
@@ -65,18 +66,18 @@ class ParameterSpace:
         def column(values: list[Tensor]) -> Tensor:
             return torch.cat([value.reshape(-1) for value in values]).to(self.dtype)
 
-        def spread(values: list[float | bool]) -> Tensor:
+        def spread(values: list[bool]) -> Tensor:
             return torch.cat([torch.full((size,), v) for v, size in zip(values, self.sizes, strict=True)])
 
-        self.scale = spread([part.scale for part in parts]).to(self.dtype)
+        self.scale = column([part.scale for part in parts])
         self.log = spread([part.log for part in parts])
         self.discrete = spread([part.discrete for part in parts])
-        self.low_user = spread([part.low for part in parts]).to(self.dtype)
-        self.high_user = spread([part.high for part in parts]).to(self.dtype)
+        self.low_user = column([part.low for part in parts])
+        self.high_user = column([part.high for part in parts])
         self.low = self.to_scaled(self.low_user)
         self.high = self.to_scaled(self.high_user)
         self.init = self.to_scaled(column([part.init for part in parts]))
-        self.bounded = any(math.isfinite(part.low) or math.isfinite(part.high) for part in parts)
+        self.bounded = bool((self.low_user.isfinite() | self.high_user.isfinite()).any())
         self.any_log = any(part.log for part in parts)
         self.any_discrete = any(part.discrete for part in parts)
 
@@ -124,12 +125,12 @@ class ParameterSpace:
 
 @dataclass(frozen=True)
 class _Part:
-    """A checked block."""
+    """A checked block: tensors are float64, of its shape."""
 
     init: Tensor
-    low: float
-    high: float
-    scale: float
+    low: Tensor
+    high: Tensor
+    scale: Tensor
     log: bool
     discrete: bool
 
@@ -138,33 +139,54 @@ class _Part:
         def wrong(setting: str, value: object, right: str) -> SettingError:
             return SettingError(f"space.{name}.{setting} must be {right}, got {value}")
 
-        init = torch.as_tensor(block.init).to(torch.float64)
+        def numbers(setting: str, value: Numbers) -> Tensor:
+            try:
+                found = torch.as_tensor(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise wrong(setting, repr(value), "numbers") from None
+            if found.is_complex():
+                raise wrong(setting, "complex ones", "real numbers")
+            return found.to(torch.float64)
+
+        def alike(setting: str, value: Numbers) -> Tensor:
+            found = numbers(setting, value)
+            try:
+                return found.expand(init.shape)
+            except RuntimeError:
+                right = f"one number, or of shape {list(init.shape)} as init is"
+                raise wrong(setting, f"shape {list(found.shape)}", right) from None
+
+        if not isinstance(block, Block):
+            raise SettingError(f"space.{name} must be a Block, got {type(block).__name__}")
+        init = numbers("init", block.init)
         if block.kind not in ("real", "integer", "binary"):
             raise wrong("kind", repr(block.kind), "real, integer or binary")
         binary, discrete = block.kind == "binary", block.kind != "real"
-        low = (0.0 if binary else -math.inf) if block.low is None else float(block.low)
-        high = (1.0 if binary else math.inf) if block.high is None else float(block.high)
+        low = alike("low", (0.0 if binary else -math.inf) if block.low is None else block.low)
+        high = alike("high", (1.0 if binary else math.inf) if block.high is None else block.high)
         if discrete:  # rounding must not lead out of the bounds
-            low = math.ceil(low) if math.isfinite(low) else low
-            high = math.floor(high) if math.isfinite(high) else high
-        if not low < high:
-            raise wrong("low", low, f"below high = {high}")
+            low, high = low.ceil(), high.floor()
+        if not (low < high).all():
+            raise wrong("low", brief(low), f"below high = {brief(high)}")
         if not init.isfinite().all():
             raise wrong("init", "a value that is not", "finite")
         if (init < low).any() or (init > high).any():
-            raise wrong("init", f"{init.min():g} … {init.max():g}", f"inside its bounds [{low:g}, {high:g}]")
+            raise wrong("init", brief(init), f"inside its bounds [{low.min():g}, {high.max():g}]")
         if block.log and (init <= 0).any():
             raise wrong("init", f"{init.min():g}", "> 0 where log is set")
         if block.log and block.kind != "real":
             raise wrong("log", True, f"False for kind = {block.kind}")
-        scale = block.scale
-        if scale is None:
-            bottom, top = (_log(low), _log(high)) if block.log else (low, high)
-            scale = top - bottom if math.isfinite(top - bottom) else 1.0
-        if not 0 < scale < math.inf:
-            raise wrong("scale", scale, "> 0 and finite")
-        return _Part(init, low, high, float(scale), block.log, discrete)
+        if block.scale is None:
+            width = high.log() - low.clamp_min(0).log() if block.log else high - low
+            scale = torch.where(width.isfinite(), width, 1.0)
+        else:
+            scale = alike("scale", block.scale)
+        if not ((scale > 0) & scale.isfinite()).all():
+            raise wrong("scale", brief(scale), "> 0 and finite")
+        return _Part(init, low, high, scale, block.log, discrete)
 
 
-def _log(value: float) -> float:
-    return -math.inf if value <= 0 else math.log(value)
+def brief(values: Tensor) -> str:
+    """The range of some numbers, for a message."""
+    low, high = values.min(), values.max()
+    return f"{low:g}" if low == high else f"{low:g} … {high:g}"

@@ -65,17 +65,31 @@ def test_projection_is_onto_the_bounds():
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (Block(0.0, low=1.0, high=1.0), "space.x.low must be below high = 1.0, got 1.0"),
+        (Block(0.0, low=1.0, high=1.0), "space.x.low must be below high = 1, got 1"),
         (Block(math.nan), "space.x.init must be finite"),
         (Block(2.0, low=0.0, high=1.0), r"space.x.init must be inside its bounds \[0, 1\], got 2"),
         (Block(-1.0, log=True), "space.x.init must be > 0 where log is set"),
-        (Block(1.0, scale=0.0), "space.x.scale must be > 0 and finite, got 0.0"),
+        (Block(1.0, scale=0.0), "space.x.scale must be > 0 and finite, got 0"),
+        (Block([0.5, 0.5], low=[0.0, 0.0, 0.0]), r"space.x.low must be one number, or of shape \[2\] as init is, got"),
+        (Block([0.5, 3.0], low=[0, 0], high=[1, 2]), r"space.x.init must be inside its bounds \[0, 2\], got 0.5 … 3"),
+        (Block("red"), "space.x.init must be numbers, got 'red'"),  # type: ignore[arg-type]
+        (Block(0.5, low="zero"), "space.x.low must be numbers, got 'zero'"),  # type: ignore[arg-type]
+        (Block(1j), "space.x.init must be real numbers, got complex ones"),  # type: ignore[arg-type]
+        ([0.5], "space.x must be a Block, got list"),
         (Block(1.0, kind="float"), "space.x.kind must be real, integer or binary, got 'float'"),  # type: ignore[arg-type]
     ],
 )
 def test_a_block_that_makes_no_sense_is_told_in_one_line(block, message):
     with pytest.raises(SettingError, match=message):
         ParameterSpace(x=block)
+
+
+def test_bounds_and_scale_may_differ_from_coordinate_to_coordinate():
+    space = ParameterSpace(x=Block([0.5, 5.0], low=[0, 0], high=[1, 10]), y=Block([1.0, 1.0], low=0, scale=[2, 3]))
+    assert space.scale.tolist() == [1, 10, 2, 3]
+    far = torch.full((4,), 9.0, dtype=torch.float64)
+    assert space.to_user(far).tolist() == [1, 10, 18, 27]
+    assert space.to_user(-far).tolist() == [0, 0, 0, 0]
 
 
 def test_a_space_needs_coordinates():
