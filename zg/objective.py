@@ -106,6 +106,8 @@ class Objective:
         except Exception as error:
             self.last_error = f"{type(error).__name__}: {error}"
             images = self._render_singly(x, seeds, expected)
+        if task.last_error:
+            self.last_error, task.last_error = task.last_error, ""
         if tuple(images.shape) != expected:
             if reference is None:
                 raise SettingError(

@@ -109,7 +109,7 @@ def run(
     mode = wandb_mode(wandb)
     stop = Stop()
     watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video)]
-    with disk_trouble_told(folder):
+    with contextlib.closing(task), disk_trouble_told(folder):
         if folder:
             prepare_folder(folder, resume, config)
             tracked += track(folder, mode, group, seed, config, *names_of(task, method, config))

@@ -47,6 +47,8 @@ class Task(LightningDataModule):
         self.seed = 0
         self.device = torch.device("cpu")
         self.solution: Tensor | None = None
+        #: Why the last render that is not finite failed, for renderers that know; the objective keeps it.
+        self.last_error = ""
         self._reference: Tensor | None = None
         self._built = False
 
@@ -97,6 +99,9 @@ class Task(LightningDataModule):
     def film(self, x: Tensor) -> Iterable[Tensor] | None:
         """Pictures [3, H, W] of the result x [n] in motion, for `film.mp4`; None where nothing moves."""
         return None
+
+    def close(self) -> None:
+        """End what `build` started outside this process; a later `render` may start it again."""
 
     # What it inherits
 
