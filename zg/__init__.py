@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zg.run import Result
     from zg.space import Block, ParameterSpace
     from zg.task import Task
+    from zg.worker_task import WorkerTask
+    from zg.workers import Workers
 
 # Where the public names live: imported when they are first used, so that `zg list` need not wait for Lightning.
 _HOMES = {
@@ -35,6 +37,8 @@ _HOMES = {
     "Block": "space",
     "ParameterSpace": "space",
     "Task": "task",
+    "WorkerTask": "worker_task",
+    "Workers": "workers",
 }
 __all__ = [
     "Block",
@@ -46,6 +50,8 @@ __all__ = [
     "Result",
     "SettingError",
     "Task",
+    "WorkerTask",
+    "Workers",
     "minimize",
     "optimize",
 ]
