@@ -1,9 +1,11 @@
 """Weights & Biases beside the run folder: its mode is decided before it starts, so it never asks, hangs or fails."""
 
+import contextlib
 import netrc
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,16 +25,19 @@ _data_dirs = [""]
 
 def wandb_mode(wanted: str = "auto") -> str:
     """`online`, `offline` or `disabled`: what WANDB_MODE says, else `wanted`, else what key and network allow."""
-    wanted = os.environ.get("WANDB_MODE", "").lower() or wanted
-    if wanted == "dryrun":  # W&B's older word
-        wanted = "offline"
-    if wanted not in MODES:
-        raise SettingError(f"wandb must be one of {', '.join(MODES)}, got '{wanted}'")
+    said = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline")  # W&B's older word
+    for setting, mode in (("wandb", wanted), ("WANDB_MODE", said or "auto")):
+        if mode not in MODES:
+            raise SettingError(f"{setting} must be one of {', '.join(MODES)}, got '{mode}'")
+    wanted = said or wanted
     if wanted in ("offline", "disabled"):
         return wanted
     url = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
     host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
-    return "online" if _has_key(host) and _reachable(host, port) else "offline"
+    trouble = "there is no key" if not _has_key(host) else "" if _reachable(host, port) else f"{host} does not answer"
+    if trouble and wanted == "online":
+        print(f"W&B is offline: {trouble}")
+    return "offline" if trouble else "online"
 
 
 def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> Logger | None:
@@ -68,6 +73,7 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
             return start(quiet, "online")
         except wandb.Error as error:  # a key that is refused, a server that does not answer
             print(f"W&B is offline: {' '.join(str(error).split())}")
+            wandb.teardown()  # its service holds on to the id of the run that it could not start
     return start(quiet, "offline")
 
 
@@ -105,8 +111,15 @@ def _has_key(host: str) -> bool:
 
 
 def _reachable(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-    except OSError:
-        return False
-    return True
+    """Whether somebody answers within two seconds; in a thread, for looking a name up knows no time-out."""
+    answered = threading.Event()
+
+    def probe() -> None:
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+            answered.set()
+
+    prober = threading.Thread(target=probe, daemon=True)
+    prober.start()
+    prober.join(PROBE_SECONDS)
+    return answered.is_set()

@@ -1,5 +1,8 @@
+import contextlib
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import yaml
@@ -36,6 +39,51 @@ def test_with_a_key_the_network_decides_within_two_seconds(tracked):
     assert time.perf_counter() - start < 2.5
 
 
+class Refuse(BaseHTTPRequestHandler):
+    """A server that knows no key."""
+
+    def do_POST(self):
+        self.send_response(401)
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, *args):
+        pass
+
+
+def accept_and_say_nothing(server: socket.socket, taken: list[socket.socket]) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(server.accept()[0])
+
+
+@pytest.mark.parametrize("kind", ["hangs", "refuses"])
+def test_a_server_that_is_of_no_use_leaves_the_run_offline(kind, tracked, tmp_path, capsys):
+    tracked.setenv("WANDB_API_KEY", "0" * 40)
+    taken: list[socket.socket] = []
+    if kind == "refuses":
+        server = HTTPServer(("127.0.0.1", 0), Refuse)
+        port, serve = server.server_address[1], server.serve_forever
+    else:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port, serve = listening.getsockname()[1], lambda: accept_and_say_nothing(listening, taken)
+    threading.Thread(target=serve, daemon=True).start()
+    tracked.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    start = time.perf_counter()
+    result = run(Stripes(), ZeroGrads(), Budget(60), folder=tmp_path / "run", wandb="auto", video=False)
+    assert result.renders == 60
+    assert time.perf_counter() - start < 40
+    assert "W&B is offline: " in capsys.readouterr().out
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert (tmp_path / "run" / "row.json").is_file()
+
+
+def test_a_wish_that_cannot_be_met_is_told(tracked, capsys):
+    assert wandb_mode("online") == "offline"
+    assert capsys.readouterr().out == "W&B is offline: there is no key\n"
+
+
 def test_a_key_may_be_in_the_netrc(tracked, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
     tracked.setenv("NETRC", str(tmp_path / "netrc"))
@@ -48,7 +96,9 @@ def test_the_environment_has_the_last_word(tracked):
     tracked.setenv("WANDB_MODE", "disabled")
     assert wandb_mode("online") == "disabled"
     tracked.setenv("WANDB_MODE", "sometimes")
-    with pytest.raises(SettingError, match="wandb must be one of auto, online, offline, disabled, got 'sometimes'"):
+    with pytest.raises(
+        SettingError, match="WANDB_MODE must be one of auto, online, offline, disabled, got 'sometimes'"
+    ):
         wandb_mode()
 
 
