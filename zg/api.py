@@ -23,7 +23,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from zg.config import Config, compose
-from zg.errors import SettingError
+from zg.errors import SettingError, check_whole
 from zg.functions import FunctionTask, Init, Values, as_tensor, check_callable, make_space
 from zg.losses import Loss
 from zg.method import Budget, Method
@@ -59,6 +59,7 @@ def optimize(
     folder: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
+    curve_points: int = 50,
 ) -> Result:
     """Find the parameters whose render looks like a reference, by calling `render` and nothing else.
 
@@ -66,7 +67,8 @@ def optimize(
         init or space has names, as render(*args, name=…, **kwargs). It returns an image, grey [H, W], [H, W, C] or
         [C, H, W]. With `batched` it gets and returns a leading dimension B.
     init: the start, in the user's units; may be left to `space`. space: bounds, scales, integers (`ParameterSpace`).
-    reference: the picture to match, or target: the θ whose render is to be matched. With neither, it returns losses.
+    reference: the picture to match (numbers, or a file), or target: the θ whose render is to be matched. With neither,
+        it returns losses. 8- and 16-bit pictures are taken as 0 … 1.
     loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, …], reference) -> [B].
     regulariser: (x [B, n] in the user's units) -> [B], added to the loss.
     method: a name (`zg list methods`), a name with settings {"name": "es", "lr": 0.1}, or a Method.
@@ -74,9 +76,16 @@ def optimize(
     callback: called with the method each iteration (`.objective` is the ledger, `.predict` and `.surrogate_gradient`
         the surrogate, `.recommend()` the present θ in scaled units); a true value ends the run.
     logger: Lightning loggers, or a writer with add_scalar. folder: keep everything there, and `resume` from it.
-    workers: threads that render at the same time. Raises SettingError for a setting that is wrong.
+    workers: threads that render at the same time. progress: print how it goes; silent by default.
+    curve_points: the recommended θ is rendered about so many times along the way for `history`, and twice at the end
+        for the losses of start and result; neither is counted or seen by the method. 0 spares the former.
+    Raises SettingError for a setting that is wrong.
     """
     check_callable(render, "render")
+    if callback is not None:
+        check_callable(callback, "callback")
+    if folder is not None and not isinstance(folder, str | Path):
+        raise SettingError(f"folder must be a path, got {folder!r}")
     if reference is not None and target is not None:
         raise SettingError("reference and target exclude each other, got both")
     named = (
@@ -111,6 +120,7 @@ def optimize(
         resume=resume,
         loggers=as_loggers(logger),
         callbacks=[] if callback is None else [_Call(callback)],
+        curve_points=curve_points,
         say=print if progress else None,
     )
     if result.stop_reason == "failed renders" or result.row["failed_renders"] == result.renders:
@@ -149,6 +159,7 @@ class Optimizer:
             raise SettingError(
                 f"method must be content with losses, got {type(self.method).__name__}, which wants images"
             )
+        check_whole(0, seed=seed)
         self.method.seed, self.method.budget = seed, Budget(max_renders)
         task = FunctionTask(_never, self.space)
         task.setup()
@@ -165,6 +176,8 @@ class Optimizer:
 
     def ask(self, batch: int | None = None) -> Tensor:
         """x [B, n] in the user's units to be judged next: at most `batch`, by default all that the method wants now."""
+        if batch is not None:
+            check_whole(batch=batch)
         if self._handed > self._told:
             raise SettingError(f"tell must follow ask: {self._handed - self._told} losses are still to be told")
         if self._told == len(self._batch):
@@ -217,11 +230,12 @@ def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Confi
         if hasattr(method, "objective"):
             raise SettingError("method must be a fresh one, got one that has run")
         return method, {}
-    from zg.fit import check_keys, instantiate, parse_component
+    from zg.fit import check_keys, instantiate, parse_component, resolved
 
     config = compose({"model": dict(method) if isinstance(method, Mapping) else method})
     check_keys("model", config["model"])
-    return instantiate("model", parse_component("model", config["model"])), config
+    component = parse_component("model", config["model"])
+    return instantiate("model", component), resolved(config, {"model": component})
 
 
 def as_loggers(logger: Any) -> list[Logger]:

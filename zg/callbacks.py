@@ -112,14 +112,16 @@ class RenderCheckpoint(Checkpoint):
 class Record(Callback):
     """Logs against renders, and draws.
 
-    At about 50 log-spaced counts the recommended θ is rendered once more, with seeds of its own and uncounted: this
-    is the run's curve, with its picture and image metrics. At about 100 evenly spaced counts only what costs
+    At about `points` log-spaced counts the recommended θ is rendered once more, with seeds of its own and uncounted:
+    this is the run's curve, with its picture and image metrics. At about 100 evenly spaced counts only what costs
     nothing is logged. The method sees none of it. The first logger, the history, is written at once; the others get
     their rows together every second, for they cost more than a step of a fast method.
     """
 
-    def __init__(self, max_renders: int, folder: Path | None = None, video: bool = True) -> None:
-        self.curve_at = schedule(max_renders, CURVE_POINTS, log=True)
+    def __init__(
+        self, max_renders: int, folder: Path | None = None, video: bool = True, points: int = CURVE_POINTS
+    ) -> None:
+        self.curve_at = schedule(max_renders, points, log=True)
         self.log_at = schedule(max_renders, LOG_POINTS, log=False)
         self.folder = folder
         self.frames = folder / "frames" if folder and video else None
@@ -135,7 +137,7 @@ class Record(Callback):
                 if int(stale.stem) > pl_module.objective.renders or not pl_module.objective.renders:
                     stale.unlink()
         if pl_module.objective.renders == 0:
-            self.record(trainer, pl_module, measured=True)
+            self.record(trainer, pl_module, measured=bool(self.curve_at))
         self._advance(pl_module.objective.renders)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -149,7 +151,7 @@ class Record(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Method)
         if self.logged < pl_module.objective.renders:
-            self.record(trainer, pl_module, measured=True)
+            self.record(trainer, pl_module, measured=bool(self.curve_at))
 
     def _advance(self, renders: int) -> None:
         self.next_log = next((count for count in self.log_at if count > renders), math.inf)

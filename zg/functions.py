@@ -1,15 +1,19 @@
 """A task made of somebody's function, for `optimize`, `minimize` and `Optimizer`."""
 
 import inspect
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import torch
 from torch import Tensor
 
-from zg.errors import SettingError
+from zg.errors import SettingError, check_whole
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
@@ -29,6 +33,8 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
         blocks = dict(space)
     elif isinstance(space, Block):
         blocks = {"x": space}
+    elif space is not None:
+        raise SettingError(f"space must be a ParameterSpace, a Block or Blocks by name, got {type(space).__name__}")
     elif init is None:
         raise SettingError("init must be given where no space is")
     elif isinstance(init, Mapping):
@@ -51,11 +57,48 @@ def _started(name: str, block: Block, start: Values) -> Block:
 
 
 def as_tensor(value: Any, setting: str) -> Tensor:
-    """Numbers of any kind as a tensor. Raises SettingError, naming the setting, when they are none."""
+    """Real numbers of any kind as a tensor. Raises SettingError, naming the setting, when they are none."""
     try:
-        return torch.as_tensor(np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value))
+        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+        found = torch.as_tensor(array.astype(np.int32) if array.dtype == np.uint16 else array)
     except (TypeError, ValueError):
         raise SettingError(f"{setting} must be numbers, got {type(value).__name__}") from None
+    if found.is_complex():
+        raise SettingError(f"{setting} must be real numbers, got complex ones")
+    return found
+
+
+def as_image(value: Any, setting: str) -> Tensor:
+    """A picture as float values: bytes of 0 … 255 and 16-bit integers become 0 … 1, all else stays as it is."""
+    largest = {"uint8": 255.0, "uint16": 65535.0}.get(str(getattr(value, "dtype", "")).removeprefix("torch."), 1.0)
+    values = as_tensor(value, setting)
+    return values.double() / largest if largest > 1 or not values.is_floating_point() else values
+
+
+def read_reference(reference: Any, linear: bool) -> Tensor:
+    """The reference as [C, H, W] float, from numbers or a picture file. Warns of display values beyond [0, 1]."""
+    if isinstance(reference, str | Path):
+        try:
+            reference = imageio.imread(reference)
+        except (OSError, ValueError) as error:
+            raise SettingError(f"reference must be a picture that can be read, got '{reference}' ({error})") from None
+    image = channels_first(as_image(reference, "reference").float())
+    if not linear and image.ndim >= 3 and (image.min() < 0 or image.max() > 1):
+        warnings.warn(
+            f"reference goes from {image.min():g} to {image.max():g}; pictures and PSNR take 0 … 1 for black and white "
+            "(linear radiance: say linear=True)",
+            stacklevel=2,
+        )
+    return image
+
+
+def channels_first(image: Tensor) -> Tensor:
+    """An image as [C, H, W]: grey [H, W] gets a channel, [H, W, C] with 1, 3 or 4 channels is turned; else as it is."""
+    if image.ndim == 2:
+        return image[None]
+    if image.ndim == 3 and image.shape[-1] in (1, 3, 4) and image.shape[0] not in (1, 3, 4):
+        return image.permute(2, 0, 1).contiguous()
+    return image
 
 
 class FunctionTask(Task):
@@ -83,8 +126,13 @@ class FunctionTask(Task):
         workers: int = 1,
     ) -> None:
         super().__init__(loss)
-        if workers < 1:
-            raise SettingError(f"workers must be at least 1, got {workers}")
+        check_whole(workers=workers)
+        if regulariser is not None and not callable(regulariser):
+            raise SettingError(f"regulariser must be a function, got {type(regulariser).__name__}")
+        if isinstance(args, str) or not isinstance(args, Sequence):
+            raise SettingError(f"args must be a list of arguments, got {args!r}")
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise SettingError(f"kwargs must be arguments by name, got {kwargs!r}")
         self.function, self.space, self.raw_reference, self.target = render, space, reference, target
         self.penalty, self.args, self.kwargs = regulariser, args, dict(kwargs or {})
         self.batched, self.named, self.workers = batched, named, workers
@@ -100,13 +148,21 @@ class FunctionTask(Task):
                 raise SettingError(f"target must have {self.space.n} values as init does, got {self.solution.numel()}")
             self.set_reference(self.render(self.solution[None].to(self.space.dtype))[0])
         elif self.raw_reference is not None:
-            self.set_reference(channels_first(as_tensor(self.raw_reference, "reference").float()))
+            self.set_reference(read_reference(self.raw_reference, self.shown_linear))
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         if self.batched:
             return self.image(self._call(x), len(x))
-        calls = self.pool.map(self._call, x) if self.pool else map(self._call, x)
-        return torch.stack([self.image(rendered, None) for rendered in calls])
+        if self.pool is None:
+            return torch.stack([self.image(self._call(one), None) for one in x])
+        calls = [self.pool.submit(self._call, one) for one in x]
+        errors = [call.exception() for call in calls]
+        if all(errors):
+            raise next(filter(None, errors))
+        images = [None if error else self.image(call.result(), None) for call, error in zip(calls, errors, strict=True)]
+        some = next(image for image in images if image is not None)
+        self.last_error = next((f"{type(error).__name__}: {error}" for error in errors if error), "")
+        return torch.stack([torch.full_like(some, math.nan) if image is None else image for image in images])
 
     @property
     def chunk(self) -> int | None:
@@ -117,7 +173,7 @@ class FunctionTask(Task):
 
     def image(self, rendered: Any, batch: int | None) -> Tensor:
         """What the user's render returned, as [(B,) C, H, W] or, for a loss, [(B)] float."""
-        values = as_tensor(rendered, "the value that render returns").to(self.device)
+        values = as_image(rendered, "the value that render returns").to(self.device)
         values = values.double() if values.ndim <= (batch is not None) else values.float()
         if batch is None:
             return channels_first(values)
@@ -134,15 +190,6 @@ class FunctionTask(Task):
         if self.scalar:
             return float(x)
         return x if self.tensors else x.cpu().numpy()
-
-
-def channels_first(image: Tensor) -> Tensor:
-    """An image as [C, H, W]: grey [H, W] gets a channel, [H, W, C] with 1, 3 or 4 channels is turned; else as it is."""
-    if image.ndim == 2:
-        return image[None]
-    if image.ndim == 3 and image.shape[-1] in (1, 3, 4) and image.shape[0] not in (1, 3, 4):
-        return image.permute(2, 0, 1).contiguous()
-    return image
 
 
 def check_callable(render: Any, setting: str) -> None:

@@ -51,6 +51,8 @@ def resolve_loss(loss: str | Loss) -> Loss:
     """A loss by name, or the function itself. Raises SettingError for an unknown name."""
     if callable(loss):
         return loss
+    if not isinstance(loss, str):
+        raise SettingError(f"loss must be a name or a function, got {loss!r}")
     if loss not in LOSSES:
         raise SettingError(f"loss '{loss}' is unknown{nearest(loss, LOSSES)}")
     return LOSSES[loss]

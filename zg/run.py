@@ -20,9 +20,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from zg import pictures
-from zg.callbacks import Record, RenderCheckpoint, ShowProgress, Stop, draw, result_metrics
+from zg.callbacks import CURVE_POINTS, Record, RenderCheckpoint, ShowProgress, Stop, draw, result_metrics
 from zg.config import Config, class_name
-from zg.errors import SettingError
+from zg.errors import SettingError, check_positive, check_whole
 from zg.method import Budget, Method
 from zg.records import (
     History,
@@ -89,6 +89,7 @@ def run(
     say: Callable[[str], None] | None = None,
     checkpoint_renders: int | None = None,
     checkpoint_seconds: float = 60.0,
+    curve_points: int = CURVE_POINTS,
     video: bool = True,
     wandb: str = "disabled",
     group: str | None = None,
@@ -97,18 +98,22 @@ def run(
     """Optimise, and write the run folder if there is one.
 
     config: the composed config, for the record. say: where progress goes; None for silence. trainer: more arguments for
-    Lightning's Trainer. wandb: one of `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the
-    machine, for the record.
+    Lightning's Trainer. curve_points: how often the recommended θ is rendered for the curve. wandb: one of
+    `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the machine, for the record.
     Raises SettingError for what the user can mend; whatever else ends the run is in the row before it is raised.
     """
     config = config or {}
+    check_whole(0, seed=seed, curve_points=curve_points)
+    check_positive(checkpoint_seconds=checkpoint_seconds)
+    if checkpoint_renders is not None:
+        check_whole(checkpoint_renders=checkpoint_renders)
     task.seed = method.seed = seed
     method.budget = budget
     history = History(folder)
     tracked: list[Logger] = [history, *loggers]
     mode = wandb_mode(wandb)
     stop = Stop()
-    watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video)]
+    watchers: list[Callback] = [*callbacks, stop, Record(budget.max_renders, folder, video, curve_points)]
     with contextlib.closing(task), disk_trouble_told(folder):
         if folder:
             prepare_folder(folder, resume, config)
@@ -301,12 +306,9 @@ def write_pictures(folder: Path, method: Method, theta: Tensor, image: Tensor, h
         for name, part in (("render", image), ("start", start), ("reference", reference)):
             pictures.write_png(folder / f"{name}.png", pictures.to_display(part, task.linear))
     measured = [row for row in history.rows if "loss" in row]
-    pictures.write_curve(
-        folder / "curve.png",
-        [max(1, row["renders"]) for row in measured],
-        [row["loss"] for row in measured],
-        "",
-    )
+    if measured:
+        renders, losses = ([row[name] for row in measured] for name in ("renders", "loss"))
+        pictures.write_curve(folder / "curve.png", [max(1, count) for count in renders], losses)
     frames = sorted((folder / "frames").glob("*.png"))
     if frames:
         pictures.write_video([pictures.read_png(frame) for frame in frames], folder / "video")

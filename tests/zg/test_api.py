@@ -1,5 +1,6 @@
 import math
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
@@ -70,6 +71,45 @@ def test_a_batch_at_a_time():
 
     assert zg.minimize(f, np.zeros(3), batched=True, max_renders=300).loss < 1e-3
     assert max(batches) > 1
+
+
+def test_bytes_are_taken_as_zero_to_one(tmp_path):
+    def bytes_of(x):
+        return (255 * disk(x)).astype(np.uint8)
+
+    picture = bytes_of(np.array([12.0, 15.0]))
+    imageio.imwrite(tmp_path / "picture.png", picture)
+    for reference in (picture, tmp_path / "picture.png", (257 * picture.astype(np.uint16))):
+        result = zg.optimize(bytes_of, [11.0, 14.0], reference=reference, max_renders=100)
+        assert result.row["init_loss"] < 0.1
+    assert result.row["metric_psnr"] > 20
+
+
+def test_a_reference_beyond_black_and_white_is_told():
+    with pytest.warns(UserWarning, match="reference goes from .* pictures and PSNR take 0 … 1"):
+        zg.optimize(disk, [11.0, 14.0], reference=255 * disk(np.array([12.0, 15.0])), max_renders=20)
+
+
+def test_a_thread_whose_call_raises_fails_alone_and_once():
+    calls = []
+
+    def fragile(x):
+        calls.append(1)
+        if len(calls) % 7 == 0:
+            raise ValueError("now and then")
+        return float((x**2).sum())
+
+    result = zg.minimize(fragile, [1.0, 2.0], workers=3, max_renders=60, curve_points=0)
+    assert 0 < result.row["failed_renders"] < 20
+    assert len(calls) == 60 + 2  # start and result are measured
+    assert "now and then" in result.row["error"]
+
+
+def test_the_curve_can_be_spared():
+    calls = []
+    result = zg.minimize(lambda x: calls.append(1) or float((x**2).sum()), [1.0], max_renders=40, curve_points=0)
+    assert len(calls) == result.renders + 2
+    assert "loss" not in result.history.columns
 
 
 def test_threads_give_the_same_result():
@@ -156,6 +196,10 @@ def test_failed_renders_are_told_as_nan():
     assert optimizer.recommend().square().sum() < 0.1
 
 
+def f(x: np.ndarray) -> float:
+    return float((x**2).sum())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -164,7 +208,29 @@ def test_failed_renders_are_told_as_nan():
             lambda: zg.optimize(disk, [1.0, 1.0], reference=np.zeros((20, 23))),
             r"shape \[.*1, 20, 23\].*got \[.*1, 20, 24\]",
         ),
-        (lambda: zg.optimize(disk, [1.0, 1.0], reference="moon.png"), "reference must be numbers, got str"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], reference="no.png"), "reference must be a picture .* got 'no.png'"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, loss=5), "loss must be a name or a function, got 5"),
+        (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, regulariser=5), "regulariser must be a function, got int"),
+        (lambda: zg.minimize(f, [1.0], callback=5), "callback must be a function, got int"),
+        (lambda: zg.minimize(f, [1.0], max_renders="100"), "max_renders must be a whole number, got '100'"),
+        (lambda: zg.minimize(f, [1.0], max_renders=20.5), "max_renders must be a whole number, got 20.5"),
+        (lambda: zg.minimize(f, [1.0], max_seconds="5"), "max_seconds must be a finite number, got '5'"),
+        (lambda: zg.minimize(f, [1.0], max_failed=2), "max_failed must be a fraction of at most 1, got 2"),
+        (lambda: zg.minimize(f, [1.0], target_loss="low"), "target_loss must be a number, got 'low'"),
+        (lambda: zg.minimize(f, [1.0], workers="2"), "workers must be a whole number, got '2'"),
+        (lambda: zg.minimize(f, [1.0], seed="x"), "seed must be a whole number, got 'x'"),
+        (lambda: zg.minimize(f, [1.0], seed=-1), "seed must be at least 0, got -1"),
+        (lambda: zg.minimize(f, [1.0], folder=5), "folder must be a path, got 5"),
+        (lambda: zg.minimize(f, [1.0], space=[(0, 1)]), "space must be a ParameterSpace, a Block or Blocks by name"),
+        (lambda: zg.minimize(f, [1.0], args=5), "args must be a list of arguments, got 5"),
+        (lambda: zg.minimize(f, [1.0], kwargs=[1]), r"kwargs must be arguments by name, got \[1\]"),
+        (lambda: zg.minimize(f, [1j]), "init must be real numbers, got complex ones"),
+        (
+            lambda: zg.minimize(f, [1.0], method={"name": "es", "sigma": math.inf}),
+            "model.sigma must be a finite number",
+        ),
+        (lambda: zg.Optimizer({"x": zg.Block([1.0])}).ask(-1), "batch must be > 0, got -1"),
+        (lambda: zg.Optimizer({"x": zg.Block([1.0])}, seed=None), "seed must be a whole number, got None"),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, target=[1, 1]), "reference and target exclude each other"),
         (lambda: zg.optimize(disk, [1.0, 1.0], target=[1.0]), "target must have 2 values as init does, got 1"),
         (lambda: zg.optimize(disk, None, target=[1.0]), "init must be given where no space is"),
@@ -179,7 +245,7 @@ def test_failed_renders_are_told_as_nan():
         (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is for optimize"),
         (lambda: zg.minimize(lambda x: "no", [1.0]), "the value that render returns must be numbers, got str"),
         (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return one number .*got shape \[1, 3\]"),
-        (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be at least 1, got 0"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be > 0, got 0"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], logger=3), "logger must be a Lightning logger or have add_scalar"),
         (
             lambda: zg.optimize(disk, {"a": 1.0}, space={"b": zg.Block(0.0)}),
