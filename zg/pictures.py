@@ -1,6 +1,7 @@
 """Pictures and videos of a run: images are [C, H, W] or [V, C, H, W] floats, pictures [3, H, W] in [0, 1]."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -13,6 +14,8 @@ from torch.nn.functional import interpolate, pad
 # Frames smaller than this are enlarged by whole pixels, so that a 16 × 16 image can be looked at.
 MIN_HEIGHT = 192
 FRAMES_PER_SECOND = 10
+# Pixels between the pictures of a panel, and of the line of headings above them.
+GAP, HEADING = 6, 20
 
 
 def to_display(image: Tensor, linear: bool) -> Tensor:
@@ -40,11 +43,23 @@ def enlarge(picture: Tensor) -> Tensor:
 
 
 def panel(image: Tensor, reference: Tensor, linear: bool) -> Tensor:
-    """render | reference | error, the error (mean over channels, absolute) from black to white at 0.5."""
+    """render | reference | error under headings; the error (mean over channels, absolute) is white from 0.5 on."""
     a, b = to_display(image, linear), to_display(reference, linear)
     error = (2 * (a - b).abs().mean(0, keepdim=True)).clamp(0, 1).expand(3, -1, -1)
-    gap = torch.ones(3, a.shape[1], max(1, a.shape[1] // 32))
-    return enlarge(torch.cat([a, gap, b, gap, error], dim=2))
+    shown = [enlarge(part) for part in (a, b, error)]
+    gap = torch.ones(3, shown[0].shape[1], GAP)
+    row = torch.cat([shown[0], gap, shown[1], gap, shown[2]], dim=2)
+    return torch.cat([headings(("render", "reference", "error"), shown[0].shape[2]), row], dim=1)
+
+
+@cache
+def headings(words: tuple[str, ...], width: int) -> Tensor:
+    """A line of words, black on white, centred over pictures of that width that stand GAP apart."""
+    total = len(words) * width + (len(words) - 1) * GAP
+    figure = Figure(figsize=(total / 100, HEADING / 100), dpi=100)
+    for number, word in enumerate(words):
+        figure.text((number * (width + GAP) + width / 2) / total, 0.5, word, ha="center", va="center", fontsize=9)
+    return interpolate(from_figure(figure)[None], size=(HEADING, total))[0]
 
 
 def from_figure(figure: Figure) -> Tensor:
@@ -78,12 +93,17 @@ def write_video(frames: Sequence[Tensor], path: Path) -> None:
     imageio.imwrite(path.with_suffix(".gif"), stack, duration=1000 / FRAMES_PER_SECOND, loop=0)
 
 
-def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float], title: str) -> None:
-    """The loss against renders."""
+def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float]) -> None:
+    """The loss against renders; a loss of 0, which has no logarithm, is marked at the bottom."""
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(renders, losses, marker=".", color="#0072b2")
-    axes.set(xscale="log", yscale="log", xlabel="renders", ylabel="loss", title=title)
+    known = [(count, loss) for count, loss in zip(renders, losses, strict=True) if loss > 0]
+    axes.plot(*zip(*known, strict=True) if known else ([], []), marker=".", color="#0072b2")
+    axes.set(xscale="log", yscale="log", xlabel="renders", ylabel="loss of the recommended θ")
+    axes.set_xlim(min(renders) / 1.2, 1.2 * max(renders))
+    if zero := [count for count, loss in zip(renders, losses, strict=True) if loss == 0]:
+        axes.plot(zero, [0.02] * len(zero), "v", color="#d55e00", transform=axes.get_xaxis_transform(), label="loss 0")
+        axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 

@@ -58,7 +58,7 @@ class History(Logger):
         if self.path is None or not self.path.is_file():
             return
         with self.path.open(newline="") as file:
-            read = [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
+            read = [{key: as_number(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
         self.rows = [row for row in read if row["renders"] <= renders]
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
         self._rewrite()
@@ -70,6 +70,11 @@ class History(Logger):
             writer.writeheader()
             writer.writerows(self.rows)
         finish_write(self.path)
+
+
+def as_number(text: str) -> float:
+    """The number that was written: whole ones stay whole."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def write_whole(path: Path) -> Path:
