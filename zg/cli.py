@@ -1,11 +1,14 @@
 """The command line: zg fit | list | compare."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from zg.errors import SettingError, nearest
+from zg.registry import check_floors
 
 USAGE = """usage: zg COMMAND ...
 
@@ -32,6 +35,7 @@ One run. Later configs win over earlier ones, settings over configs.
   --resume                           go on from the checkpoint in --out
   --checkpoint-renders N, --checkpoint-seconds S
                                      how often to write it            (default every 60 s)
+  --curve-points N                   how often the present θ is rendered, uncounted, for curve and video (default 50)
   --video false                      keep no frames
   --wandb MODE                       auto (default), online, offline or disabled; --group NAME
   --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
@@ -41,13 +45,18 @@ One run. Later configs win over earlier ones, settings over configs.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; mistakes of the user end in one line and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.path.insert(0, "")  # a class path may name a module of the working directory
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0
+    if words[0] == "--version":
+        print(f"zerograds {version('zerograds')}")
+        return 0
     try:
+        check_floors()
+        if "" not in sys.path:
+            sys.path.append("")  # a class path may name a module of the working directory
         if words[0] not in COMMANDS:
             raise SettingError(f"command '{words[0]}' is unknown{nearest(words[0], COMMANDS)}")
         return COMMANDS[words[0]](words[1:])
@@ -58,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def fit(words: list[str]) -> int:

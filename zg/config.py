@@ -36,6 +36,9 @@ def read_yaml(path: Path) -> Config:
         raise SettingError(f"config '{path}' must be valid YAML, and is not{where}") from None
     if not isinstance(content, dict):
         raise SettingError(f"config '{path}' must hold 'key: value' lines, got {type(content).__name__}")
+    for key in content:
+        if not isinstance(key, str):
+            raise SettingError(f"config '{path}' must have words for keys, got {key!r}")
     return content
 
 
@@ -92,17 +95,19 @@ def _component(key: str, value: Any) -> Config:
         value = {"name": value}
     if not isinstance(value, dict):
         raise SettingError(f"{key} must be the name of a {KINDS[key]} or its settings, got {value!r}")
-    settings = dict(value)
-    init_args = {**(settings.pop("init_args", None) or {})}
+    settings = {str(setting): given for setting, given in value.items()}
+    init_args = settings.pop("init_args", None) or {}
+    if not isinstance(init_args, dict):
+        raise SettingError(f"{key}.init_args must be 'key: value' lines, got {init_args!r}")
     name = settings.pop("name", None) or settings.pop("class_path", None)
-    init_args.update(settings)
+    if not isinstance(name, str | None):
+        raise SettingError(f"{key} must be the name of a {KINDS[key]}, got {name!r}")
+    init_args = {**init_args, **settings}
     if isinstance(name, str) and ":" in name:
         name, _, optimizer = name.partition(":")
         init_args = {"optimizer": optimizer, **init_args}
-    component: Config = {"init_args": init_args}
-    if name is not None:
-        component["class_path"] = resolve_class(KINDS[key], name)
-    return component
+    component: Config = {} if name is None else {"class_path": resolve_class(KINDS[key], name)}
+    return component | {"init_args": init_args}
 
 
 def _merge(base: Config, layer: Config) -> None:

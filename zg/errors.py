@@ -6,6 +6,9 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
+# So many names fit a line.
+LISTED = 24
+
 
 class SettingError(ValueError):
     """A setting is wrong. The message names the setting, its value and what would be right."""
@@ -15,7 +18,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'texture'?` for the known name closest to `name`, else the list of known names."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(names) or 'none'}"
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
+    return f"; known: {', '.join(names[:LISTED]) or 'none'}{more}"
 
 
 def check_positive(**settings: Any) -> None:

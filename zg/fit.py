@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,23 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from pytorch_lightning import Trainer
 
-from zg.config import Config, assign, class_name, compose, locate, read_yaml
+from zg.config import KINDS, Config, assign, class_name, compose, locate, read_yaml
 from zg.errors import SettingError, nearest
 from zg.method import Budget, Method
+from zg.registry import configured, registered
 from zg.run import CONFIG_FILE, Result, run
 from zg.task import Task
 
 BASES: dict[str, type] = {"data": Task, "model": Method}
 FLAGS = ("resume", "print_config")
+# How Python writes a type: <class 'float'>, typing.Literal['a', 'b'].
+KIND = re.compile(r"<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.*)\]")
 # Settings of a run beside its budget.
 SETTINGS: dict[str, Any] = {
     "seed": int,
     "checkpoint_renders": int | None,
     "checkpoint_seconds": float,
+    "curve_points": int,
     "video": bool,
     "wandb": str,
     "group": str | None,
@@ -40,17 +45,18 @@ def fit_command(words: list[str]) -> int:
             raise SettingError("resume needs --out, the folder of the run to go on with")
         former = read_yaml(folder / CONFIG_FILE)
         config = compose(former, *layers)
-        if any(config[key] != former[key] for key in BASES):
-            raise SettingError(f"resume must keep task and method as they are in {folder / CONFIG_FILE}")
+        if any(config.get(key, 0) != former.get(key, 0) for key in (*BASES, "seed")):
+            raise SettingError(f"resume must keep task, method and seed as they are in {folder / CONFIG_FILE}")
     else:
         config = compose({"model": "zerograds"}, *layers)
     if "class_path" not in config.get("data", {}):
         raise SettingError("data must name a task, as in --config configs/toy.yaml or --data toy")
     if "print_config" in options:
-        print(yaml.safe_dump(config, sort_keys=False), end="")
+        print(yaml.safe_dump(resolved(config, parse(config)), sort_keys=False, allow_unicode=True), end="")
         return 0
+    start = time.monotonic()
     result = fit(config, folder or next_folder(config), resume=resume, say=print)
-    report(result)
+    report(result, time.monotonic() - start)
     return 130 if result.stop_reason == "interrupted" else 0
 
 
@@ -59,16 +65,21 @@ def fit(config: Config, folder: Path | None, **options: Any) -> Result:
     parsed = parse(config)
     settings = {key: value for key, value in parsed.items() if key not in ("data", "model", "trainer", "about")}
     budget = {key: settings.pop(key) for key in list(settings) if key in Budget.__dataclass_fields__}
-    task, method = (instantiate(key, parsed[key]) for key in ("data", "model"))
+    task, method = (instantiate(key, parsed[key]) for key in BASES)
     return run(
         task,
         method,
         Budget(**budget),
-        config=config,
+        config=resolved(config, parsed),
         folder=folder,
         trainer=parsed.get("trainer"),
         **{"wandb": "auto", **settings, **options},
     )
+
+
+def resolved(config: Config, parsed: dict[str, Any]) -> Config:
+    """A composed config with every setting of task and method, defaults too."""
+    return config | {key: {"init_args": {}} | parsed[key].as_dict() for key in BASES if key in parsed}
 
 
 def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
@@ -95,8 +106,17 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
         elif key == "out":
             options[key] = value
         else:
-            (choices if key in BASES else settings).append(assign(key, value))
+            (choices if key in BASES else settings).append(choose(key, value) if key in BASES else assign(key, value))
     return [*files, *choices, *settings], options
+
+
+def choose(key: str, name: str) -> Config:
+    """--data NAME or --model NAME as a config: that of the name's YAML, where it stands for one."""
+    value = assign(key, name)
+    kind = KINDS[key]
+    if value[key] in registered(kind) or value[key] not in configured(kind):
+        return value
+    return read_yaml(configured(kind)[value[key]])
 
 
 def parse(config: Config) -> dict[str, Any]:
@@ -115,6 +135,8 @@ def parse(config: Config) -> dict[str, Any]:
         check_keys(key, config[key])
         given[key] = parse_component(key, config[key])
     if "trainer" in config:
+        if not isinstance(config["trainer"], dict):
+            raise SettingError(f"trainer must be settings of Lightning's Trainer, got {config['trainer']!r}")
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False)
         trainer = parser.instantiate(_parse(parser, {"trainer": config["trainer"]}))["trainer"]
@@ -142,10 +164,11 @@ def check_keys(key: str, component: Config) -> None:
     module, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({error})") from None
-    if not (isinstance(found, type) and issubclass(found, BASES[key])):
-        raise SettingError(f"{key} must be a {BASES[key].__name__}, got '{path}'")
+    except Exception as error:  # whatever a user's module does when it is imported
+        why = f"{type(error).__name__}: {error}"
+        raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({why})") from error
+    if not (isinstance(found, type) and issubclass(found, BASES[key])) or found in BASES.values():
+        raise SettingError(f"{key} must be a {BASES[key].__name__} of some kind, got '{path}'")
     known = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
     for setting in component["init_args"]:
         if setting not in known:
@@ -164,11 +187,17 @@ def instantiate(key: str, component: Namespace) -> Any:
 
 def one_line(message: str) -> str:
     """jsonargparse's message without its line breaks and nesting."""
-    keys = re.findall(r'[Kk]ey "([\w.]+)"', message)
-    expected = re.search(r"Expected (?:an? )?(.*?)\.? Got value: (.*?)(?:\n|$)", message)
-    if keys and expected:
-        wanted = re.sub(r"<class '(\w+)'>", r"\1", expected[1])
-        return f"{'.'.join(dict.fromkeys(keys))} must be {wanted}, got {expected[2]}"
+    key = re.findall(r'[Kk]ey "([\w.]+)"', message)
+    if about_setting := re.search(r"given class_path.*?\n(.*?)\n    - Expected", message, re.DOTALL):
+        message = about_setting[1]
+    wanted = dict.fromkeys(re.findall(r"Expected (?:an? )?(.*?)\.?(?: Got value:|\n|$)", message))
+    given = re.search(r"(?:Got|Given) value: (.*?)(?:\n|$)", message)
+    if key and wanted and given:
+        kinds = " or ".join(
+            KIND.sub(lambda found: found[1] or f"one of {found[2]}", kind).replace("NoneType", "null")
+            for kind in wanted
+        )
+        return f"{'.'.join(dict.fromkeys(key))} must be {kinds}, got {given[1]}"
     return " ".join(message.split())
 
 
@@ -180,8 +209,8 @@ def next_folder(config: Config) -> Path:
     return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
 
 
-def report(result: Result) -> None:
-    """Say what came out, and where it is."""
+def report(result: Result, seconds: float) -> None:
+    """Say what came out after so many seconds in all, and where it is."""
     row = result.row
     theta = result.theta.tolist()
     shown = ", ".join(f"{value:.4g}" for value in theta[:12]) + (
@@ -192,7 +221,9 @@ def report(result: Result) -> None:
     print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
     if "metric_theta_error" in row:
         print(f"error   {row['metric_theta_error']:.4g} (distance to the known θ, scaled units)")
-    print(f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method")
+    print(
+        f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in all"
+    )
     if result.folder:
         for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
             if (result.folder / name).is_file():

@@ -3,6 +3,7 @@
 Importing this module imports neither torch nor Lightning.
 """
 
+import importlib
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -12,6 +13,20 @@ from zg.errors import SettingError, nearest
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
+
+
+def check_floors() -> None:
+    """Import `tasks`, `baselines` and `paper`; raise SettingError if one is somebody else's: the names are common."""
+    for name in ("tasks", "baselines", "paper"):
+        try:
+            where = Path(importlib.import_module(name).__file__ or ".").resolve()
+        except ImportError:
+            where = Path("not there")
+        if CONFIGS.parent not in where.parents:
+            raise SettingError(
+                f"package '{name}' must be that of {CONFIGS.parent}, and is {where}: "
+                "install the clone with pip install -e, and nothing else of that name"
+            )
 
 
 @cache
@@ -53,4 +68,7 @@ def resolve_class(kind: str, name: str) -> str:
         return known[name]
     if "." in name:
         return name
-    raise SettingError(f"{kind} '{name}' is unknown{nearest(name, known)}")
+    if name in configured(kind):
+        path = configured(kind)[name].relative_to(CONFIGS.parent)
+        raise SettingError(f"{kind} '{name}' is a config: --config {path}")
+    raise SettingError(f"{kind} '{name}' is unknown{nearest(name, names(kind))}")
