@@ -11,17 +11,11 @@ or to the clock is tried once more on a fresh process, then it is NaN; one that 
 Messages are those of `zg.worker_child`; `zg.worker_guard` sees to it that nothing outlives this process.
 """
 
-import contextlib
 import json
-import math
-import mmap
 import os
 import selectors
 import shutil
-import signal
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,24 +27,15 @@ from typing import Any
 
 import numpy as np
 
-from zg import worker_child, worker_guard
+from zg import worker_child
 from zg.errors import SettingError, check_positive
-from zg.worker_child import FAILED, IMAGE, MISFIT, READY, Garbage, pack, unpack
+from zg.worker_child import FAILED, IMAGE, MISFIT, READY, pack
+from zg.worker_process import PYTHON, Guard, Lost, Message, RendererProcess
 
-#: Runs a Python file by this Python; the folder of the file is not searched for modules.
-PYTHON = (sys.executable, "-P")
-#: Kind, number of the render, payload.
-Message = tuple[int, int, bytes]
+__all__ = ["PYTHON", "Workers"]
 TRIES = 2
-# What a renderer printed last is kept up to so many bytes, and a reply is never longer than a megabyte.
-KEPT_OUTPUT = 8192
-LONGEST_REPLY = 2**20
-# Caches fill during the first renders; what is held after them is no leak.
-SETTLED = 10
-
-
-class Lost(Exception):
-    """A process died, hung, or sent what is no message."""
+# A process that closed its pipes is given so many seconds to die of what it dies of.
+PATIENCE = 0.5
 
 
 class Workers:
@@ -107,61 +92,60 @@ class Workers:
     def __exit__(self, *exception: Any) -> None:
         self.close()
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that are there now."""
+        processes = self._pool.workers if self._pool else []
+        return [worker.process.pid for worker in processes if worker.process is not None]
+
     def start(self) -> None:
         """Start all processes and wait until their scenes are loaded."""
-        with self._lock:
-            try:
-                pool = self._open()
-                while not all(worker.ready for worker in pool.workers):
-                    self._turn(_Batch([], np.empty(0)))
-            except BaseException:
-                self.close()
-                raise
+        self.render(np.empty((0, 0)), all_ready=True)
 
     def close(self) -> None:
         """End all processes. A later render starts them again."""
         if self._pool is not None:
-            self._pool.finalize()
+            self._pool.end()
             self._pool = None
 
-    def render(self, x: np.ndarray, seeds: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
-        """x [B, n], seeds [B] (zeros by default) -> images [B, *shape] float32; rows that failed are NaN."""
+    def render(
+        self, x: np.ndarray, seeds: Sequence[int] | np.ndarray | None = None, *, all_ready: bool = False
+    ) -> np.ndarray:
+        """x [B, n], seeds [B] (zeros by default) -> images [B, *shape] float32; rows that failed are NaN.
+
+        all_ready: whether to wait for workers that have nothing to do and are still loading.
+        """
         x = np.ascontiguousarray(x, dtype="<f8")
-        requests = [
-            struct.pack("<q", int(seed)) + row.tobytes()
-            for seed, row in zip(np.zeros(len(x), int) if seeds is None else seeds, x, strict=True)
-        ]
+        seeds = np.zeros(len(x), dtype=np.int64) if seeds is None else seeds
+        requests = [struct.pack("<q", int(seed)) + row.tobytes() for seed, row in zip(seeds, x, strict=True)]
         batch = _Batch(requests, np.full((len(x), *self.shape), np.nan, dtype=np.float32))
         with self._lock:
             self.errors = []
             try:
-                self._render(batch)
+                if self._pool is None:
+                    self._pool = _Pool(self)
+                self._render(self._pool, batch, all_ready)
             except BaseException:  # also Ctrl-C: nobody will fetch what is being rendered
                 self.close()
                 raise
         return batch.images
 
-    def _open(self) -> "_Pool":
-        if self._pool is None:
-            self._pool = _Pool(self)
-        return self._pool
-
-    def _render(self, batch: "_Batch") -> None:
-        workers = self._open().workers
-        self._turn(batch, wait=False)  # who died since the last batch has cost no try
-        while batch.waiting or any(worker.job is not None for worker in workers):
-            for worker in workers:
+    def _render(self, pool: "_Pool", batch: "_Batch", all_ready: bool) -> None:
+        self._turn(pool, batch, wait=False)  # who died since the last batch has cost no try
+        while batch.waiting or any(
+            worker.job is not None or (all_ready and not worker.ready) for worker in pool.workers
+        ):
+            for worker in pool.workers:
                 if batch.waiting and worker.ready and worker.job is None:
                     job = batch.waiting.popleft()
                     batch.tries[job] += 1
                     worker.ask(job, batch.requests[job], self.timeout)
-            self._turn(batch)
+            self._turn(pool, batch)
 
-    def _turn(self, batch: "_Batch", wait: bool = True) -> None:
+    def _turn(self, pool: "_Pool", batch: "_Batch", wait: bool = True) -> None:
         """Wait for the next thing to happen, and deal with all that has."""
-        assert self._pool is not None
-        deadline = min((worker.deadline for worker in self._pool.workers), default=math.inf)
-        for key, _ in self._pool.selector.select(max(0.0, deadline - time.monotonic()) if wait else 0):
+        deadline = min(worker.deadline for worker in pool.workers)
+        for key, _ in pool.selector.select(max(0.0, deadline - time.monotonic()) if wait else 0):
             worker, act = key.data
             try:
                 for message in act():
@@ -169,58 +153,50 @@ class Workers:
             except Lost as loss:
                 self._replace(worker, str(loss), batch)
         now = time.monotonic()
-        for worker in self._pool.workers:
+        for worker in pool.workers:
             if now >= worker.deadline:
                 limit = f"timeout = {self.timeout:g}" if worker.ready else f"start_timeout = {self.start_timeout:g}"
                 self._replace(worker, f"took longer than {limit} s", batch)
 
-    def _on_reply(self, worker: "_Worker", message: Message, batch: "_Batch") -> None:
+    def _on_reply(self, worker: RendererProcess, message: Message, batch: "_Batch") -> None:
         kind, number, payload = message
-        if not worker.ready:
-            if kind == FAILED:
-                raise SettingError(f"{self.scene.name} must load: {payload.decode(errors='replace')}")
-            if kind != READY:
-                raise Lost("sent what is no message")
-            worker.ready, worker.deadline = True, math.inf
-            self.version = payload.decode(errors="replace")
-            return
-        if worker.job is None or number != worker.number:
+        text = payload.decode(errors="replace")
+        if not worker.ready and kind == READY:
+            worker.ready, self.version = True, text
+        elif not worker.ready and kind == FAILED:
+            raise SettingError(f"{self.scene.name} must load: {text}")
+        elif worker.job is None or number != worker.number or kind not in (IMAGE, FAILED, MISFIT):
             raise Lost("sent what is no message")
-        if kind == MISFIT:
-            got = payload.decode(errors="replace")
-            raise SettingError(f"render of {self.scene.name} must return shape {list(self.shape)}, got {got}")
-        if kind == IMAGE:
-            batch.images[worker.job] = worker.image
-            (resident,) = struct.unpack("<Q", payload)
-        elif kind == FAILED:
-            self.errors.append(payload.decode(errors="replace"))
-            resident = 0
+        elif kind == MISFIT:
+            raise SettingError(f"render of {self.scene.name} must return shape {list(self.shape)}, got {text}")
         else:
-            raise Lost("sent what is no message")
-        worker.job, worker.deadline = None, math.inf
-        worker.renders += 1
-        if worker.renders == SETTLED:
-            worker.settled = resident
-        grown = worker.renders > SETTLED and resident - worker.settled > self.recycle_bytes
-        if grown or worker.renders >= self.recycle_renders:
-            self.recycled += 1
-            worker.end()
-            worker.start()
+            worker.renders += 1
+            if kind == FAILED:
+                self.errors.append(text)
+            else:
+                batch.images[worker.job] = worker.image
+            large = kind == IMAGE and worker.grown(*struct.unpack("<Q", payload)) > self.recycle_bytes
+            if large or worker.renders >= self.recycle_renders:
+                self.recycled += 1
+                worker.end()
+                worker.start(self.start_timeout)
+                return
+        worker.free()
 
-    def _replace(self, worker: "_Worker", reason: str, batch: "_Batch") -> None:
+    def _replace(self, worker: RendererProcess, reason: str, batch: "_Batch") -> None:
         """Kill what is left of a worker and start its successor; its render is tried again, or has failed."""
         job, loaded = worker.job, worker.ready
-        worker.end(patience=0 if reason else 0.5)  # one that is dying tells why
+        worker.end(0 if reason else PATIENCE)
         text = f"{self.scene.name} {reason or worker.fate()}{worker.last_words()}"
         if not loaded:
-            raise SettingError(f"'{' '.join(self.argv)}' must run {self.scene.name}: {text}")
+            raise SettingError(f"'{' '.join(self.argv)}' must run a Python file: {text}")
         self.lost += 1
         if job is not None:
             if batch.tries[job] < TRIES:
                 batch.waiting.appendleft(job)
             else:
                 self.errors.append(text)
-        worker.start()
+        worker.start(self.start_timeout)
 
 
 class _Batch:
@@ -233,194 +209,35 @@ class _Batch:
 
 
 class _Pool:
-    """What has to be ended: processes, their guard, memory and the folder for their temporary files."""
+    """What has to be ended: processes, their guard, memory and the folder for their temporary files.
+
+    `end` is called by whoever is first: `close`, the end of this object, or that of the interpreter.
+    """
 
     def __init__(self, owner: Workers) -> None:
-        if shutil.which(owner.argv[0]) is None:
-            raise SettingError(f"the renderer's program must be one that can be run, got '{owner.argv[0]}'")
-        self.selector = selectors.DefaultSelector()
-        self.folder = tempfile.mkdtemp(prefix="zg-workers-")
-        guard = [*PYTHON, "-I", "-S", worker_guard.__file__, self.folder]
-        self.guard = subprocess.Popen(guard, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
-        self.workers: list[_Worker] = []
-        self.finalize = weakref.finalize(self, _end, self.workers, self.selector, self.guard, self.folder)
+        if not owner.argv or shutil.which(owner.argv[0]) is None:
+            program = owner.argv[0] if owner.argv else ""
+            raise SettingError(f"the renderer's program must be one that can be run, got '{program}'")
+        folder = tempfile.mkdtemp(prefix="zg-workers-")
+        self.selector, guard = selectors.DefaultSelector(), Guard(folder)
+        self.workers: list[RendererProcess] = []
+        self.end = weakref.finalize(self, _end, self.workers, self.selector, guard, folder)
         try:
             for k in range(owner.count):
-                worker = _Worker(owner, self, os.path.join(self.folder, str(k)))
+                place = os.path.join(folder, str(k))
+                worker = RendererProcess(owner.argv, owner.order, owner.shape, place, self.selector, guard)
                 self.workers.append(worker)
-                worker.start()
+                worker.start(owner.start_timeout)
         except BaseException:
-            self.finalize()
+            self.end()
             raise
 
 
-def _end(
-    workers: "list[_Worker]", selector: selectors.BaseSelector, guard: "subprocess.Popen[bytes]", folder: str
-) -> None:
+def _end(workers: list[RendererProcess], selector: selectors.BaseSelector, guard: Guard, folder: str) -> None:
     for worker in workers:
         worker.end()
         os.close(worker.memory)
     workers.clear()
     selector.close()
-    assert guard.stdin is not None
-    guard.stdin.close()
-    guard.kill()
-    guard.wait()
+    guard.end()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Worker:
-    """One place in the pool: memory for an image, and the process that is there now."""
-
-    def __init__(self, owner: Workers, pool: _Pool, folder: str) -> None:
-        self.argv, self.order, self.folder = owner.argv, owner.order, folder
-        self.start_timeout = owner.start_timeout
-        self.selector, self.guard = pool.selector, pool.guard
-        size = 4 * math.prod(owner.shape)
-        self.memory = _make_memory(size)
-        self.image = np.frombuffer(mmap.mmap(self.memory, size), dtype=np.float32).reshape(owner.shape)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.number = 0
-        self.job: int | None = None
-
-    def start(self) -> None:
-        """Start the process and order it to load."""
-        self.ready, self.job, self.renders, self.settled = False, None, 0, 0
-        self.sending, self.received, self.output = memoryview(b""), bytearray(), b""
-        os.makedirs(self.folder)
-        request_end, self.requests = os.pipe()
-        self.replies, reply_end = os.pipe()
-        self.printed, print_end = os.pipe()
-        theirs = (request_end, reply_end, self.memory)
-        environment = {worker_child.ENVIRONMENT: ",".join(map(str, theirs)), "TMPDIR": self.folder}
-        try:
-            self.process = subprocess.Popen(
-                [*self.argv, worker_child.__file__],
-                stdin=subprocess.DEVNULL,
-                stdout=print_end,
-                stderr=print_end,
-                pass_fds=theirs,
-                env={**os.environ, **environment},
-                start_new_session=True,
-            )
-        except OSError as error:
-            for descriptor in (self.requests, self.replies, self.printed):
-                os.close(descriptor)
-            raise SettingError(f"'{self.argv[0]}' must be a program that can be run: {error.strerror}") from None
-        finally:
-            for descriptor in (request_end, reply_end, print_end):
-                os.close(descriptor)
-        self._tell_guard(self.process.pid)
-        for descriptor, read in ((self.replies, self.read_replies), (self.printed, self.read_printed)):
-            os.set_blocking(descriptor, False)
-            self.selector.register(descriptor, selectors.EVENT_READ, (self, read))
-        os.set_blocking(self.requests, False)
-        self.deadline = time.monotonic() + self.start_timeout
-        self._send(self.order)
-
-    def ask(self, job: int, request: bytes, timeout: float) -> None:
-        """Have it render."""
-        self.number = (self.number + 1) % 2**32
-        self.job, self.deadline = job, time.monotonic() + timeout
-        self._send(pack(worker_child.RENDER, self.number, request))
-
-    def _send(self, message: bytes) -> None:
-        self.sending = memoryview(message)
-        self.selector.register(self.requests, selectors.EVENT_WRITE, (self, self.flush))
-        with contextlib.suppress(Lost):  # told by its replies, too
-            self.flush()
-
-    def flush(self) -> list[Message]:
-        """Write as much as fits."""
-        if not self.sending:  # told of a process that has been replaced since
-            return []
-        try:
-            while self.sending:
-                self.sending = self.sending[os.write(self.requests, self.sending) :]
-        except BlockingIOError:
-            return []
-        except BrokenPipeError:
-            self.sending = memoryview(b"")
-        self.selector.unregister(self.requests)
-        return []
-
-    def read_printed(self) -> list[Message]:
-        """Keep the end of what the renderer printed."""
-        with contextlib.suppress(BlockingIOError, KeyError):
-            part = os.read(self.printed, LONGEST_REPLY)
-            self.output = (self.output + part)[-KEPT_OUTPUT:]
-            if not part:
-                self.selector.unregister(self.printed)
-        return []
-
-    def read_replies(self) -> list[Message]:
-        """The messages that are all there. Raises Lost when there will be no more, or when they are none."""
-        try:
-            part = os.read(self.replies, LONGEST_REPLY)
-        except BlockingIOError:
-            return []
-        if not part:
-            raise Lost("")
-        self.received += part
-        messages = []
-        try:
-            while self.received and (message := unpack(self.received, LONGEST_REPLY)) is not None:
-                messages.append(message)
-                del self.received[: worker_child.HEADER.size + len(message[2])]
-        except Garbage:
-            raise Lost("sent what is no message") from None
-        return messages
-
-    def end(self, patience: float = 0.0) -> None:
-        """Kill the process with all that it started, after some seconds in which it may end by itself."""
-        if self.process is None:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(patience)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self._tell_guard(-self.process.pid)
-        self.process.wait()
-        self.read_printed()
-        for descriptor in (self.requests, self.replies, self.printed):
-            with contextlib.suppress(KeyError):
-                self.selector.unregister(descriptor)
-            os.close(descriptor)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.code, self.process = self.process.returncode, None
-
-    def fate(self) -> str:
-        """How the last process ended."""
-        if self.code < 0:
-            return f"was killed by {signal.Signals(-self.code).name}"
-        return f"ended with code {self.code}"
-
-    def last_words(self) -> str:
-        """What the last process printed in the end, to be added to an error."""
-        lines = self.output.decode(errors="replace").split("\n")
-        words = [line.strip() for line in lines if line.strip()]
-        return f"; it said: {' | '.join(words[-3:])[-300:]}" if words else ""
-
-    def _tell_guard(self, group: int) -> None:
-        assert self.guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.guard.stdin.write(b"%+d\n" % group)
-
-
-def _make_memory(size: int) -> int:
-    """A descriptor of shared memory that is there and will not run out. Raises SettingError where there is none."""
-    try:
-        try:
-            descriptor = os.memfd_create("zg-image")
-        except (AttributeError, OSError):
-            descriptor, path = tempfile.mkstemp(prefix="zg-image-")
-            os.unlink(path)
-        try:
-            os.ftruncate(descriptor, size)
-            os.posix_fallocate(descriptor, 0, size)
-        except BaseException:
-            os.close(descriptor)
-            raise
-    except OSError as error:
-        raise SettingError(f"an image of {size} bytes must fit into shared memory: {error.strerror}") from None
-    return descriptor
