@@ -12,7 +12,7 @@ A new task subclasses `Task`, makes its space and reference in `build`, and rend
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -36,9 +36,9 @@ class Task(LightningDataModule):
     """
 
     #: Whether two renders of the same parameters differ; then `render` takes a second argument, seeds [B].
-    noisy: ClassVar[bool] = False
+    noisy: bool = False
     #: Whether images are linear radiance (shown through a tone curve) rather than display values.
-    linear: ClassVar[bool] = False
+    linear: bool = False
     space: ParameterSpace
 
     def __init__(self, loss: str | Loss = "mse") -> None:
@@ -113,7 +113,8 @@ class Task(LightningDataModule):
     def set_reference(self, image: Tensor) -> None:
         """Fix one reference for all iterations. Raises SettingError if it is not finite."""
         if not image.isfinite().all():
-            raise SettingError(f"the reference of {type(self).__name__} must be finite")
+            why = f": {self.last_error}" if self.last_error else ""
+            raise SettingError(f"the reference of {type(self).__name__} must be finite{why}")
         self._reference = image.detach().to(self.device)
 
     def generator(self, *words: str) -> torch.Generator:
