@@ -1,0 +1,170 @@
+"""Any program as a renderer: parameters go in as words of its command line or as JSON, an image comes back as a file.
+
+    renderer = ExternalRenderer(["draw", "--radius", "{radius}", "--out", "{output}"])
+    image = renderer({"radius": 0.3})  # [C, H, W] float32
+
+In the words, `{NAME}` is the value of a block (`{NAME[2]}` one number of it), `{output}` where the image must be
+written, `{parameters}` a JSON file of all values, `{seed}`, and `{width}` and `{height}` what `shape` says. Without
+`{parameters}` the JSON is on standard input. This file is also a scene file of `zg.workers`, which brings the time-out:
+its process group goes as a whole, the program with it.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMATS = ("png", "exr", "npy")
+OWN_WORDS = ("output", "parameters", "seed", "width", "height")
+PLACEHOLDER = re.compile(r"\{(\w+)(?:\[(\d+)\])?\}")
+# A program that a signal ended is run once more.
+TRIES = 2
+KEPT_OUTPUT = 4096
+
+
+class ExternalRenderer:
+    """Runs `argv`, no shell in between, once a render.
+
+    format: of the image: png ([0, 1]), exr or npy (as they are, [H, W] or [H, W, C]); alpha is dropped. shape:
+    [C, H, W], for the words that need it. blocks: {name: shape} of the blocks in `render`'s vectors, integers: which
+    of them are counts. folder: where the program runs. version_argv, at_least: what prints a version, and the oldest
+    that will do. echo: whether to pass on what it prints.
+    Raises ValueError for what cannot work, RuntimeError with the program's last words when a render fails.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        format: str = "png",
+        shape: Sequence[int] | None = None,
+        blocks: Mapping[str, Sequence[int]] | None = None,
+        integers: Sequence[str] = (),
+        folder: str | None = None,
+        version_argv: Sequence[str] | None = None,
+        at_least: str = "",
+        echo: bool = False,
+    ) -> None:
+        self.argv, self.format, self.folder, self.echo = list(argv), format, folder, echo
+        self.blocks, self.integers = dict(blocks or {}), set(integers)
+        self.size = {} if shape is None else {"width": shape[-1], "height": shape[-2]}
+        if not self.argv or shutil.which(self.argv[0]) is None:
+            raise ValueError(f"argv must start with a program that can be run, got {self.argv[:1]}")
+        if format not in FORMATS:
+            raise ValueError(f"format must be one of {', '.join(FORMATS)}, got '{format}'")
+        if taken := self.blocks.keys() & set(OWN_WORDS):
+            raise ValueError(f"a block cannot be named '{taken.pop()}', which is a word of its own in argv")
+        self.version_text = self._version(version_argv, at_least) if version_argv else ""
+        self.scratch = tempfile.TemporaryDirectory(prefix="zg-external-")
+
+    def version(self) -> str:
+        """What the program said its version is."""
+        return self.version_text
+
+    def render(self, x: np.ndarray, seed: int) -> np.ndarray:
+        """x [n], laid out as `blocks` -> [C, H, W] float32."""
+        parameters, start = {}, 0
+        for name, shape in self.blocks.items():
+            values = x[start : (start := start + int(np.prod(shape)))].reshape(shape)
+            parameters[name] = (values.astype(int) if name in self.integers else values).tolist()
+        return self(parameters, seed)
+
+    def __call__(self, parameters: Mapping[str, Any], seed: int = 0) -> np.ndarray:
+        """Named numbers or lists of them -> [C, H, W] float32."""
+        output = Path(self.scratch.name, f"image.{self.format}")
+        given = Path(self.scratch.name, "parameters.json")
+        given.write_text(json.dumps({**parameters, "seed": seed}))
+        known = {**parameters, **self.size, "output": output, "parameters": given, "seed": seed}
+        words = [PLACEHOLDER.sub(lambda match: _filled(match, known), word) for word in self.argv]
+        for _ in range(TRIES):
+            output.unlink(missing_ok=True)  # the former image is no result
+            code, said = self._run(words, os.devnull if "{parameters}" in "".join(self.argv) else given)
+            if code >= 0:
+                break
+        if code:
+            raise RuntimeError(f"{self.argv[0]} ended with code {code}{said}")
+        if not output.is_file():
+            raise RuntimeError(f"{self.argv[0]} wrote no image.{self.format}{said}")
+        return read_image(output)
+
+    def _run(self, words: list[str], given: str | Path) -> tuple[int, str]:
+        """Exit code and last words."""
+        kept = b""
+        with open(given) as stdin:
+            process = subprocess.Popen(
+                words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.folder
+            )
+        assert process.stdout is not None
+        try:
+            while part := os.read(process.stdout.fileno(), 65536):
+                kept = (kept + part)[-KEPT_OUTPUT:]
+                if self.echo:
+                    os.write(1, part)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.stdout.close()
+            process.wait()
+        lines = [" ".join(line.split()) for line in kept.decode(errors="replace").splitlines()]
+        return process.returncode, "; it said: " + " | ".join([line for line in lines if line][-3:])[-300:]
+
+    def _version(self, argv: Sequence[str], at_least: str) -> str:
+        done = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=60
+        )
+        found = re.search(r"\d+(?:\.\d+)+", done.stdout.decode(errors="replace"))
+        version = found[0] if found else "none"
+        if at_least and (not found or _numbers(version) < _numbers(at_least)):
+            raise ValueError(f"{argv[0]} must be version {at_least} or later, got {version}")
+        return version
+
+
+def load(settings: dict[str, Any]) -> ExternalRenderer:
+    """For `zg.workers`, which keeps what is printed."""
+    return ExternalRenderer(**settings, echo=True)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """A PNG, EXR or NPY file as [C, H, W] float32: PNG in [0, 1], the others as they are; without alpha."""
+    if path.suffix == ".npy":
+        pixels = np.load(path, allow_pickle=False)
+    elif path.suffix == ".exr":
+        pixels = _read_exr(path)
+    else:
+        import imageio.v3 as imageio
+
+        pixels = imageio.imread(path)
+    if np.issubdtype(pixels.dtype, np.unsignedinteger):
+        pixels = pixels / np.iinfo(pixels.dtype).max
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    colours = {2: 1, 4: 3}.get(pixels.shape[-1], pixels.shape[-1])
+    return np.moveaxis(pixels[..., :colours], -1, 0).astype(np.float32)
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    import OpenEXR
+
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = {name: channel.pixels for name, channel in file.channels().items()}
+    names = [name for name in "RGB" if name in channels] or [name for name in channels if name != "A"]
+    return np.stack([channels[name] for name in names], axis=-1)
+
+
+def _filled(match: "re.Match[str]", known: Mapping[str, Any]) -> str:
+    name, index = match.groups()
+    if name not in known:
+        raise ValueError(f"argv knows no {match[0]}; known: {', '.join(sorted(known))}")
+    values = np.ravel(known[name]).tolist()
+    return ",".join(map(str, values)) if index is None else str(values[int(index)])
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
