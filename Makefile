@@ -1,11 +1,12 @@
 # make demo [TASK=toy]   optimise an example, write its video and pictures
 # make test              lint, types and the tests that CI runs
 # make test-slow         the tests that take minutes
+# make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TASK ?= toy
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow gallery lint
 
 demo: .venv/installed
 	$(BIN)/zg fit --config configs/$(TASK).yaml
@@ -15,6 +16,9 @@ test: lint
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow
+
+gallery: .venv/installed
+	$(BIN)/python docs/draw_gallery.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -37,3 +37,11 @@ def test_a_command_is_one_that_make_or_the_tests_run(command):
 @pytest.mark.parametrize("path", re.findall(r"(?:\]\(|src=\")([^)\"#]+)[)\"]", README))
 def test_a_link_leads_somewhere(path):
     assert path.startswith("https://") or (ROOT / path).exists()
+
+
+def test_every_picture_of_the_gallery_has_its_command():
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    pictures = re.findall(r"^!\[", page, re.M)
+    commands = re.findall(r"^!\[[^\]]*\]\([^)]*\)\n\n    zg fit --config (\S+)", page, re.M)
+    assert len(commands) == len(pictures)
+    assert all((ROOT / path).is_file() for path in commands)

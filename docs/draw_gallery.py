@@ -1,0 +1,47 @@
+"""Runs the commands of gallery.md and puts their pictures in place: python docs/draw_gallery.py [NAME ...]
+
+A picture is the run's `panel.png`; one whose text says "at four moments" is four frames of its video. The command is
+the first indented line after it. With names, only pictures of those stems are drawn.
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+from PIL import Image
+
+from zg.cli import main
+
+PAGE = Path(__file__).with_name("gallery.md")
+ENTRY = re.compile(r"^!\[(?P<text>[^\]]*)\]\((?P<path>[^)]*)\)\n\n    zg (?P<command>.*)$", re.MULTILINE)
+# A panel is a few pictures and little text: so many colours look the same and take a third of the room.
+COLOURS = 128
+
+
+def draw(text: str, path: Path, command: str, folder: Path) -> None:
+    """Run one command in `folder` and write its picture to `path`."""
+    if status := main([*command.split(), "--out", str(folder), "--wandb", "disabled"]):
+        raise SystemExit(status)
+    picture = moments(folder / "frames") if "four moments" in text else imageio.imread(folder / "panel.png")
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(picture).quantize(COLOURS).save(path, optimize=True)
+
+
+def moments(frames: Path) -> np.ndarray:
+    """Four frames, evenly along the run, as 2 × 2."""
+    paths = sorted(frames.glob("*.png"))
+    a, b, c, d = (imageio.imread(paths[round(k * (len(paths) - 1) / 3)]) for k in range(4))
+    return np.vstack([np.hstack([a, b]), np.hstack([c, d])])
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:]
+    for entry in ENTRY.finditer(PAGE.read_text()):
+        target = PAGE.parent / entry["path"]
+        if not chosen or target.stem in chosen:
+            with tempfile.TemporaryDirectory() as temporary:
+                draw(entry["text"], target, entry["command"], Path(temporary) / "run")
+            print(target)
