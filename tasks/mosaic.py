@@ -8,12 +8,9 @@ no gradient at all. Only the colours have one.
 import torch
 from torch import Tensor
 
-from tasks.hidden import guess_around
-from zg.errors import SettingError, check_positive
-from zg.losses import Loss
+from tasks.pattern import Pattern
 from zg.seeding import make_generator
 from zg.space import Block
-from zg.task import Task
 
 # Tiles repeat after so many; the largest count of them stays below.
 LATTICE = 64
@@ -26,38 +23,20 @@ HIDDEN = {
     "joint": Block(0.08, low=0, high=0.2),
     "colours": Block(torch.tensor([[0.80, 0.32, 0.20], [0.93, 0.80, 0.55], [0.16, 0.40, 0.50]]), low=0, high=1),
 }
-# Pixels in one call on a CPU: so few that what is computed for them stays in its cache.
-CHUNK_PIXELS = 2**15
 
 
-class Mosaic(Task):
-    """Tile counts across and down, rotation, jitter, joint width and three colours: n = 14.
+class Mosaic(Pattern):
+    """Tile counts across and down, rotation, jitter, joint width and three colours: n = 14."""
 
-    size: pixels along a side, up to 512. far: how far off each coordinate starts, at most, as a part of its range.
-    """
+    hidden = HIDDEN
 
-    def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
-        super().__init__(loss)
-        check_positive(far=far)
-        if not 1 <= size <= 512:
-            raise SettingError(f"size must be from 1 to 512, got {size}")
-        self.size, self.far = size, far
-
-    def build(self) -> None:
-        self.space, self.solution = guess_around(HIDDEN, self.far, self.generator("start"))
+    def prepare(self) -> None:
         floor = make_generator(0, "mosaic", "floor")
         self.shifts = (torch.rand(LATTICE**2, 2, generator=floor) - 0.5).to(self.device)
         self.kinds = torch.randint(3, (LATTICE**2,), generator=floor).to(self.device)
-        line = (torch.arange(self.size) + 0.5) / self.size - 0.5
-        self.pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).to(self.device)
+        self.pixels = self.pixels - 0.5  # turned about the middle
         near = torch.tensor([-1.0, 0.0, 1.0])
         self.neighbours = torch.cartesian_prod(near, near).to(self.device)
-        self.set_reference(self.render(self.solution[None].to(self.device))[0])
-
-    @property
-    def chunk(self) -> int | None:
-        """Renders in one call: few on a CPU, any number on a GPU."""
-        return max(1, CHUNK_PIXELS // self.size**2) if self.device.type == "cpu" else None
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         part = self.space.split(x.float())
@@ -75,7 +54,7 @@ class Mosaic(Task):
         image = torch.gather(part["colours"], 1, colour[..., None].expand(-1, -1, 3))
         joint = self.edge(centre, distance, nearest) < part["joint"].reshape(-1, 1) / 2
         image = torch.where(joint[..., None], JOINT_COLOUR, image)
-        return image.transpose(1, 2).reshape(-1, 3, self.size, self.size)
+        return self.image(image)
 
     def edge(self, centre: Tensor, distance: Tensor, nearest: Tensor) -> Tensor:
         """How far each pixel is from the edge of its tile [B, P], in tiles: the nearest of the bisectors.

@@ -8,12 +8,9 @@ compares an image pyramid.
 import torch
 from torch import Tensor
 
-from tasks.hidden import guess_around
-from zg.errors import SettingError, check_positive
-from zg.losses import Loss
+from tasks.pattern import Pattern
 from zg.seeding import make_generator
 from zg.space import Block
-from zg.task import Task
 
 MAX_OCTAVES = 6
 # The noise repeats after so many cells.
@@ -36,35 +33,16 @@ HIDDEN = {
     "ramp_middle": Block([0.45], low=0.1, high=0.9),
     "colours": Block(torch.tensor([[0.10, 0.07, 0.22], [0.75, 0.33, 0.20], [0.98, 0.90, 0.65]]), low=0, high=1),
 }
-# Pixels in one call on a CPU: so few that what is computed for them stays in its cache.
-CHUNK_PIXELS = 2**15
 
 
-class Procedural(Task):
-    """Noise (scale, octaves, gain, lacunarity, offset), warp, stripes and a ramp of three colours: n = 22.
+class Procedural(Pattern):
+    """Noise (scale, octaves, gain, lacunarity, offset), warp, stripes and a ramp of three colours: n = 22."""
 
-    size: pixels along a side, up to 512. far: how far off each coordinate starts, at most, as a part of its range.
-    """
+    hidden = HIDDEN
 
-    def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
-        super().__init__(loss)
-        check_positive(far=far)
-        if not 1 <= size <= 512:
-            raise SettingError(f"size must be from 1 to 512, got {size}")
-        self.size, self.far = size, far
-
-    def build(self) -> None:
-        self.space, self.solution = guess_around(HIDDEN, self.far, self.generator("start"))
+    def prepare(self) -> None:
         angle = 2 * torch.pi * torch.rand(LATTICE**2, generator=make_generator(0, "procedural", "lattice"))
         self.directions = torch.stack([angle.cos(), angle.sin()], -1).to(self.device)
-        line = (torch.arange(self.size) + 0.5) / self.size
-        self.pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).to(self.device)
-        self.set_reference(self.render(self.solution[None].to(self.device))[0])
-
-    @property
-    def chunk(self) -> int | None:
-        """Renders in one call: few on a CPU, any number on a GPU."""
-        return max(1, CHUNK_PIXELS // self.size**2) if self.device.type == "cpu" else None
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         part = self.space.split(x.float())
@@ -73,7 +51,7 @@ class Procedural(Task):
         place = self.pixels + part["warp"][..., None] * warp
         mix = part["stripe_mix"]
         height = (1 - mix) * self.octaves(place, part) + mix * stripes(place, part)
-        return ramp(height, part["ramp_middle"], part["colours"]).transpose(1, 2).reshape(-1, 3, self.size, self.size)
+        return self.image(ramp(height, part["ramp_middle"], part["colours"]))
 
     def octaves(self, place: Tensor, part: dict[str, Tensor]) -> Tensor:
         """Noise at several scales, each finer and weaker than the one before: [B, P], about 0 to 1."""

@@ -1,0 +1,53 @@
+"""Patterns that are computed pixel by pixel, with parameters to be found again."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tasks.hidden import guess_around
+from zg.errors import SettingError, check_positive, check_whole
+from zg.losses import Loss
+from zg.space import Block
+from zg.task import Task
+
+# Pixels in one call on a CPU: so few that what is computed for them stays in its cache.
+CHUNK_PIXELS = 2**15
+
+
+class Pattern(Task):
+    """A picture of `hidden` parameters is the reference.
+
+    size: pixels along a side, up to 512. far: how far off each coordinate starts, at most, as a part of its range.
+    """
+
+    #: The parameters at their hidden values.
+    hidden: ClassVar[Mapping[str, Block]]
+
+    def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
+        super().__init__(loss)
+        check_positive(far=far)
+        check_whole(size=size)
+        if size > 512:
+            raise SettingError(f"size must be at most 512, got {size}")
+        self.size, self.far = size, far
+
+    def build(self) -> None:
+        self.space, self.solution = guess_around(self.hidden, self.far, self.generator("start"))
+        line = (torch.arange(self.size) + 0.5) / self.size
+        self.pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2).to(self.device)
+        self.prepare()
+        self.set_reference(self.render(self.solution[None].to(self.device))[0])
+
+    def prepare(self) -> None:
+        """Make what does not depend on the parameters; `self.pixels` [P, 2] are in [0, 1]²."""
+
+    @property
+    def chunk(self) -> int | None:
+        """Renders in one call: few on a CPU, any number on a GPU."""
+        return max(1, CHUNK_PIXELS // self.size**2) if self.device.type == "cpu" else None
+
+    def image(self, colours: Tensor) -> Tensor:
+        """Colours [B, P, 3] of the pixels -> images [B, 3, size, size]."""
+        return colours.transpose(1, 2).reshape(-1, 3, self.size, self.size)
