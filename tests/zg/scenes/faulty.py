@@ -1,6 +1,7 @@
 """A small renderer that does what x[0] says: 0 renders a ramp, the rest is trouble."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-RENDER, RAISE, DIE, STOP, SLEEP, PRINT, SPOIL, MISFIT, LEAK, CHILD, BURN = range(11)
+RENDER, RAISE, DIE, STOP, SLEEP, PRINT, SPOIL, MISFIT, LEAK, CHILD, BURN, HOLD = range(12)
 
 
 class Renderer:
@@ -55,6 +56,8 @@ class Renderer:
             end = time.process_time() + x[1]
             while time.process_time() < end:
                 pass
+        if what == HOLD:
+            ctypes.PyDLL(None).sleep(int(x[1]))  # C code that keeps the interpreter's lock
         ramp = np.linspace(0, 1, 3 * 4 * 5).reshape(3, 4, 5)
         return ramp * x[-1] + seed
 

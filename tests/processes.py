@@ -1,0 +1,50 @@
+"""Who is still there: processes that a test started, their shared memory and temporary files."""
+
+import gc
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+# Everything that a test starts inherits it.
+MARK = "ZG_TEST_MARK"
+
+
+@pytest.fixture
+def nothing_left(tmp_path, monkeypatch):
+    """After each test: no process, no shared memory, no temporary file."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv(MARK, str(tmp_path))
+    yield
+    gc.collect()
+    until(lambda: not marked(tmp_path) and not list(folder.iterdir()))
+    assert "zg-image" not in Path("/proc/self/maps").read_text()
+    assert not any("zg-image" in os.readlink(f"/proc/self/fd/{name}") for name in descriptors())
+
+
+def descriptors():
+    return [name for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")]
+
+
+def marked(mark):
+    """{pid: command} of living processes other than this one that inherited the mark."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK}={mark}\0".encode() in (process / "environ").read_bytes():
+                found[int(process.name)] = (process / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+    found.pop(os.getpid(), None)
+    return found
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, condition
+        time.sleep(0.02)
