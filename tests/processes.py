@@ -48,3 +48,9 @@ def until(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < end, condition
         time.sleep(0.02)
+
+
+def resident_mb(pids):
+    """Megabytes that these processes hold together; what they share counts for each."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20
