@@ -62,7 +62,7 @@ class External(WorkerTask):
             "argv": argv,
             "format": format,
             "shape": shape,
-            "folder": str(find(folder)) if folder else None,
+            "folder": str(find("folder", folder)) if folder else None,
             "version_argv": version_argv,
             "at_least": at_least,
         }
@@ -91,8 +91,9 @@ class External(WorkerTask):
 
     def read_reference(self, path: str) -> Tensor:
         """A picture as [C, H, W]."""
+        found = find("reference", path)
         try:
-            image = torch.from_numpy(external.read_image(find(path)))
+            image = torch.from_numpy(external.read_image(found))
         except (OSError, ValueError) as error:
             raise SettingError(f"reference must be a PNG, EXR or NPY file, got '{path}': {error}") from None
         if list(image.shape) != self.shape:
@@ -115,9 +116,9 @@ def make_block(name: str, settings: dict[str, Any]) -> Block:
         raise SettingError(f"space.{name}.init must be numbers, got {settings['init']!r}") from None
 
 
-def find(path: str) -> Path:
+def find(setting: str, path: str) -> Path:
     """A path here, else in the repository. Raises SettingError when it is at neither place."""
     for found in (Path(path), REPOSITORY / path):
         if found.exists():
             return found.resolve()
-    raise SettingError(f"folder and reference must be there, got '{path}'")
+    raise SettingError(f"{setting} must be there, got '{path}'")

@@ -5,11 +5,13 @@ neighbours on the machine count little. By default every config of a task but th
 """
 
 import sys
+from contextlib import closing
 from time import perf_counter
 
 import torch
 
 from zg.config import compose, task_config
+from zg.errors import SettingError
 from zg.fit import instantiate, parse
 from zg.objective import Objective
 from zg.registry import configured
@@ -37,9 +39,12 @@ def main(names: list[str]) -> None:
     print(f"{torch.get_num_threads()} threads, batches of {BATCH}")
     for name in names or sorted(configured("task")):
         config = compose({"model": "es"}, task_config(name))
-        task = instantiate("data", parse(config)["data"])
-        if names or not task.noisy:
-            print(f"{name:16} {milliseconds(task):8.3f} ms a render")
+        try:
+            with closing(instantiate("data", parse(config)["data"])) as task:
+                if names or not task.noisy:
+                    print(f"{name:16} {milliseconds(task):8.3f} ms a render")
+        except SettingError as error:  # a renderer that is not installed
+            print(f"{name:16} {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,196 @@
+import shutil
+import sys
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from tasks.external import External
+from tasks.renderers.external import ExternalRenderer, read_image
+from tests.processes import marked, nothing_left  # noqa: F401
+from tests.tasks import draw
+from zg.cli import main
+from zg.config import compose, task_config
+from zg.errors import SettingError
+from zg.fit import instantiate, parse
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+DRAW = [sys.executable, draw.__file__, "{output}"]
+WORDS = ["--words", "{position[0]}", "{position[1]}", "{count}"]
+SPACE = {
+    "position": {"init": [0.3, 0.3], "low": 0, "high": 1},
+    "count": {"init": 3, "low": 1, "high": 9, "kind": "integer"},
+}
+TARGET = {"position": [0.6, 0.5], "count": 7}
+VALUES = {"position": [0.4, 0.7], "count": 2}
+needs_povray = pytest.mark.skipif(shutil.which("povray") is None, reason="needs povray (apt-get install povray)")
+
+
+def expected(across, down, count):
+    return np.moveaxis(draw.draw(across, down, count), -1, 0).astype(np.float32)
+
+
+def make(*words, **settings):
+    return External([*DRAW, *words], **{"space": SPACE, "shape": [3, 16, 16], "target": TARGET, **settings})
+
+
+@pytest.mark.parametrize("format, scale, off", [("npy", 1, 1e-7), ("png", 1, 0.51 / 255), ("exr", 100, 1e-5)])
+def test_an_image_comes_back_in_every_format(format, scale, off):
+    image = ExternalRenderer([*DRAW, *WORDS], format=format)(VALUES)
+    assert image.dtype == np.float32
+    assert np.abs(image - scale * expected(0.4, 0.7, 2)).max() <= off * scale
+
+
+@pytest.mark.parametrize("words", [[], ["--file", "{parameters}"], WORDS])
+def test_parameters_go_in_by_standard_input_by_file_or_by_words(words):
+    image = ExternalRenderer([*DRAW, *words], format="npy")(VALUES)
+    assert np.array_equal(image, expected(0.4, 0.7, 2))
+
+
+@pytest.mark.parametrize(
+    "pixels, channels",
+    [
+        (np.full((4, 5), 65535, np.uint16), 1),
+        (np.full((4, 5, 2), 255, np.uint8), 1),
+        (np.full((4, 5, 4), 255, np.uint8), 3),
+    ],
+)
+def test_grey_alpha_and_sixteen_bits_are_read(pixels, channels, tmp_path):
+    imageio.imwrite(tmp_path / "image.png", pixels)
+    assert np.array_equal(read_image(tmp_path / "image.png"), np.ones((channels, 4, 5), np.float32))
+
+
+def test_a_program_that_fails_is_quoted():
+    with pytest.raises(RuntimeError, match=r" ended with code 1; it said: no licence \| for this machine$"):
+        ExternalRenderer([*DRAW, *WORDS, "--do", "fail"])(VALUES)
+    with pytest.raises(RuntimeError, match=r"sh ended with code -9"):
+        ExternalRenderer(["sh", "-c", "kill -9 $$"])(VALUES)
+
+
+def test_the_image_of_the_render_before_is_no_result():
+    renderer = ExternalRenderer([*DRAW, *WORDS, "--do", "half"], format="npy")
+    renderer({"position": [0.2, 0.2], "count": 1})
+    with pytest.raises(RuntimeError, match=r"wrote no image.npy"):
+        renderer({"position": [0.8, 0.2], "count": 1})
+
+
+def test_a_program_that_a_signal_ended_is_run_once_more(tmp_path):
+    once = tmp_path / "once"
+    script = f'if [ -e {once} ]; then exec "$@"; fi; touch {once}; kill -9 $$'
+    image = ExternalRenderer(["sh", "-c", script, "sh", *DRAW, *WORDS], format="npy")(VALUES)
+    assert np.array_equal(image, expected(0.4, 0.7, 2))
+
+
+def test_a_task_is_a_yaml_and_no_python(tmp_path, capsys):
+    data = {"name": "external", "argv": [*DRAW, "--file", "{parameters}"], "space": SPACE, "shape": [3, 16, 16]}
+    config = {"data": {**data, "target": TARGET, "loss": "multiscale", "workers": 2, "jitter": 0.1}}
+    Path("mine.yaml").write_text(yaml.safe_dump(config))
+    words = ["fit", "--config", "mine.yaml", "--max-renders", "12", "--out", "run", "--video", "false"]
+    assert main(words) == 0
+    row = yaml.safe_load(Path("run/row.json").read_text())
+    assert row["task"] == "external" and row["renders"] == 12 and row["failed_renders"] == 0
+    assert not marked(tmp_path)
+
+
+def test_a_hanging_program_is_killed_and_its_render_has_failed(tmp_path):
+    np.save("picture.npy", draw.draw(0.6, 0.5, 7))
+    hang = make(*WORDS, "--do", "hang", target=None, reference="picture.npy", format="npy", timeout=1.0)
+    hang.setup()
+    image = hang.render(hang.space.to_user(hang.space.init)[None])
+    assert image.isnan().all()
+    assert hang.last_error == "external.py took longer than timeout = 1 s"
+    assert not any("--do" in command for command in marked(tmp_path).values())
+    hang.close()
+
+
+def test_the_seed_moves_the_start_and_not_the_reference():
+    def start(seed):
+        task = make(*WORDS, jitter=0.2)
+        task.seed = seed
+        task.setup()
+        task.close()
+        return task
+
+    one, again, other = start(0), start(0), start(1)
+    assert torch.equal(one.space.init, again.space.init)
+    assert not torch.equal(one.space.init, other.space.init)
+    assert torch.equal(one.reference(), other.reference())
+    assert torch.equal(one.solution, torch.tensor([0.6, 0.5, 7], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "words, settings, said",
+    [
+        (["{radius}"], {}, r"ValueError: argv knows no \{radius\}; known: count, height, output, parameters, position"),
+        (WORDS, {"shape": [3, 8, 8]}, r"must return shape \[3, 8, 8\], got \[3, 16, 16\]$"),
+        (WORDS, {"target": None}, r"^target or reference must be given, and not both$"),
+        (
+            WORDS,
+            {"target": {"position": [0.6, 0.5]}},
+            r"^target must name the blocks of space, \['position', 'count'\]",
+        ),
+        (WORDS, {"target": {"position": [0.6], "count": 7}}, r"^target must have \[2, 1\] values .* got \[1, 1\]$"),
+        (WORDS, {"target": None, "reference": "none.png"}, r"^reference must be there, got 'none.png'$"),
+        (WORDS, {"space": {"count": {"init": 3, "hgih": 9}}}, r"^space.count.hgih is unknown; did you mean 'high'\?$"),
+        (WORDS, {"space": {"count": {"low": 3}}}, r"^space.count.init must be given$"),
+        (WORDS, {"space": {"count": {"init": "three"}}}, r"^space.count.init must be numbers, got 'three'$"),
+        (WORDS, {"space": {"seed": {"init": 3}}, "target": {"seed": 1}}, r"a block cannot be named 'seed'"),
+        (WORDS, {"format": "gif"}, r"format must be one of png, exr, npy, got 'gif'"),
+        (
+            WORDS,
+            {"version_argv": [sys.executable, "--version"], "at_least": "9.1"},
+            r"must be version 9.1 or later, got 3\.",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_line(words, settings, said):
+    with pytest.raises(SettingError, match=said) as caught:
+        task = make(*words, **settings)
+        try:
+            task.setup()
+        finally:
+            task.close()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_program_is_told():
+    with pytest.raises(SettingError, match=r"^argv must start with a program that can be run, got \['no-program'\]$"):
+        External(["no-program"], SPACE, [3, 16, 16], TARGET)
+
+
+@pytest.fixture
+def vase():
+    task = instantiate("data", parse(compose({"model": "es"}, task_config("external_demo")))["data"])
+    task.setup()
+    yield task
+    task.close()
+
+
+@needs_povray
+def test_povray_turns_the_vase(vase):
+    start = vase.space.to_user(vase.space.init)
+    images = vase.render(torch.stack([start, vase.solution]))
+    assert torch.equal(images[1], vase.reference())
+    assert vase.loss(images[:1], vase.reference()) > 0.01
+    blue = images[1][2] - images[1][0] > 0.2
+    assert 0.08 < blue.double().mean() < 0.2  # the glazed belt
+
+
+@needs_povray
+def test_every_coordinate_of_the_vase_shows(vase):
+    images = vase.render(vase.solution + 0.1 * torch.diag(vase.space.scale))
+    assert images.isfinite().all()
+    changed = ((images - vase.reference()).abs() > 0.02).double().mean((1, 2, 3))
+    assert (changed > 1e-3).all(), changed
+
+
+@needs_povray
+@pytest.mark.slow
+def test_the_default_turns_the_vase(tmp_path):
+    config = Path(draw.__file__).parents[2] / "configs" / "external_demo.yaml"
+    assert main(["fit", "--config", str(config), "--out", "run", "--video", "false"]) == 0
+    row = yaml.safe_load(Path("run/row.json").read_text())
+    assert row["final_loss"] < 0.05 * row["init_loss"]
