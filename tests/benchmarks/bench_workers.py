@@ -1,24 +1,27 @@
 """What a pool of renderer processes costs, and what more of them bring: python -m tests.benchmarks.bench_workers
 
 Medians over pairs timed in turn, so that neighbours on the machine count little:
-- a Mitsuba render in one worker against the same in a bare loop of `mi.render` in this process;
+- a render in one worker against the same in a bare loop in this process: Mitsuba's, or that of any scene file;
 - renders a second of w workers against one, for 100 ms of work by one core a render; and what w processes that know
   nothing of each other gain over one, which is what the machine's cores have to give.
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import numpy as np
 
 from tests.tasks import cornell_scene
 from tests.zg.scenes import faulty
+from zg import worker_child
 from zg.workers import PYTHON, Workers
 
 LOOP = """
@@ -30,7 +33,6 @@ sys.stdin.read()
 for _ in range(int(sys.argv[1])):
     renderer.render([BURN, 0.1, 1.0], 0)
 """
-SETTINGS = {"size": 64, "samples": 16}
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -39,23 +41,22 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def mitsuba_ratio(pairs: int, batch: int) -> tuple[float, float]:
-    """Seconds a render in a bare loop, and the ratio of those in a worker to it."""
-    bare = cornell_scene.load(SETTINGS)
-    x = np.linspace(-0.3, 0.3, batch)[:, None]
+def overhead(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> tuple[float, float]:
+    """Seconds a render of x [B, n] in a bare loop in this process, and the ratio of those in a worker to it."""
+    bare = worker_child.load(str(scene), dict(settings))
 
-    def loop() -> None:
-        for k in range(batch):
-            bare.render(x[k], k)
+    def loop() -> np.ndarray:
+        return np.stack([bare.render(one, k) for k, one in enumerate(x)])
 
-    with Workers(PYTHON, cornell_scene.__file__, SETTINGS, (3, 64, 64)) as pool:
-        loop(), pool.render(x)
-        timed = [(seconds(loop), seconds(lambda: pool.render(x, range(batch)))) for _ in range(pairs)]
-    return statistics.median(a for a, _ in timed) / batch, statistics.median(b / a for a, b in timed)
+    shape = loop().shape[1:]
+    with Workers(PYTHON, scene, settings, shape) as pool:
+        pool.render(x)
+        timed = [(seconds(loop), seconds(lambda: pool.render(x, range(len(x))))) for _ in range(pairs)]
+    return statistics.median(a for a, _ in timed) / len(x), statistics.median(b / a for a, b in timed)
 
 
 def round_trip(batch: int = 500) -> float:
-    """Seconds a render of nearly nothing, with an image of 128² pixels."""
+    """Seconds a render of nearly nothing, with a tiny image."""
     scene = Path(faulty.__file__)
     with Workers(PYTHON, scene, {}, (3, 4, 5)) as pool:
         x = np.zeros((batch, 3))
@@ -106,10 +107,18 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--scene", type=Path, help="a scene file to measure instead of Mitsuba's Cornell box")
+    parser.add_argument("--settings", type=json.loads, default={}, help="for its load, as JSON")
+    parser.add_argument("--x", type=float, nargs="+", help="what it renders")
     options = parser.parse_args()
     print(f"round trip of nearly nothing: {1e6 * round_trip():.0f} µs")
-    bare, ratio = mitsuba_ratio(options.pairs, options.batch)
-    print(f"Mitsuba, Cornell box 64², 16 paths: {1e3 * bare:.0f} ms in a bare loop, in a worker {ratio:.3f} of it")
+    if options.scene:
+        scene, settings, x = options.scene, options.settings, np.tile(options.x, (options.batch, 1))
+    else:
+        x = np.linspace(-0.3, 0.3, options.batch)[:, None]
+        scene, settings = Path(cornell_scene.__file__), {"size": 64, "samples": 16}
+    bare, ratio = overhead(scene, settings, x, options.pairs)
+    print(f"{scene.name} {settings}: {1e3 * bare:.0f} ms a render in a bare loop, in a worker {ratio:.3f} of it")
     gain = speedup(options.workers, options.pairs)
     free = ceiling(options.workers, options.pairs)
     print(f"{options.workers} workers, 100 ms of work a render: {gain:.2f} times one; without a pool {free:.2f} times")
