@@ -1,4 +1,4 @@
-"""The command line: zg fit | list | compare."""
+"""The command line: zg fit | compare | report | list."""
 
 import argparse
 import os
@@ -14,6 +14,7 @@ USAGE = """usage: zg COMMAND ...
 
   zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
   zg compare --tasks toy,texture --methods zerograds,es,cmaes --max-renders 2000 --seeds 3 --out DIR
+  zg report DIR
   zg list tasks|methods [--plain]
 
 `zg COMMAND --help` says more; --debug anywhere shows the traceback of an error."""
@@ -83,10 +84,17 @@ def fit(words: list[str]) -> int:
 
 
 def compare(words: list[str]) -> int:
-    """Methods × tasks × seeds: rows, a summary, curves and pictures."""
-    from baselines.compare import compare_command
+    """Methods × tasks × seeds: rows, and from them tables, figures and one page."""
+    from baselines.comparison.compare import compare_command
 
     return compare_command(words)
+
+
+def report(words: list[str]) -> int:
+    """Tables, figures and page of a comparison anew."""
+    from baselines.comparison.report import report_command
+
+    return report_command(words)
 
 
 def list_names(words: list[str]) -> int:
@@ -109,7 +117,7 @@ def list_names(words: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"fit": fit, "compare": compare, "list": list_names}
+COMMANDS = {"fit": fit, "compare": compare, "report": report, "list": list_names}
 
 if __name__ == "__main__":
     sys.exit(main())

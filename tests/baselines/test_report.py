@@ -1,0 +1,152 @@
+"""The report from rows and curves alone, and the page in a browser."""
+
+import base64
+import csv
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from baselines.comparison import page
+from baselines.comparison.rows import read_runs
+from baselines.comparison.summary import summarise
+from zg.cli import main
+
+EVIL = "<script>alert('a & b')</script>"
+CHROMIUM = shutil.which("chromium")
+
+
+def write_run(out: Path, task: str, method: str, seed: int, final: float | None, **columns: object) -> None:
+    """A run's folder as a comparison leaves it."""
+    folder = out / "runs" / task / re.sub(r"\W", "_", method) / f"seed{seed}"
+    folder.mkdir(parents=True)
+    row = {"task": task, "method": method, "settings_from": "tuned", "key": "k", "resolved": "", "feedback": "loss"}
+    row |= {"settings": {"lr": 0.1}, "seed": seed, "code_hash": "c0de", "revision": "abc", "machine": "a <machine>"}
+    row |= {"threads": 1, "jobs": 1, "max_renders": 100, "max_seconds": None, "renders": 100, "seconds_render": 1.5}
+    row |= {"seconds_method": 0.5, "peak_mb": 200.0, "init_loss": 1.0, "final_loss": final, "best_loss": final}
+    row |= {"stop_reason": "budget", "error": ""}
+    (folder / "row.json").write_text(json.dumps(row | columns))
+    if final is None:
+        return
+    with (folder / "history.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["renders", "seconds_render", "seconds_method", "best_loss", "loss"])
+        writer.writeheader()
+        for renders, loss in ((0, 1.0), (10, 0.5), (50, ""), (100, final)):
+            seconds = renders / 100
+            writer.writerow(dict(zip(writer.fieldnames, (renders, seconds, seconds / 2, 0.1, loss), strict=True)))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two tasks; a method with a name that wants to run, one that sees images, one that failed."""
+    out = tmp_path / "a <b> & c"
+    for seed in range(3):
+        write_run(out, "one", "zerograds", seed, 1e-6 * (seed + 1))
+        write_run(out, "one", EVIL, seed, 0.02, settings={"text": EVIL})
+        write_run(out, "one", "sees", seed, 0.3, feedback="image")
+        write_run(out, "two", "zerograds", seed, 0.0)
+        write_run(out, "two", EVIL, seed, None, stop_reason="error", error=f"Oops: {EVIL}")
+        write_run(out, "two", "sees", seed, 0.1, feedback="image")
+    picture = out / "runs" / "one" / "zerograds" / "seed0"
+    for name in ("start", "render", "reference"):
+        imageio.imwrite(picture / f"{name}.png", np.full((300, 400, 3), 99, np.uint8))
+    return out
+
+
+def test_everything_is_made_from_rows_and_curves(folder, capsys):
+    assert main(["report", str(folder)]) == 0
+    assert "report.html" in capsys.readouterr().out
+    for name in ("curves", "seconds", "gains", "images"):
+        assert imageio.imread(folder / f"{name}.png").std() > 0
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    rows = list(csv.DictReader((folder / "rows.csv").open()))
+    assert len(rows) == 18
+    assert json.loads(rows[0]["settings"]) == {"text": EVIL}
+    lines = {(row["task"], row["method"]): row for row in csv.DictReader((folder / "summary.csv").open())}
+    assert len(lines) == 9
+    assert float(lines["one", "zerograds"]["final_median"]) == 2e-6
+    assert lines["two", EVIL]["failures"] == "3"
+    assert float(lines["two", "zerograds"]["gain"]) == 12.0
+    assert float(lines["", EVIL]["improvement"]) == 0.0
+    assert float(lines["one", EVIL]["renders_to_target"]) == 100.0
+    assert float(lines["one", EVIL]["seconds_to_target"]) == 1.5
+    summary = (folder / "summary.md").read_text()
+    assert "<script>" not in summary
+    assert "3 of 18 runs failed" in summary
+    assert "| zerograds | tuned | 2e-06 [1.5e-06 … 2.5e-06] |" in summary
+
+    assert (folder / "report.html").read_text() == page_of(folder)
+
+
+def page_of(folder: Path) -> str:
+    """The page alone: figures take long."""
+    runs = read_runs(folder)
+    return page.html(folder.name, runs, summarise(runs, "zerograds"))
+
+
+def test_the_page_is_one_file_with_every_string_escaped(folder):
+    text = page_of(folder)
+    assert "alert('a" not in text
+    assert text.count("<script>") == text.count("</script>") == 1
+    assert html.escape(EVIL) in text
+    assert "a <machine>" not in text
+    assert "<title>a &lt;b&gt; &amp; c</title>" in text
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:image/png;base64,|#)""", text)
+    assert "://" not in text
+    assert len(text) < 300_000
+
+
+def test_pictures_are_reduced(folder):
+    uri = page.data_uri(folder / "runs" / "one" / "zerograds" / "seed0" / "render.png")
+    picture = imageio.imread(base64.b64decode(uri.partition(",")[2]))
+    assert picture.shape == (192, 256, 3)
+
+
+def test_a_folder_that_is_no_comparison_is_refused(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "folder must be that of a comparison" in capsys.readouterr().err
+
+
+def browse(path: Path, *options: str) -> str:
+    """What Chromium makes of a page."""
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += " --disable-component-update --disable-sync"
+    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={path.parent / 'profile'}", *options, path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+def test_a_browser_sorts_tables_and_switches_axes(folder, tmp_path):
+    clicks = """
+    <script>
+      const heads = name => [...document.querySelectorAll("#task0 + * ~ .scroll th button, section th button")]
+        .filter(button => button.textContent === name);
+      heads("final loss")[0].click();
+      heads("final loss")[0].click();
+      document.querySelector(".axes button[data-axis=seconds]").click();
+      document.querySelector(".chips button").click();
+      document.title = "clicked";
+    </script></body>"""
+    clicked = tmp_path / "clicked.html"
+    clicked.write_text(page_of(folder).replace("</body>", clicks))
+    text = browse(clicked, "--dump-dom", "--virtual-time-budget=2000")
+    assert "<title>clicked</title>" in text
+    table = re.search(r"<section>.*?<tbody>(.*?)</tbody>", text, re.S)[1]
+    names = re.findall(r"<tr[^>]*><td[^>]*>(.*?)(?: <small>.*?)?</td>", table)
+    assert names == ["sees", EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "zerograds"]
+    assert 'aria-sort="descending"' in text
+    charts = re.findall(r"<svg([^>]*)data-axis=\"(\w+)\"([^>]*)>", text)[:2]
+    assert [(axis, "hidden" in before + after) for before, axis, after in charts] == [
+        ("renders", True),
+        ("seconds", False),
+    ]
+    assert 'class="panel chart picked"' in text
+    picture = tmp_path / "page.png"
+    browse(clicked, f"--screenshot={picture}", "--window-size=1000,1200")
+    assert imageio.imread(picture).std() > 10

@@ -1,0 +1,94 @@
+"""Methods and a task that go wrong, each in its own way, for comparisons to survive."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tests.problems import Quadratic
+from zg.method import Method, Range
+from zg.objective import Evaluation
+
+
+class Still(Method):
+    """Asks for its θ₀, ten at a time."""
+
+    def build(self, theta: Tensor) -> None:
+        self.theta = theta
+
+    def ask(self) -> Tensor:
+        return self.theta.expand(10, -1)
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        pass
+
+    def recommend(self) -> Tensor:
+        return self.theta
+
+
+class Raises(Still):
+    """Raises in its third iteration."""
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        if self.iteration == 2:
+            raise ArithmeticError("no <b>way</b> | out")
+
+
+class ReturnsNaN(Still):
+    """Asks for NaN from the third iteration on."""
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        if self.iteration == 2:
+            self.theta = torch.full_like(self.theta, torch.nan)
+
+
+class Hangs(Still):
+    """Starts a process that would outlive it, and never returns from its third iteration."""
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        if self.iteration == 2:
+            helper = subprocess.Popen(["sleep", "1000"])
+            Path("pids").write_text(f"{os.getpid()} {helper.pid}")
+            time.sleep(1000)
+
+
+class Crashes(Still):
+    """Ends its process as a crash in a library does."""
+
+    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
+        if self.iteration == 2:
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Wanders(Still):
+    """Random steps of a tunable width; the best θ is kept. 0.5 suits `Quadratic` from 0."""
+
+    ranges = {"width": Range(0.01, 100.0, log=True), "count": Range(1, 4, integer=True)}  # noqa: RUF012
+
+    def __init__(self, width: float = 50.0, count: int | None = None) -> None:
+        super().__init__()
+        self.width, self.count = width, count
+
+    def ask(self) -> Tensor:
+        steps = torch.randn(self.count or 2, self.space.n, generator=self.random, dtype=self.theta.dtype)
+        return self.objective.best_theta + self.width * steps
+
+    def recommend(self) -> Tensor:
+        return self.objective.best_theta
+
+
+class SlowQuadratic(Quadratic):
+    """Ten milliseconds a batch; writes down which processes rendered it."""
+
+    def build(self) -> None:
+        super().build()
+        with Path("rendered_by").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        time.sleep(0.01)
+        return super().render(x)
