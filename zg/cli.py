@@ -1,4 +1,4 @@
-"""The command line: zg fit | compare | report | list."""
+"""The command line: zg fit | compare | report | tune | list."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ USAGE = """usage: zg COMMAND ...
   zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
   zg compare --tasks toy,texture --methods zerograds,es,cmaes --max-renders 2000 --seeds 3 --out DIR
   zg report DIR
+  zg tune --tasks toy --methods es,cmaes --trials 24
   zg list tasks|methods [--plain]
 
 `zg COMMAND --help` says more; --debug anywhere shows the traceback of an error."""
@@ -97,6 +98,13 @@ def report(words: list[str]) -> int:
     return report_command(words)
 
 
+def tune(words: list[str]) -> int:
+    """The best settings of each method on each task, by equally many trials."""
+    from baselines.comparison.tune import tune_command
+
+    return tune_command(words)
+
+
 def list_names(words: list[str]) -> int:
     """What can be named."""
     from zg.config import read_yaml
@@ -117,7 +125,7 @@ def list_names(words: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"fit": fit, "compare": compare, "report": report, "list": list_names}
+COMMANDS = {"fit": fit, "compare": compare, "report": report, "tune": tune, "list": list_names}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,110 @@
+"""`zg tune`: as many trials for each, on disk as they land, going on where they were."""
+
+import csv
+
+import pytest
+import yaml
+
+from baselines.comparison.grid import task_config
+from baselines.comparison.isolation import Ended
+from baselines.comparison.tune import WORST, Study, score
+from zg.cli import main
+from zg.config import compose
+
+TROUBLE = "tests.baselines.troublemakers"
+WORDS = "tune --tasks small.yaml --methods wanders.yaml,still.yaml --trials 9 --max-renders 60 --seeds 2 --out tuned"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "small.yaml").write_text("data: {class_path: tests.problems.Quadratic}\nmax_renders: 500\n")
+    (tmp_path / "wanders.yaml").write_text(f"model: {{class_path: {TROUBLE}.Wanders}}\n")
+    (tmp_path / "still.yaml").write_text(f"model: {{class_path: {TROUBLE}.Still}}\n")
+    return tmp_path / "tuned" / "small"
+
+
+def read(path):
+    """A table of trials without its clock."""
+    with path.open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_tuning_ends_in_a_config_and_its_trials(folder, capsys):
+    assert main(WORDS.split()) == 0
+    said = capsys.readouterr().out
+    assert "small · still  declares no ranges: compared untuned" in said
+    assert not (folder / "still.yaml").exists()
+    trials = read(folder / "wanders.csv")
+    assert len(trials) == 9
+    assert (trials[0]["width"], trials[0]["count"]) == ("50.0", "")
+    assert all(row["renders"] == "60 60" and row["seeds"] == "1000 1001" for row in trials)
+    assert all(0.01 <= float(row["width"]) <= 100 and 1 <= int(row["count"]) <= 4 for row in trials[1:])
+    assert len({row["width"] for row in trials}) == 9
+    best = max(trials, key=lambda row: float(row["score"]))
+    assert float(best["score"]) > float(trials[0]["score"]) + 0.3
+    text = (folder / "wanders.yaml").read_text()
+    assert yaml.safe_load(text)["model"] == {
+        "name": f"{TROUBLE}.Wanders",
+        "width": float(best["width"]),
+        "count": int(best["count"]),
+    }
+    assert WORDS in text.replace("zg ", "")
+
+    before = (folder / "wanders.csv").read_text()
+    assert main(WORDS.split()) == 0
+    assert "1 of 1 are there" in capsys.readouterr().out
+    assert (folder / "wanders.csv").read_text() == before
+
+    lines = before.splitlines(keepends=True)
+    (folder / "wanders.csv").write_text("".join(lines[:6]))
+    (folder / "wanders.yaml").unlink()
+    assert main(WORDS.split()) == 0
+    assert (folder / "wanders.csv").read_text().startswith("".join(lines[:6]))
+    assert read(folder / "wanders.csv") == trials
+    assert (folder / "wanders.yaml").read_text() == text
+
+
+def make_study(tmp_path, **base) -> Study:
+    layer = {"model": {"name": "es"}}
+    config = compose(layer, task_config("toy"), {"max_renders": 40, "max_seconds": 5.0}, base)
+    return Study("toy", "es", layer, config, 1, 3, tmp_path, "zg tune")
+
+
+def ended(loss: float | None, error: str = "") -> Ended:
+    row = {"init_loss": 1.0, "final_loss": loss, "renders": 9, "seconds_render": 0.1, "seconds_method": 0.1}
+    return Ended(None, {"rows": [row | {"stop_reason": "error" if error else "budget", "error": error}]}, "", 9)
+
+
+def test_failed_trials_count_and_a_default_stays_where_nothing_beats_it(tmp_path):
+    study = make_study(tmp_path)
+    study.land(study.propose(), ended(0.1))
+    study.land(study.propose(), Ended(None, None, "hung", 3))
+    assert not study.config_path.exists()
+    study.land(study.propose(), ended(0.1))
+    assert [float(row["score"]) for row in study.table] == [1.0, WORST, 1.0]
+    assert study.table[1]["error"] == "hung"
+    assert yaml.safe_load(study.config_path.read_text()) == {"model": {"name": "es"}}
+
+
+def test_trials_under_other_conditions_do_not_count(tmp_path):
+    study = make_study(tmp_path)
+    study.land(study.propose(), ended(0.1))
+    assert len(make_study(tmp_path).table) == 1
+    assert make_study(tmp_path, max_renders=41).table == []
+
+
+def test_a_score_is_the_median_gain():
+    rows = [ended(loss, error).row["rows"][0] for loss, error in ((0.01, ""), (None, "x"), (1e9, ""))]
+    assert score(rows[:1]) == 2.0
+    assert score(rows[:2]) == (2.0 + WORST) / 2
+    assert score(rows[2:]) == score([]) == WORST
+
+
+def test_wrong_settings_are_told(capsys, folder):
+    for words, line in {
+        "--tasks toy --methods es --trials 0": "trials must be > 0, got 0",
+        "--tasks toy --methods ess": "method 'ess' is unknown",
+        "--tasks toy --methods es,es": "methods must differ in name",
+    }.items():
+        assert main(["tune", *words.split(), "--out", "tuned"]) == 2
+        assert line in capsys.readouterr().err
