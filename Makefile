@@ -2,11 +2,15 @@
 # make test              lint, types and the tests that CI runs
 # make test-slow         the tests that take minutes
 # make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
+# make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
+# make comparison        every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TASK ?= toy
 BIN := .venv/bin
 
-.PHONY: demo test test-slow gallery lint
+METHODS = $(shell $(BIN)/zg list methods --plain | paste -sd,)
+
+.PHONY: demo test test-slow gallery lint tuning comparison
 
 demo: .venv/installed
 	$(BIN)/zg fit --config configs/$(TASK).yaml
@@ -19,6 +23,15 @@ test-slow: .venv/installed-test
 
 gallery: .venv/installed
 	$(BIN)/python docs/draw_gallery.py
+
+tuning: .venv/installed
+	$(BIN)/zg tune --tasks toy,rosenbrock,rosenbrock10 --methods $(METHODS) --trials 24 --max-seconds 10
+	$(BIN)/zg tune --tasks texture32,texture64 --methods $(METHODS) --trials 24 --max-renders 10000 --max-seconds 6
+	$(BIN)/zg tune --tasks mlp,caustic --methods $(METHODS) --trials 24 --max-seconds 6
+
+comparison: .venv/installed
+	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture64 --methods $(METHODS) --settings tuned \
+		--max-renders 50000 --max-seconds 30 --seeds 5 --out runs/comparison
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
