@@ -58,7 +58,7 @@ class External(WorkerTask):
         self.blocks = {name: make_block(name, settings) for name, settings in space.items()}
         self.shape, self.target, self.reference_path, self.jitter = shape, target, reference, jitter
         self.noisy, self.linear = noisy, format == "exr"
-        self.renderer = {
+        self.renderer: dict[str, Any] = {
             "argv": argv,
             "format": format,
             "shape": shape,
@@ -73,7 +73,8 @@ class External(WorkerTask):
             "blocks": {name: list(shape) for name, shape in zip(self.space.names, self.space.shapes, strict=True)},
             "integers": [name for name, block in self.blocks.items() if block.kind != "real"],
         }
-        self.open_workers(PYTHON, external.__file__, {**self.renderer, **blocks}, self.shape)
+        program = Path(self.renderer["argv"][0]).name
+        self.open_workers(PYTHON, external.__file__, {**self.renderer, **blocks}, self.shape, name=program)
         if self.target is not None:
             self.solution = self.hidden(self.target)
             self.set_reference(self.render(self.solution[None])[0])

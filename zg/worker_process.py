@@ -225,7 +225,8 @@ def make_memory(size: int) -> int:
             os.unlink(path)
         try:
             os.ftruncate(descriptor, size)
-            os.posix_fallocate(descriptor, 0, size)  # else a full memory would be a SIGBUS at some render
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, size)  # else a full memory would be a SIGBUS at some render
         except BaseException:
             os.close(descriptor)
             raise

@@ -44,8 +44,12 @@ class WorkerTask(Task):
         settings: Mapping[str, Any],
         shape: Sequence[int],
         start_timeout: float = 120.0,
+        name: str = "",
     ) -> None:
-        """Start the processes. Raises SettingError, in one line, if they do not start."""
+        """Start the processes; arguments as of `zg.workers.Workers`.
+
+        Raises SettingError, in one line, if they do not start.
+        """
         self.close()
         self.workers = Workers(
             argv,
@@ -57,6 +61,7 @@ class WorkerTask(Task):
             start_timeout=start_timeout,
             recycle_renders=self.recycle_renders,
             recycle_mb=self.recycle_mb,
+            name=name,
         )
         self.workers.start()
 

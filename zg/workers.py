@@ -44,7 +44,8 @@ class Workers:
     argv: what runs a Python file that is its last argument, such as `PYTHON` or `["blender", "--background", …,
     "--python"]`. scene: the scene file; settings: for its `load`, anything that JSON holds. shape: of one image.
     timeout: seconds a render; start_timeout: seconds until a scene is loaded. A process is replaced after
-    recycle_renders renders, or when it has grown by recycle_mb megabytes since its tenth.
+    recycle_renders renders, or when it has grown by recycle_mb megabytes since its tenth. name: what errors call it, by
+    default that of the scene file.
     Processes start with the first render, or `start`. Raises SettingError, in one line, for what does not start.
     """
 
@@ -60,6 +61,7 @@ class Workers:
         start_timeout: float = 120.0,
         recycle_renders: int = 1000,
         recycle_mb: float = 64.0,
+        name: str = "",
     ) -> None:
         check_positive(
             workers=workers,
@@ -71,6 +73,7 @@ class Workers:
         self.scene = Path(scene).resolve()
         if not self.scene.is_file():
             raise SettingError(f"scene must be a Python file, got '{scene}'")
+        self.name = name or self.scene.name
         self.argv, self.shape, self.count = tuple(argv), tuple(shape), workers
         self.timeout, self.start_timeout = timeout, start_timeout
         self.recycle_renders, self.recycle_bytes = recycle_renders, recycle_mb * worker_child.MEGABYTE
@@ -164,11 +167,11 @@ class Workers:
         if not worker.ready and kind == READY:
             worker.ready, self.version = True, text
         elif not worker.ready and kind == FAILED:
-            raise SettingError(f"{self.scene.name} must load: {text}")
+            raise SettingError(f"{self.name} must load: {text}")
         elif worker.job is None or number != worker.number or kind not in (IMAGE, FAILED, MISFIT):
             raise Lost("sent what is no message")
         elif kind == MISFIT:
-            raise SettingError(f"render of {self.scene.name} must return shape {list(self.shape)}, got {text}")
+            raise SettingError(f"render of {self.name} must return shape {list(self.shape)}, got {text}")
         else:
             worker.renders += 1
             if kind == FAILED:
@@ -187,7 +190,7 @@ class Workers:
         """Kill what is left of a worker and start its successor; its render is tried again, or has failed."""
         job, loaded = worker.job, worker.ready
         worker.end(0 if reason else PATIENCE)
-        text = f"{self.scene.name} {reason or worker.fate()}{worker.last_words()}"
+        text = f"{self.name} {reason or worker.fate()}{worker.last_words()}"
         if not loaded:
             raise SettingError(f"'{' '.join(self.argv)}' must run a Python file: {text}")
         self.lost += 1

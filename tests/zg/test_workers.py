@@ -169,6 +169,15 @@ def test_a_renderer_that_does_not_start_is_told_in_one_line(argv, settings, why)
     assert "\n" not in str(caught.value)
 
 
+def test_a_program_that_is_gone_when_it_is_needed_again_stops_with_one_line(tmp_path):
+    program = tmp_path / "renderer"
+    program.symlink_to(sys.executable)
+    with Workers([str(program), "-P"], SCENE, {}, SHAPE) as pool:
+        program.unlink()
+        with pytest.raises(SettingError, match=r"renderer' must be a program that can be run: No such file"):
+            pool.render(rows((faulty.DIE,)))
+
+
 def test_no_room_for_the_image_is_told_in_one_line():
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
