@@ -21,11 +21,15 @@ print("WORKS")
 # Mass of that Gaussian in the pixel beside and in the pixel itself, to a sum of 1.
 FILTER = (0.1577, 0.6846)
 BACKENDS = {"llvm": "an LLVM that Dr.Jit can use, such as Debian's libllvm19", "cuda": "an NVIDIA GPU"}
+#: What `auto` tries, in order.
+AUTO = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
 
 
 @cache
 def backend_works(backend: str) -> bool:
-    """Whether Dr.Jit can compute on `llvm` or `cuda` on this machine."""
+    """Whether Dr.Jit can compute on `llvm` or `cuda` on this machine; `scalar` always does."""
+    if backend not in BACKENDS:
+        return True
     command = [sys.executable, "-c", PROBE.format(backend=backend)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -34,14 +38,21 @@ def backend_works(backend: str) -> bool:
     return done.returncode == 0 and "WORKS" in done.stdout
 
 
+def resolve_variant(variant: str) -> str:
+    """`auto` -> the first of AUTO that works here; any other name is what it is."""
+    if variant != "auto":
+        return variant
+    return next(name for name in AUTO if backend_works(name.partition("_")[0]))
+
+
 def use_variant(variant: str) -> Any:
     """Select a variant and return the module. Raises SettingError when it is unknown or cannot run here."""
     import mitsuba as mi
 
     if variant not in mi.variants():
-        raise SettingError(f"variant '{variant}' is unknown{nearest(variant, mi.variants())}")
+        raise SettingError(f"variant '{variant}' is unknown{nearest(variant, ['auto', *mi.variants()])}")
     backend = variant.partition("_")[0]
-    if backend in BACKENDS and not backend_works(backend):
+    if not backend_works(backend):
         raise SettingError(f"variant '{variant}' needs {BACKENDS[backend]}; scalar_rgb runs everywhere")
     mi.set_variant(variant)
     return mi
@@ -52,16 +63,19 @@ class Scene:
 
     description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off). Its filter is a
     Gaussian of half a pixel, applied to pixels afterwards: what Mitsuba's adds to neighbouring blocks depends on which
-    thread is first, and no seed would repeat.
+    thread is first, and no seed would repeat. A `batch` sensor renders its views at once.
+    size: pixels along a side of each view. samples: paths a pixel.
     """
 
     def __init__(self, description: dict[str, Any], variant: str, size: int, samples: int) -> None:
         self.mi = use_variant(variant)
         self.variant = variant
         self.samples = samples
-        film = description["sensor"]["film"]
-        film["width"] = film["height"] = size
-        film["rfilter"] = {"type": "box"}
+        sensor = description["sensor"]
+        batch = sensor["type"] == "batch"
+        self.views = sum(isinstance(part, dict) and "to_world" in part for part in sensor.values()) if batch else None
+        sensor["film"]["width"], sensor["film"]["height"] = size * (self.views or 1), size
+        sensor["film"]["rfilter"] = {"type": "box"}
         self.scene = self.mi.load_dict(description, optimize=False)
         self.parameters = self.mi.traverse(self.scene)
 
@@ -71,15 +85,18 @@ class Scene:
 
     def set_points(self, name: str, points: Tensor) -> None:
         """Set such a parameter from [V, 3]."""
-        self.parameters[name] = type(self.parameters[name])(points.reshape(-1).tolist())
+        self.parameters[name] = type(self.parameters[name])(points.reshape(-1).float().cpu().numpy())
 
     def render(self, seed: int) -> Tensor:
-        """Apply what was set and render: [3, H, W] float32, linear radiance."""
+        """Apply what was set and render: [3, H, W], or [V, 3, H, W] of V views; float32, linear radiance."""
         self.mi.set_variant(self.variant)
         self.parameters.update()
         image = self.mi.render(self.scene, spp=self.samples, seed=seed)
         pixels = torch.from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()
-        return filtered(pixels)
+        if self.views is None:
+            return filtered(pixels)
+        views = pixels.unflatten(-1, (self.views, -1)).movedim(-2, 0)
+        return filtered(views.flatten(0, 1)).unflatten(0, (self.views, -1))
 
 
 def filtered(image: Tensor) -> Tensor:
