@@ -1,0 +1,111 @@
+"""Triangle meshes: spheres to deform, smooth coordinates for them, and how far two surfaces are apart.
+
+Smooth coordinates are those of Nicolet, Jacobson and Jakob, "Large Steps in Inverse Rendering of Geometry" (ACM TOG
+2021): u = (I + λL) x with the combinatorial Laplacian L, so that a change of one u moves a whole neighbourhood of x.
+Their package `largesteps` makes its matrices on a GPU only; here the factorisation is SciPy's, made once and kept.
+"""
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+# Random vectors that tell how far noise moves a vertex; to about 2 %.
+PROBES = 64
+
+
+def icosphere(subdivisions: int) -> tuple[Tensor, Tensor]:
+    """A unit sphere of 10 · 4^subdivisions + 2 vertices: vertices [V, 3] float64 and faces [F, 3], outwards."""
+    golden = (1 + 5**0.5) / 2
+    signs = [(-1, 1), (1, 1), (-1, -1), (1, -1)]
+    corners: list[tuple[float, float, float]] = [(a, b * golden, 0) for a, b in signs]
+    corners += [(0, a, b * golden) for a, b in signs] + [(b * golden, 0, a) for a, b in signs]
+    points = torch.tensor(corners, dtype=torch.float64)
+    near = torch.cdist(points, points) < 2.1  # edges of the icosahedron have length 2
+    triples = [
+        (a, b, c)
+        for a in range(12)
+        for b in range(a + 1, 12)
+        for c in range(b + 1, 12)
+        if near[a, b] and near[b, c] and near[a, c]
+    ]
+    faces = torch.tensor(
+        [(a, b, c) if torch.linalg.det(points[[a, b, c]]) > 0 else (a, c, b) for a, b, c in triples], dtype=torch.long
+    )
+    vertices = points / points.norm(dim=1, keepdim=True)
+    for _ in range(subdivisions):
+        vertices, faces = subdivided(vertices, faces)
+        vertices = vertices / vertices.norm(dim=1, keepdim=True)
+    return vertices, faces
+
+
+def subdivided(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Each face [F, 3] cut into four at the middles of its edges."""
+    sides = faces[:, [[1, 2], [2, 0], [0, 1]]].sort(-1).values.reshape(-1, 2)
+    edges, which = sides.unique(dim=0, return_inverse=True)
+    middle = len(vertices) + which.reshape(-1, 3)
+    a, b, c = faces.unbind(1)
+    opposite_a, opposite_b, opposite_c = middle.unbind(1)
+    corners = [(a, opposite_c, opposite_b), (b, opposite_a, opposite_c), (c, opposite_b, opposite_a)]
+    corners.append((opposite_a, opposite_b, opposite_c))
+    return torch.cat([vertices, vertices[edges].mean(1)]), torch.cat([torch.stack(corner, 1) for corner in corners])
+
+
+def laplacian(faces: Tensor, count: int) -> sparse.csc_matrix:
+    """The combinatorial Laplacian [V, V] of a closed mesh: degrees less adjacency; constants are its kernel."""
+    pairs = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    edges = torch.cat([pairs, pairs.flip(1)]).unique(dim=0).numpy()
+    adjacency = sparse.coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count))
+    return (sparse.diags(np.asarray(adjacency.sum(1)).ravel()) - adjacency).tocsc()
+
+
+class SmoothCoordinates:
+    """u = (I + λL) x and back, for all meshes with these faces [F, 3].
+
+    spread: how far a vertex moves, root mean square, when independent noise of variance 1 is added to every u.
+    """
+
+    def __init__(self, faces: Tensor, count: int, smoothness: float) -> None:
+        self.matrix = (sparse.identity(count) + smoothness * laplacian(faces, count)).tocsc()
+        self.factors = splu(self.matrix)
+        noise = np.random.default_rng(0).standard_normal((count, PROBES))
+        self.spread = float(np.sqrt(np.mean(self.factors.solve(noise) ** 2)))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x [V, 3] -> u [V, 3], float64."""
+        return torch.from_numpy(self.matrix @ x.double().numpy())
+
+    def decode(self, u: Tensor) -> Tensor:
+        """u [..., V, 3] -> x [..., V, 3], float64 on the CPU; one solve for all. Its own adjoint."""
+        columns = u.double().cpu().movedim(-2, 0)
+        x = self.factors.solve(np.ascontiguousarray(columns.reshape(len(columns), -1).numpy()))
+        return torch.from_numpy(x).reshape(columns.shape).movedim(0, -2)
+
+
+def normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Unit normals [V, 3] at vertices [V, 3]: those of the faces around, weighed by area."""
+    a, b, c = vertices[faces].unbind(1)
+    across = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices).index_add(0, faces.flatten(), across.repeat_interleave(3, 0))
+    return torch.nn.functional.normalize(total, dim=1)
+
+
+def sample_surface(vertices: Tensor, faces: Tensor, count: int) -> Tensor:
+    """Points [count, 3] spread evenly over the surface; the same for the same mesh."""
+    a, b, c = vertices[faces].unbind(1)
+    area = torch.linalg.cross(b - a, c - a).norm(dim=1)
+    generator = torch.Generator().manual_seed(0)
+    strata = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    face = torch.searchsorted(area.cumsum(0) / area.sum(), strata).clamp_max(len(faces) - 1)
+    u, v = torch.rand(2, count, 1, generator=generator, dtype=torch.float64)
+    u, v = torch.where(u + v > 1, 1 - u, u), torch.where(u + v > 1, 1 - v, v)
+    return a[face] + u * (b - a)[face] + v * (c - a)[face]
+
+
+def chamfer(a: Tensor, b: Tensor) -> float:
+    """Chamfer distance of point sets [A, 3] and [B, 3]: mean distance to the nearest of the other, over both ways."""
+    there, _ = cKDTree(b.numpy()).query(a.numpy())
+    back, _ = cKDTree(a.numpy()).query(b.numpy())
+    return float(there.mean() + back.mean()) / 2

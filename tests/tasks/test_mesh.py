@@ -1,0 +1,293 @@
+import math
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from tasks.brdf import directions
+from tasks.heads import head
+from tasks.mesh import GREY, SKY, Mesh, draw
+from tasks.mesh_gradient import MeshGradient
+from tasks.meshes import SmoothCoordinates, chamfer, icosphere, laplacian, normals, sample_surface
+from tasks.renderers.mitsuba import AUTO, Scene, backend_works, resolve_variant
+from tests.tasks.golden import built
+from tests.tasks.memory import growth_mb
+from zg.errors import SettingError
+from zg.method import Budget
+from zg.run import run
+from zg.zerograds import ZeroGrads
+
+NEEDS_BPY = pytest.mark.skipif(not find_spec("bpy"), reason="needs bpy")
+DIFFERENTIABLE = next((name for name in AUTO[:2] if backend_works(name.partition("_")[0])), None)
+
+
+def small(**settings):
+    """A task that renders quickly: 162 vertices, three views of 24 pixels."""
+    return Mesh(**{"subdivisions": 2, "views": 3, "size": 24, "head": "blob", "variant": "scalar_rgb"} | settings)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return built(small())
+
+
+def volume(vertices, faces):
+    return float(torch.linalg.det(vertices[faces]).sum() / 6)
+
+
+def edges_and_how_often(faces):
+    return faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).sort(1).values.unique(dim=0, return_counts=True)
+
+
+@pytest.mark.parametrize("subdivisions", range(5))
+def test_an_icosphere_is_a_closed_sphere_of_known_counts(subdivisions):
+    vertices, faces = icosphere(subdivisions)
+    assert len(vertices) == 10 * 4**subdivisions + 2
+    assert len(faces) == 20 * 4**subdivisions
+    assert torch.allclose(vertices.norm(dim=1), torch.ones(len(vertices), dtype=torch.float64))
+    edges, often = edges_and_how_often(faces)
+    assert (often == 2).all()
+    assert len(vertices) - len(edges) + len(faces) == 2
+    assert (torch.linalg.det(vertices[faces]) > 0).all()
+    assert volume(vertices, faces) == pytest.approx(4 / 3 * math.pi, rel=0.6 / 4**subdivisions)
+
+
+def test_the_laplacian_is_symmetric_and_forgets_constants_only():
+    _, faces = icosphere(1)
+    matrix = torch.from_numpy(laplacian(faces, 42).toarray())
+    assert torch.equal(matrix, matrix.T)
+    assert matrix.diagonal().unique(return_counts=True)[1].tolist() == [12, 30]  # five neighbours, and six
+    values = torch.linalg.eigvalsh(matrix)
+    assert values[0].abs() < 1e-12
+    assert values[1] > 0.1
+    assert torch.equal(matrix @ torch.ones(42, dtype=torch.float64), torch.zeros(42, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("smoothness", [0.1, 4.0, 100.0])
+def test_smooth_coordinates_lead_back(smoothness):
+    vertices, faces = icosphere(3)
+    coordinates = SmoothCoordinates(faces, len(vertices), smoothness)
+    assert torch.allclose(coordinates.decode(coordinates.encode(vertices)), vertices, atol=1e-12)
+    shift = torch.tensor([[1.0, -2.0, 3.0]], dtype=torch.float64).expand_as(vertices)
+    assert torch.allclose(coordinates.encode(shift), shift)
+
+
+def test_smooth_coordinates_solve_batches_and_know_their_spread():
+    vertices, faces = icosphere(2)
+    coordinates = SmoothCoordinates(faces, len(vertices), 4.0)
+    u = torch.randn(5, len(vertices), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    solved = torch.linalg.solve(torch.from_numpy(coordinates.matrix.toarray()), u)
+    assert torch.allclose(coordinates.decode(u), solved)
+    assert torch.allclose(coordinates.decode(u[2]), solved[2])
+    inverse = torch.linalg.inv(torch.from_numpy(coordinates.matrix.toarray()))
+    assert coordinates.spread == pytest.approx(float(inverse.square().sum(1).mean().sqrt()), rel=0.05)
+
+
+def test_a_bump_in_one_coordinate_moves_a_neighbourhood():
+    vertices, faces = icosphere(3)
+    coordinates = SmoothCoordinates(faces, len(vertices), 4.0)
+    bump = torch.zeros_like(vertices)
+    bump[7, 0] = 1
+    moved = coordinates.decode(bump)[:, 0]
+    assert moved.argmax() == 7
+    assert (moved > 0.05 * moved.max()).sum() > 10
+    assert moved.sum() == pytest.approx(1)
+
+
+def test_normals_of_a_sphere_are_its_places():
+    vertices, faces = icosphere(3)
+    assert (normals(2 * vertices, faces) * vertices).sum(1).min() > 0.999
+
+
+def test_chamfer_by_hand():
+    line = torch.arange(10, dtype=torch.float64)[:, None] * torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
+    assert chamfer(line, line) == 0
+    assert chamfer(line, line + torch.tensor([0, 0.3, 0.4])) == pytest.approx(0.5)
+    one, two = torch.zeros(1, 3, dtype=torch.float64), torch.tensor([[0, 0, 0], [0, 0, 3.0]], dtype=torch.float64)
+    assert chamfer(one, two) == chamfer(two, one) == pytest.approx((0 + 1.5) / 2)
+
+
+def test_points_on_a_surface_are_spread_by_area():
+    vertices = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 5], [3, 0, 5], [0, 1, 5]], dtype=torch.float64)
+    points = sample_surface(vertices, torch.tensor([[0, 1, 2], [3, 4, 5]]), 4000)
+    upper = points[:, 2] == 5
+    assert upper.sum() == 3000
+    assert torch.allclose(points[upper].mean(0), torch.tensor([1, 1 / 3, 5], dtype=torch.float64), atol=0.05)
+    assert (points[~upper][:, :2].sum(1) <= 1).all()
+
+
+def test_spheres_are_as_far_apart_as_their_radii():
+    vertices, faces = icosphere(4)
+    here, there = (sample_surface(radius * vertices, faces, 5000) for radius in (1.0, 1.5))
+    assert chamfer(here, there) == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "kind", ["blob", pytest.param("monkey", marks=pytest.mark.skipif(not find_spec("bpy"), reason="needs bpy"))]
+)
+def test_heads_fill_the_unit_sphere_and_look_outwards(kind):
+    which, vertices, faces = head(kind)
+    assert which == kind
+    assert vertices.norm(dim=1).max() == pytest.approx(1)
+    assert torch.allclose(vertices.amin(0), -vertices.amax(0))
+    assert (vertices.amax(0) - vertices.amin(0)).argmax() == 0  # from ear to ear
+    assert volume(vertices, faces) > 0.5
+    mirrored = vertices * torch.tensor([-1, 1, 1])
+    assert chamfer(mirrored, vertices) < 1e-6
+
+
+def test_the_blob_is_closed():
+    _, _, faces = head("blob")
+    assert (edges_and_how_often(faces)[1] == 2).all()
+
+
+def test_a_sphere_is_lit_as_by_a_real_sky_of_that_radiance(mesh):
+    """A sphere shades nothing of itself, so that plain path tracing under the same sky gives the same picture."""
+    mi = mesh.scene.mi
+    vertices, faces = icosphere(4)
+    ours = mesh.portrait(0.8 * vertices, faces, 24, 64)[0]
+    # Mitsuba's skies have y up: here z is.
+    seen = directions()[..., [0, 2, 1]] * torch.tensor([1, -1, 1])
+    sky = (GREY + seen @ SKY.T).clamp_min(0).float()
+    camera = mesh.cameras(mi)["view0"] | {"film": mesh.frame()}
+    scene = {
+        "type": "scene",
+        "integrator": {"type": "direct", "hide_emitters": True},
+        "ball": {
+            "type": "sphere",
+            "radius": 0.8,
+            "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": 1}},
+        },
+        "sky": {
+            "type": "envmap",
+            "bitmap": mi.Bitmap(sky.numpy()),
+            "to_world": mi.ScalarTransform4f().rotate([1, 0, 0], 90),
+        },
+        "sensor": camera,
+    }
+    theirs = Scene(scene, "scalar_rgb", 24, 1024).render(0)
+    assert ours.amax() > 0.5
+    assert (ours - theirs).abs().mean() < 0.005
+    assert (ours - theirs)[:, 8:16, 8:16].abs().max() < 0.05
+
+
+def test_renders_repeat_with_their_seed_and_differ_without(mesh):
+    x = mesh.space.to_user(mesh.space.init).expand(3, -1)
+    first, again, other = mesh.render(x, torch.tensor([5, 5, 6]))
+    assert first.shape == mesh.reference().shape == (3, 3, 24, 24)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_fixed_seed_leaves_no_noise():
+    task = built(small(fixed_seed=True))
+    first, again = task.render(task.space.to_user(task.space.init).expand(2, -1))
+    assert not task.noisy
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("variant", ["llvm_ad_rgb", "cuda_ad_rgb"])
+def test_variants_agree(mesh, variant):
+    if not backend_works(variant.partition("_")[0]):
+        pytest.skip("does not run here")
+    other = built(small(variant=variant))
+    assert (mesh.reference() - other.reference()).abs().mean() < 2e-3
+    x = mesh.space.to_user(mesh.space.init)
+    assert (mesh.render_one(x) - other.render_one(x)).abs().mean() < 0.01
+
+
+def test_auto_is_a_variant_that_works():
+    assert backend_works(resolve_variant("auto").partition("_")[0])
+
+
+def test_a_unit_of_theta_moves_a_vertex_by_a_unit(mesh):
+    start = mesh.vertices(mesh.space.to_user(mesh.space.init))
+    noise = torch.randn(50, mesh.space.n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = torch.stack([mesh.vertices(x) for x in mesh.space.to_user(mesh.space.init + 0.05 * noise)])
+    assert (moved - start).square().mean().sqrt() == pytest.approx(0.05, rel=0.1)
+
+
+def test_the_start_is_a_sphere_of_the_seed_and_the_reference_is_not(mesh):
+    other = built(small(), seed=1)
+    start, turned = (task.vertices(task.space.to_user(task.space.init)) for task in (mesh, other))
+    for vertices in (start, turned):
+        radius = vertices.norm(dim=1)
+        assert 0.85 <= radius.min() <= radius.max() + 1e-9 <= 0.95 + 1e-6
+        assert volume(vertices, mesh.faces) > 0
+    assert (start - turned).abs().max() > 0.1
+    assert torch.equal(mesh.reference(), other.reference())
+
+
+def test_metrics_and_picture(mesh):
+    x = mesh.space.to_user(mesh.space.init)
+    metrics = mesh.metrics(x, mesh.reference())
+    assert metrics["monkey"] == 0
+    assert 0.15 < metrics["chamfer"] < 0.4
+    assert mesh.picture(x, mesh.reference()).shape == (3, 2 * 96, 3 * 96)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"subdivisions": 7}, {"views": 0}, {"size": 0}, {"smoothness": 0.0}, {"head": "horse"}, {"variant": "scalar"}],
+)
+def test_mistakes_are_told_in_one_line(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))) as told:
+        built(small(**settings))
+    assert "\n" not in str(told.value)
+
+
+def test_a_short_run_lowers_the_loss_and_the_distance():
+    task = small(size=16, samples=2, fixed_seed=True)
+    result = run(task, ZeroGrads(), Budget(600), seed=0)
+    assert result.loss < 0.5 * result.row["init_loss"]
+    assert result.row["metric_chamfer"] < 0.9 * task.metrics(task.space.to_user(task.space.init), None)["chamfer"]
+
+
+@pytest.mark.parametrize("renders", [300, pytest.param(2000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow(renders):
+    task = built(small(variant="auto"))
+    x = task.space.to_user(task.space.init)
+    generator = torch.Generator().manual_seed(0)
+
+    def render(i):
+        task.render_one(x + torch.randn(task.space.n, generator=generator), torch.tensor(i))
+
+    assert growth_mb(render, renders) < 100 * renders / 2000 + 15
+
+
+@pytest.mark.skipif(DIFFERENTIABLE is None, reason="needs a differentiable variant: libllvm19 or a GPU")
+def test_the_gradient_is_that_of_differences():
+    """Along moves of silhouettes, of the inside, and of both: differences of the loss itself."""
+    task = built(small(variant=DIFFERENTIABLE, samples=64, fixed_seed=True))
+    x = task.space.to_user(task.space.init)
+    _, slope = MeshGradient(task, samples=64)(x, 0)
+    sphere = task.vertices(x)
+    moves = {
+        "grow": sphere,
+        "squash": sphere * torch.tensor([1, -1, 0.5]),
+        "stretch": sphere * sphere[:, :1].square(),
+    }
+    for name, move in moves.items():
+        step = 0.02 * task.coordinates.encode(move).flatten()
+        up, down = task.loss(task.render(torch.stack([x + step, x - step])), task.reference()).tolist()
+        assert float(slope @ step) == pytest.approx((up - down) / 2, rel=0.1), name
+
+
+def test_the_gradient_needs_a_variant_that_has_one(mesh):
+    with pytest.raises(SettingError, match="variant must be one that differentiates"):
+        MeshGradient(mesh)
+
+
+def test_a_drawn_mesh_is_where_it_was_put(mesh):
+    vertices, faces = icosphere(2)
+    shifted = draw(mesh.scene, 0.3 * vertices + torch.tensor([0.5, 0, 0]), faces, 0)[0].sum(0)
+    column = (shifted.sum(0) * torch.arange(24)).sum() / shifted.sum()
+    assert column > 14  # to the right, seen from the front
+
+
+@pytest.mark.slow
+def test_the_default_finds_the_head():
+    task = Mesh(fixed_seed=True)
+    result = run(task, ZeroGrads(), Budget(8000), seed=1)
+    assert result.loss < 0.1 * result.row["init_loss"]
+    assert result.row["metric_chamfer"] < 0.25 * task.metrics(task.space.to_user(task.space.init), None)["chamfer"]
