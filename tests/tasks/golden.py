@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tasks.brdf import Brdf
 from tasks.caustic import Caustic
+from tasks.mesh import Mesh
 from tasks.mlp import Mlp
 from tasks.mosaic import Mosaic
 from tasks.procedural import Procedural
 from tasks.rocket import Rocket
+from zg.pictures import to_display
 from zg.task import Task
 
 FOLDER = Path(__file__).parent.parent / "golden"
@@ -61,7 +64,22 @@ def rocket(device: str) -> Tensor:
     return task.fly(torch.tensor(BURNS, dtype=torch.float64, device=device)[:, None])[0][::10]
 
 
-IMAGES: dict[str, Callable[[str], Tensor]] = {f.__name__: f for f in (caustic, mlp, mosaic, procedural)}
+def brdf(device: str) -> Tensor:
+    """As anywhere: by the variant that every machine has."""
+    task = built(Brdf(size=48, variant="scalar_rgb", fixed_seed=True))
+    return to_display(task.render(task.solution[None])[0], linear=True)
+
+
+def mesh(device: str) -> Tensor:
+    """A sphere with bumps, and the head it is to become."""
+    task = built(Mesh(subdivisions=2, views=3, size=48, head="blob", variant="scalar_rgb", fixed_seed=True))
+    assert isinstance(task, Mesh)
+    bumps = 0.3 * torch.arange(task.space.n).sin() * task.space.scale
+    seen = task.render_one(task.space.to_user(task.space.init) + bumps), task.reference()
+    return torch.cat([to_display(views, linear=True) for views in seen if views is not None], dim=1)
+
+
+IMAGES: dict[str, Callable[[str], Tensor]] = {f.__name__: f for f in (brdf, caustic, mesh, mlp, mosaic, procedural)}
 
 
 def read(name: str) -> Tensor:
