@@ -43,7 +43,7 @@ def marked(mark):
     return found
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, condition
