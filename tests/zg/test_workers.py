@@ -236,7 +236,8 @@ def test_nothing_outlives_a_parent_that_is_killed(what, tmp_path):
 
 def test_a_worker_ends_by_itself_where_the_guard_has_been_killed_too(tmp_path):
     log = tmp_path / "log"
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, SCENE, log, str(faulty.RENDER)])
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # the guard is not there to remove what is in it
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, SCENE, log, str(faulty.RENDER)], env=environment)
     until(lambda: log.exists() and len(log.read_text().splitlines()) == 4)
     guards = [pid for pid, command in marked(tmp_path).items() if "worker_guard" in command]
     for pid in (*guards, parent.pid):
