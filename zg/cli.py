@@ -86,23 +86,32 @@ def fit(words: list[str]) -> int:
 
 def compare(words: list[str]) -> int:
     """Methods × tasks × seeds: rows, and from them tables, figures and one page."""
+    from baselines.comparison.options import compare_options
+
+    options = compare_options(words)  # before the imports, for they take seconds
     from baselines.comparison.compare import compare_command
 
-    return compare_command(words)
+    return compare_command(options)
 
 
 def report(words: list[str]) -> int:
     """Tables, figures and page of a comparison anew."""
+    from baselines.comparison.options import report_options
+
+    options = report_options(words)
     from baselines.comparison.report import report_command
 
-    return report_command(words)
+    return report_command(options)
 
 
 def tune(words: list[str]) -> int:
     """The best settings of each method on each task, by equally many trials."""
+    from baselines.comparison.options import tune_options
+
+    options = tune_options(words)
     from baselines.comparison.tune import tune_command
 
-    return tune_command(words)
+    return tune_command(options, words)
 
 
 def list_names(words: list[str]) -> int:

@@ -12,12 +12,14 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+from baselines.comparison import report, tracking
 from baselines.comparison.display import GridDisplay
 from baselines.comparison.grid import Job, plan
 from baselines.comparison.isolation import Beat, Pool
 from baselines.comparison.rows import ROW_FILE, Row, failed, read_history, read_row
 from zg.errors import SettingError, check_positive
 from zg.records import code_hash, config_hash, machine, revision, write_json
+from zg.tracking import wandb_mode
 
 CHECKPOINT = "last.ckpt"
 # Without a limit of time, a run that is silent for so long hangs; with one, the limit and so much more.
@@ -25,36 +27,17 @@ HANG_SECONDS = 600.0
 GRACE_SECONDS = 60.0
 
 
-def compare_command(words: list[str]) -> int:
-    """Run `zg compare` with these words of the command line."""
-    parser = argparse.ArgumentParser(prog="zg compare", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tasks", required=True, help="names or YAML paths, separated by commas")
-    parser.add_argument("--methods", required=True, help="names or YAML paths, separated by commas")
-    parser.add_argument("--max-renders", type=int, help="budget of every run; by default the task's own")
-    parser.add_argument("--max-seconds", type=float, help="longest time of a run, rendering and method together")
-    parser.add_argument("--seeds", default="3", help="how many (5: 0 to 4), or which (3,7,9); default 3")
-    parser.add_argument("--settings", default="default", help="default, tuned (configs/tuned) or paper (configs/paper)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; times are to be compared with 1 only")
-    parser.add_argument("--retry", action="store_true", help="run again what ended in an error")
-    parser.add_argument("--hang-seconds", type=float, help="kill a run that is silent for so long")
-    parser.add_argument("--wandb", default="offline", help="offline (default), online, auto or disabled")
-    parser.add_argument("--versus", default="zerograds", help="the method that the others are compared with")
-    parser.add_argument("--out", required=True, type=Path, help="folder for runs, tables and figures")
-    options = parser.parse_args(words)
-    limits = {key: getattr(options, key) for key in ("max_renders", "max_seconds") if getattr(options, key) is not None}
+def compare_command(options: argparse.Namespace) -> int:
+    """Run `zg compare` with these options."""
+    names = ("max_renders", "max_seconds")
+    limits = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     hang = options.hang_seconds or (options.max_seconds + GRACE_SECONDS if options.max_seconds else HANG_SECONDS)
     check_positive(jobs=options.jobs, hang_seconds=hang, **limits)
-    if options.settings not in ("default", "tuned", "paper"):
-        raise SettingError(f"settings must be default, tuned or paper, got '{options.settings}'")
-    seeds = parse_seeds(options.seeds)
     refuse_strange_folder(options.out)
-    from zg.tracking import wandb_mode
-
     mode = wandb_mode(options.wandb)
-    jobs = plan(options.tasks.split(","), options.methods.split(","), seeds, limits, options.out, options.settings)
+    tasks, methods = options.tasks.split(","), options.methods.split(",")
+    jobs = plan(tasks, methods, options.seeds, limits, options.out, options.settings)
     complete = compare(jobs, options.out, options.jobs, hang, options.retry, mode)
-    from baselines.comparison import report, tracking
-
     rows = report.write(options.out, options.versus)
     print(f"\n{(options.out / 'summary.md').read_text()}")
     for path in sorted(path for path in options.out.iterdir() if path.is_file()):
@@ -64,17 +47,6 @@ def compare_command(words: list[str]) -> int:
     tracking.summarise(options.out, mode)
     keys = {job.key for job in jobs}
     return int(all(failed(row) for row in rows if row["key"] in keys))
-
-
-def parse_seeds(text: str) -> list[int]:
-    """`5` -> 0 to 4; `3,7,9` -> those."""
-    try:
-        seeds = [int(part) for part in text.split(",") if part]
-    except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or ("," not in text and seeds[0] < 1):
-        raise SettingError(f"seeds must be how many (5), or which, each once (3,7,9), got '{text}'")
-    return seeds if "," in text else list(range(seeds[0]))
 
 
 def refuse_strange_folder(out: Path) -> None:

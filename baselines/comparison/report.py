@@ -9,12 +9,8 @@ from baselines.comparison.summary import summarise
 from zg.errors import SettingError
 
 
-def report_command(words: list[str]) -> int:
-    """Run `zg report` with these words of the command line."""
-    parser = argparse.ArgumentParser(prog="zg report", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="the folder of a comparison")
-    parser.add_argument("--versus", default="zerograds", help="the method that the others are compared with")
-    options = parser.parse_args(words)
+def report_command(options: argparse.Namespace) -> int:
+    """Run `zg report` with these options."""
     if not (options.folder / "runs").is_dir():
         raise SettingError(f"folder must be that of a comparison, got '{options.folder}'")
     write(options.folder, options.versus)

@@ -19,8 +19,9 @@ import numpy as np
 import yaml
 
 from baselines.comparison import statistics
-from baselines.comparison.grid import TUNED, check, labelled, model_of, without
+from baselines.comparison.grid import check, labelled, model_of, without
 from baselines.comparison.isolation import Beat, Ended, Pool
+from baselines.comparison.options import FIRST_SEED
 from baselines.comparison.rows import Row, failed
 from zg.config import Config, class_name, compose, task_config
 from zg.errors import check_positive
@@ -28,8 +29,6 @@ from zg.method import Budget, Range
 from zg.records import code_hash, finish_write, machine, revision, write_whole
 from zg.seeding import derive_seed
 
-# Comparisons count their seeds from 0.
-FIRST_SEED = 1000
 # The score of a trial that failed, or ended a thousand times worse than it began.
 WORST = -3.0
 # So many trials are spread at random, the default among them, before the estimator has its say.
@@ -38,18 +37,8 @@ GRACE_SECONDS = 60.0
 DIGITS = 4
 
 
-def tune_command(words: list[str]) -> int:
-    """Run `zg tune` with these words of the command line."""
-    parser = argparse.ArgumentParser(prog="zg tune", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tasks", required=True, help="names or YAML paths, separated by commas")
-    parser.add_argument("--methods", required=True, help="names or YAML paths, separated by commas")
-    parser.add_argument("--trials", type=int, default=24, help="for every method, its default included; default 24")
-    parser.add_argument("--max-renders", type=int, help="budget of a trial; by default a fifth of the task's own")
-    parser.add_argument("--max-seconds", type=float, default=60.0, help="longest time of a trial; default 60")
-    parser.add_argument("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on; default 1")
-    parser.add_argument("--jobs", type=int, default=1, help="methods tuned side by side")
-    parser.add_argument("--out", type=Path, default=TUNED, help="default configs/tuned")
-    options = parser.parse_args(words)
+def tune_command(options: argparse.Namespace, words: list[str]) -> int:
+    """Run `zg tune` with these options; `words` are what was said, for the record."""
     limits = {"max_seconds": options.max_seconds}
     if options.max_renders is not None:
         limits["max_renders"] = options.max_renders

@@ -14,7 +14,7 @@ import pytest
 
 from baselines.comparison import grid
 from baselines.comparison.compare import compare as run_grid
-from baselines.comparison.compare import parse_seeds
+from baselines.comparison.options import parse_seeds
 from baselines.comparison.rows import read_runs
 from zg.cli import main
 from zg.errors import SettingError
@@ -43,6 +43,11 @@ def compare(words: str) -> int:
     return main(["compare", *words.split()])
 
 
+def under_way(folder: Path) -> list[Path]:
+    """Runs that have a checkpoint and no row yet."""
+    return [path for path in folder.rglob("last.ckpt") if not path.with_name("row.json").exists()]
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that only waits for its parent to ask after it does not."""
     try:
@@ -51,7 +56,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds: float = 120.0) -> bool:
+def wait_for(condition, seconds: float = 400.0) -> bool:
     end = time.monotonic() + seconds
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.05)
@@ -158,11 +163,11 @@ def test_a_comparison_in_which_nothing_works_says_so(tmp_path):
 def slow_task(tmp_path):
     """A grid of six runs of a second each; runs that are cut off go on from checkpoints."""
     (tmp_path / "slow.yaml").write_text(f"data: {{class_path: {TROUBLE}.SlowQuadratic}}\ncheckpoint_renders: 20\n")
-    return lambda out: grid.plan(["slow.yaml"], ["es", "cmaes", "spsa"], [0, 1], {"max_renders": 300}, tmp_path / out)
+    return lambda out: grid.plan(["slow.yaml"], ["es", "cmaes", "pgpe"], [0, 1], {"max_renders": 600}, tmp_path / out)
 
 
 def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path, slow_task):
-    words = "compare --tasks slow.yaml --methods es,cmaes,spsa --max-renders 300 --seeds 2 --jobs 2 --out cut"
+    words = "compare --tasks slow.yaml --methods es,cmaes,pgpe --max-renders 600 --seeds 2 --jobs 2 --out cut"
     command = [sys.executable, "-m", "zg.cli", *words.split(), "--wandb", "disabled"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -188,7 +193,7 @@ def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path, slow_task):
 
 def test_control_c_keeps_what_there_is(tmp_path, slow_task, capsys):
     def interrupt() -> None:
-        if wait_for(lambda: len(written(tmp_path / "out")) >= 1):
+        if wait_for(lambda: written(tmp_path / "out") and under_way(tmp_path / "out")):
             os.kill(os.getpid(), signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt)
@@ -269,3 +274,12 @@ def test_published_settings_are_for_the_published_method():
     assert found["rosenbrock10", "zerograds-paper"].config["model"]["init_args"]["input_scale"] == 4
     assert found["toy", "es"].settings == "default"
     assert found["toy", "es"].config["model"]["init_args"] == {}
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "tune"])
+def test_help_is_there_at_once(command):
+    code = f"import sys; from zg.cli import main; sys.argv = ['zg', '{command}', '--help']\ntry: main()\nfinally: "
+    code += "print({'torch', 'pytorch_lightning', 'numpy'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert said.startswith(f"usage: zg {command}")
+    assert said.endswith("set()\n")

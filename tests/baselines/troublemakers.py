@@ -82,7 +82,7 @@ class Wanders(Still):
 
 
 class SlowQuadratic(Quadratic):
-    """Ten milliseconds a batch; writes down which processes rendered it."""
+    """Thirty milliseconds a batch; writes down which processes rendered it."""
 
     def build(self) -> None:
         super().build()
@@ -90,5 +90,5 @@ class SlowQuadratic(Quadratic):
             file.write(f"{os.getpid()}\n")
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        time.sleep(0.01)
+        time.sleep(0.03)
         return super().render(x)
