@@ -1,0 +1,73 @@
+"""Blender: where it is on this machine, and tasks whose scenes are scripts that it runs."""
+
+import importlib.util
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zg.errors import SettingError, check_positive, nearest
+from zg.losses import Loss
+from zg.worker_task import WorkerTask
+from zg.workers import PYTHON
+
+SCENES = Path(__file__).parent / "scenes"
+ENGINES = ("workbench", "cycles")
+EXECUTABLE = "blender"
+# No user's preferences, add-ons or scripts in files: the same picture on every machine.
+OPTIONS = ("--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "1", "--python")
+
+
+def blender_argv(blender: str | None = None) -> tuple[str, ...]:
+    """What runs a Python file inside Blender.
+
+    blender: path of an executable; by default the package bpy if it is installed, else `blender` on the PATH.
+    Raises SettingError where there is none.
+    """
+    if blender is None and importlib.util.find_spec("bpy"):
+        return PYTHON
+    found = shutil.which(blender or EXECUTABLE)
+    if found:
+        return (found, *OPTIONS)
+    if blender is None:
+        raise SettingError(
+            "Blender must be installed: pip install -e '.[blender]' (Python 3.11), or Debian's packages blender and "
+            "python3-numpy, or set blender to the path of an executable"
+        )
+    raise SettingError(f"blender must be the path of an executable, got '{blender}'")
+
+
+class BlenderTask(WorkerTask):
+    """A task that Blender renders, in processes of its own.
+
+    engine: workbench, which is fast and without noise, or cycles, which traces paths on the CPU. oversample: samples a
+    pixel along each side. blender: path of an executable, as in `blender_argv`. workers, timeout: as in `WorkerTask`.
+    """
+
+    def __init__(
+        self,
+        loss: str | Loss = "multiscale",
+        engine: str = "workbench",
+        oversample: int = 2,
+        blender: str | None = None,
+        workers: int = 2,
+        timeout: float = 60.0,
+        recycle_renders: int = 5000,
+    ) -> None:
+        super().__init__(loss, workers=workers, timeout=timeout, recycle_renders=recycle_renders)
+        check_positive(oversample=oversample)
+        if engine.lower().startswith("eevee"):
+            raise SettingError(
+                f"engine must be workbench or cycles, got '{engine}': without a GPU that takes a minute a frame"
+            )
+        if engine not in ENGINES:
+            raise SettingError(f"engine '{engine}' is unknown{nearest(engine, ENGINES)}")
+        self.engine, self.oversample, self.blender = engine, oversample, blender
+        self.noisy = engine == "cycles"
+
+    def open_scene(self, name: str, width: int, height: int, settings: Mapping[str, Any] | None = None) -> None:
+        """Start the processes with the scene `scenes/NAME.py`; settings: more than the stage's for its `load`."""
+        stage = {"engine": self.engine, "width": width, "height": height, "oversample": self.oversample}
+        self.open_workers(
+            blender_argv(self.blender), SCENES / f"{name}.py", {**stage, **(settings or {})}, (3, height, width)
+        )
