@@ -1,0 +1,83 @@
+"""A display of lamps that are lit or not, seen by a camera in Blender: which word does it show?
+
+A lamp is on or off, nothing between: the image does not change at all until one flips, so that nothing has a gradient.
+Neighbours' light overlaps.
+"""
+
+import torch
+from torch import Tensor
+
+from tasks.renderers.blender import BlenderTask
+from zg.errors import SettingError, check_positive
+from zg.losses import Loss
+from zg.space import Block, ParameterSpace
+
+COLUMNS, LAMPS = 6, 28
+SHAPE = (112, 192)
+# Of a lamp's value: the first samples, a twentieth of it wide, should already turn lamps on and off.
+SCALE = 3.0
+# The rows of a character from the top: a hexadecimal digit's four bits are four lamps.
+FONT = {
+    " ": "0000000", "A": "6999F99", "B": "E99E99E", "C": "7888887", "D": "E99999E", "E": "F88E88F", "F": "F88E888",
+    "G": "788B997", "H": "999F999", "I": "7222227", "J": "3111196", "K": "99ACA99", "L": "888888F", "M": "9FF9999",
+    "N": "9DDBB99", "O": "6999996", "P": "E99E888", "Q": "69999B7", "R": "E99EA99", "S": "788611E", "T": "F444444",
+    "U": "9999996", "V": "9999AA4", "W": "9999FF9", "X": "9966699", "Y": "9997116", "Z": "F11248F", "0": "69BBD96",
+    "1": "2622227", "2": "691248F", "3": "E11611E", "4": "1359F11", "5": "F88E11E", "6": "688E996", "7": "F112244",
+    "8": "6996996", "9": "6997116", "-": "000F000", "+": "0027200", ".": "0000022", "!": "2222202", "?": "6912202",
+}  # fmt: skip
+
+
+class LedDisplay(BlenderTask):
+    """Two rows of six cells of 4 × 7 lamps: n = 336, all binary.
+
+    word: what the reference shows, up to twelve characters, the first six in the upper row. undecided: how far from
+    the edge between off and on the lamps start, at most; what the start shows is noise.
+    """
+
+    def __init__(
+        self,
+        word: str = "ZERO  GRADS",
+        undecided: float = 0.05,
+        loss: str | Loss = "mse",
+        engine: str = "workbench",
+        oversample: int = 2,
+        blender: str | None = None,
+        workers: int = 2,
+        timeout: float = 60.0,
+    ) -> None:
+        super().__init__(loss, engine, oversample, blender, workers, timeout)
+        check_positive(undecided=undecided)
+        if undecided > 0.5:
+            raise SettingError(f"undecided must be at most 0.5, got {undecided}")
+        self.word, self.undecided = word, undecided
+
+    def build(self) -> None:
+        self.solution, self.space = lamps_of(self.word), self.start()
+        height, width = SHAPE
+        self.open_scene("led_display", width, height, {"rows": 2, "columns": COLUMNS})
+        self.set_reference(self.render(self.solution[None])[0])
+
+    def start(self) -> ParameterSpace:
+        """Lamps around the edge between off and on."""
+        draw = torch.rand(2 * COLUMNS * LAMPS, generator=self.generator("start"), dtype=torch.float64)
+        start = 0.5 + self.undecided * (2 * draw - 1)
+        return ParameterSpace(lamps=Block(start, kind="binary", scale=SCALE))
+
+    def metrics(self, x: Tensor, image: Tensor) -> dict[str, float]:
+        assert self.solution is not None
+        return {"lamps_right": float((x.cpu().round() == self.solution).double().mean())}
+
+
+def lamps_of(word: str) -> Tensor:
+    """The lamps [336], 0 or 1, that show a word: cell by cell, in each from the top left.
+
+    Raises SettingError for a word that is too long, or a character without a pattern.
+    """
+    cells = 2 * COLUMNS
+    letters = word.upper()
+    unknown = sorted(set(letters) - set(FONT))
+    if len(letters) > cells or unknown:
+        right = f"at most {cells} characters" if len(letters) > cells else f"only characters of '{''.join(FONT)}'"
+        raise SettingError(f"word must have {right}, got '{word}'")
+    rows = [int(row, 16) for letter in letters.ljust(cells) for row in FONT[letter]]
+    return torch.tensor([row >> bit & 1 for row in rows for bit in (3, 2, 1, 0)], dtype=torch.float64)
