@@ -22,6 +22,7 @@ from tasks.mlp import Mlp
 from tasks.mosaic import Mosaic
 from tasks.procedural import Procedural
 from tasks.rocket import Rocket
+from tasks.wicker import Wicker
 from zg.pictures import to_display
 from zg.task import Task
 
@@ -87,6 +88,10 @@ def led_display(device: str) -> Tensor:
     return reference(LedDisplay(workers=1))
 
 
+def wicker(device: str) -> Tensor:
+    return reference(Wicker(workers=1))
+
+
 def reference(task: Task) -> Tensor:
     """What a task by a renderer of its own has to find."""
     built(task)
@@ -97,7 +102,7 @@ def reference(task: Task) -> Tensor:
 
 
 # Blender's pictures: their tests skip where there is none.
-RENDERED: dict[str, Callable[[str], Tensor]] = {f.__name__: f for f in (led_display,)}
+RENDERED: dict[str, Callable[[str], Tensor]] = {f.__name__: f for f in (led_display, wicker)}
 
 
 def read(name: str) -> Tensor:
