@@ -64,6 +64,9 @@ class Stop(Callback):
             raise KeyboardInterrupt
         self._signalled = True
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -197,6 +200,9 @@ class Record(Callback):
                 logger.log_metrics(row, step=int(row["renders"]))
         self._pending, self._flushed = [], time.monotonic()
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._flush(trainer)
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._flush(trainer)
 
@@ -249,6 +255,9 @@ class ShowProgress(Callback):
         if self._bar:
             renders = pl_module.objective.renders
             self._bar.update(self._line, completed=renders, total=renders)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar:

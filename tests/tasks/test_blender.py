@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -69,11 +68,11 @@ def test_a_seed_decides_the_noise_of_cycles():
 @pytest.mark.usefixtures("nothing_left")
 def test_a_run_goes_on_when_blender_is_killed_while_rendering(tmp_path):
     killed = []
+    over = threading.Event()
 
     def kill():
-        while len(killed) < 2:
-            time.sleep(0.3)
-            for process in renderers(tmp_path)[:1]:
+        while len(killed) < 2 and not over.wait(0.3):
+            for process in [process for process in renderers(tmp_path) if process not in killed][:1]:
                 if Path("started").exists():
                     os.kill(process, signal.SIGKILL)
                     killed.append(process)
@@ -87,6 +86,7 @@ def test_a_run_goes_on_when_blender_is_killed_while_rendering(tmp_path):
     thread = threading.Thread(target=kill)
     thread.start()
     result = run(task, Begin(), Budget(120))
+    over.set()
     thread.join()
     assert task.workers.lost >= 2
     assert result.renders == 120 and result.row["failed_renders"] == 0

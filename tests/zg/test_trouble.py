@@ -34,8 +34,10 @@ class Fragile(Quadratic):
     ids=["curved", "neural", "linear", "es"],
 )
 def test_an_exception_in_a_render_leaves_a_checkpoint_to_go_on_from(method, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit):
         run(Fragile(), method(), Budget(150), folder=tmp_path / "broken")
+    assert signal.getsignal(signal.SIGINT) is before
     resumed = run(Quadratic(), method(), Budget(150), folder=tmp_path / "broken", resume=True)
     unbroken = run(Quadratic(), method(), Budget(150))
     assert torch.equal(resumed.theta, unbroken.theta)
