@@ -65,7 +65,8 @@ class CurvedSurrogate(LocalSurrogate):
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         losses = torch.where(valid, losses, math.inf)
         if len(self.trials):
-            self._choose(losses)
+            if len(losses) == len(self.trials):
+                self._choose(losses)
         elif len(losses) == 2 * self.n + 1:
             self._sweep(float(losses[0]), losses[1 : self.n + 1], losses[self.n + 1 :])
 
@@ -129,9 +130,9 @@ class CurvedSurrogate(LocalSurrogate):
 
     def _choose(self, losses: Tensor) -> None:
         trials, self.trials = self.trials, self.theta.new_empty(0)
-        best = int(losses.argmin()) if len(losses) else 0
-        self.claim = self.f - float(losses[best]) if len(losses) else 0.0
-        if len(losses) < len(trials) or not self.claim > 0:
+        best = int(losses.argmin())
+        self.claim = self.f - float(losses[best])
+        if not self.claim > 0:
             return self._fail()
         self.step = trials[best] - self.theta
         newton, length = float((trials[0] - self.theta).norm()), float(self.step.norm())

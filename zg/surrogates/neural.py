@@ -58,7 +58,7 @@ class NeuralSurrogate(LocalSurrogate):
         self.accepted = self.theta
         self.samples, self.losses = theta.new_empty(0, self.n), theta.new_empty(0, dtype=torch.float64)
         self.loss = self.predicted = self.noise = self.misfit = math.nan
-        self.centres = 2
+        self.centres, self.length = 2, 0.0
 
     def ask(self) -> Tensor:
         """The centre (twice while the loss is, or may be, noisy) and antithetic samples around it."""
@@ -89,7 +89,9 @@ class NeuralSurrogate(LocalSurrogate):
             return
         decrease = self.loss - loss
         if not math.isnan(decrease):
-            if self.predicted <= noise or decrease > GOOD * self.predicted:  # drowned in noise, or right: look farther
+            if (
+                0 < noise >= self.predicted or decrease > GOOD * self.predicted
+            ):  # drowned in noise, or right: look farther
                 self.sigma *= GROW
             elif decrease < POOR * self.predicted - noise:
                 self.sigma *= SHRINK
@@ -120,7 +122,7 @@ class NeuralSurrogate(LocalSurrogate):
             theta = self.theta + move * (radius / move.norm().clamp_min(radius))
         theta = self.project(theta)
         here, there = self.predict(torch.stack([self.theta, theta])).tolist()
-        self.predicted = here - there
+        self.predicted, self.length = here - there, float((theta - self.theta).norm())
         self.theta = theta
 
     @property
@@ -139,7 +141,7 @@ class NeuralSurrogate(LocalSurrogate):
         return self.network.gradient(theta)
 
     def status(self) -> dict[str, float]:
-        return {"sigma": self.sigma, "fit_error": self.misfit, "noise": self.noise}
+        return {"sigma": self.sigma, "step": self.length, "fit_error": self.misfit, "noise": self.noise}
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"network": self.network.state_dict(), "adam": self.network.optimizer.state_dict()}
