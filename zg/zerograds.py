@@ -4,61 +4,85 @@ After Fischer and Ritschel, "ZeroGrads: Learning Local Surrogates for Non-Differ
 published algorithm itself is in `zg.published`. The idea is kept, a local surrogate with memory; σ, step and
 forgetting, which the published algorithm leaves to the user, are measured on the problem.
 
-Three surrogates share the contract of `zg.surrogates.base`:
+The surrogates share the contract of `zg.surrogates.base`:
 
 * curved: a quadratic, O(n²), for few parameters and a smooth loss;
-* neural: a network in local coordinates, where few parameters meet noise, steps or plateaus;
-* linear: a gradient that remembers, O(n), for many parameters.
+* ridge: a quadratic by regression over past samples, for few parameters and a noisy loss;
+* ranked: a bowl learned from ranks alone, for few parameters and a jagged loss, or counts;
+* linear: a gradient that remembers, O(n), for many parameters;
+* neural: the paper's network, in local coordinates; on request.
 
-`auto` takes the linear one above 128 parameters. Below it renders the start twice: the curved one if both losses are
-the same, until what it assumes has failed; else, and then, the neural one.
+`auto` takes the linear one above 128 parameters. Below, it renders the start twice: losses that differ are noise.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from zg.errors import SettingError, check_positive, nearest
-from zg.method import Method
+from zg.method import Method, Range
 from zg.objective import Evaluation
 from zg.surrogates.base import LocalSurrogate
 from zg.surrogates.curved import CurvedSurrogate
 from zg.surrogates.linear import LinearSurrogate
 from zg.surrogates.neural import NeuralSurrogate
+from zg.surrogates.ranked import RankedSurrogate
+from zg.surrogates.ridge import RidgeSurrogate
 
-Kind = Literal["auto", "curved", "neural", "linear"]
+Kind = Literal["auto", "curved", "ridge", "ranked", "neural", "linear"]
 SURROGATES: dict[str, Callable[..., LocalSurrogate]] = {
     "curved": CurvedSurrogate,
+    "ridge": RidgeSurrogate,
+    "ranked": RankedSurrogate,
     "neural": NeuralSurrogate,
     "linear": LinearSurrogate,
 }
 # Up to here n × n numbers and 2 n renders a sweep are cheap.
 FEW = 128
+# From a minimum that the curved surrogate has found, the search for a lower one begins so many times wider than σ.
+BEYOND = 3.0
 
 
 class ZeroGrads(Method):
     """The default method: nothing has to be set.
 
-    sigma: a guess, in scaled units, at how far to look at first. surrogate: auto, curved, neural or linear.
+    sigma: a guess, in scaled units, at how far to look at first. surrogate: auto, curved, ridge, ranked, neural or
+    linear. options: settings of the surrogate that is named, such as `{pairs: 4, hidden: 32}` for the neural one (each
+    class in `zg/surrogates` says which it has); `auto` takes none. Raises SettingError for an option that the surrogate
+    does not have, or that is not a number above 0.
+
+    `auto` on few parameters: noise, and it is the ridge surrogate; counts or switches among the parameters, and it is
+    the ranked one; else the curved one. Where that fails, the ranked one goes on. Where it finds a minimum, the ranked
+    one looks farther for as many renders as were needed for the best θ so far, before the run counts as converged.
     """
 
-    def __init__(self, sigma: float = 0.05, surrogate: Kind = "auto") -> None:
+    ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
+
+    def __init__(self, sigma: float = 0.05, surrogate: Kind = "auto", options: dict[str, Any] | None = None) -> None:
         super().__init__()
         check_positive(sigma=sigma)
         if surrogate not in ("auto", *SURROGATES):
             raise SettingError(f"surrogate '{surrogate}' is unknown{nearest(surrogate, ('auto', *SURROGATES))}")
-        self.sigma, self.kind = sigma, surrogate
+        self.sigma, self.kind, self.options = sigma, surrogate, dict(options or {})
+        check_options(surrogate, self.options)
 
     def build(self, theta: Tensor) -> None:
-        self.probing = self.kind == "auto" and self.space.n <= FEW
-        few_or_many = "curved" if self.probing else "linear"
-        self.surrogate = self.make(few_or_many if self.kind == "auto" else self.kind, theta)
+        few = self.space.n <= FEW
+        self.noisy = self.settled = False
+        self.probing = self.kind == "ranked" or (self.kind == "auto" and few)
+        kind = self.kind if self.kind != "auto" else "curved" if few else "linear"
+        self.surrogate = self.make(kind, theta, self.sigma)
 
-    def make(self, kind: str, theta: Tensor) -> LocalSurrogate:
-        """A surrogate of that kind that stands at θ [n]."""
+    def make(self, kind: str, theta: Tensor, sigma: float) -> LocalSurrogate:
+        """A surrogate of that kind that stands at θ [n] and looks σ far."""
         self.present = kind
-        return SURROGATES[kind](theta, self.sigma, self.space.project, self.random)
+        known: dict[str, Any] = dict(self.options)
+        if kind == "ranked":
+            known |= {"lattice": torch.where(self.space.discrete, 1 / self.space.scale, 0.0), "noisy": self.noisy}
+        return SURROGATES[kind](theta, sigma, self.space.project, self.random, **known)
 
     def ask(self) -> Tensor:
         return self.surrogate.theta.expand(2, -1) if self.probing else self.surrogate.ask()
@@ -67,12 +91,21 @@ class ZeroGrads(Method):
         losses = evaluation.losses
         if self.probing:
             self.probing = False
-            unsuited = len(losses) == 2 and bool(losses[0] != losses[1])
-        else:
-            self.surrogate.tell(theta, losses, evaluation.valid)
-            unsuited = self.kind == "auto" and self.surrogate.failed and not self.surrogate.converged
-        if unsuited:
-            self.surrogate = self.make("neural", self.surrogate.recommend())
+            self.noisy = len(losses) == 2 and bool(losses[0] != losses[1])
+            kind = self.kind if self.kind != "auto" else self._suited()
+            self.surrogate = self.make(kind, self.surrogate.theta, self.sigma)
+            return
+        self.surrogate.tell(theta, losses, evaluation.valid)
+        if self.kind == "auto" and (self.surrogate.converged or self.surrogate.failed):
+            self.settled = self.surrogate.converged
+            sigma = BEYOND * self.sigma if self.settled else self.sigma
+            self.surrogate = self.make("ranked", self.surrogate.recommend(), sigma)
+
+    def _suited(self) -> str:
+        """The surrogate for few parameters, when noise is known."""
+        if self.space.any_discrete:
+            return "ranked"
+        return "ridge" if self.noisy else "curved"
 
     def recommend(self) -> Tensor:
         return self.surrogate.recommend()
@@ -84,17 +117,40 @@ class ZeroGrads(Method):
         return self.surrogate.gradient(theta)
 
     def finished(self) -> str | None:
-        return "converged" if self.surrogate.converged else None
+        searched = self.settled and self.objective.renders >= 2 * self.objective.improved_at
+        return "converged" if self.surrogate.converged or searched else None
 
     def status(self) -> dict[str, float]:
         return self.surrogate.status()
 
     def extra_state(self) -> dict[str, Any]:
-        return {"surrogate": self.present, "probing": self.probing, "state": self.surrogate.state()}
+        names = ("probing", "noisy", "settled")
+        return {"surrogate": self.present, "state": self.surrogate.state()} | {name: vars(self)[name] for name in names}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         drawn = self.random.get_state()  # making a network draws its weights
-        self.probing = state["probing"]
-        self.surrogate = self.make(state["surrogate"], self.space.init)
+        self.probing, self.noisy, self.settled = state["probing"], state["noisy"], state["settled"]
+        self.surrogate = self.make(state["surrogate"], self.space.init, self.sigma)
         self.surrogate.load_state(state["state"])
         self.random.set_state(drawn)
+
+
+def check_options(surrogate: str, options: Mapping[str, Any]) -> None:
+    """Raise SettingError unless each option is a number above 0 that the surrogate of that name takes."""
+    if not options:
+        return
+    if surrogate == "auto":
+        raise SettingError(f"options must go with a surrogate by name, got surrogate 'auto' with {', '.join(options)}")
+    takes = {
+        name: get_args(parameter.annotation) or (parameter.annotation,)
+        for name, parameter in inspect.signature(SURROGATES[surrogate]).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    known = {name: kinds for name, kinds in takes.items() if int in kinds or float in kinds}
+    for name, value in options.items():
+        if name not in known:
+            raise SettingError(f"options.{name} is unknown for surrogate '{surrogate}'{nearest(name, known)}")
+        whole = int in known[name]
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise SettingError(f"options.{name} must be {'a whole number' if whole else 'a number'}, got {value!r}")
+        check_positive(**{f"options.{name}": value})

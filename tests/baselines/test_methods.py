@@ -41,11 +41,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "nevergrad, PSO": ("nevergrad", {"optimizer": "PSO"}),
     "nevergrad, TBPSA": ("nevergrad", {"optimizer": "TBPSA", "num_workers": 4}),
     "nevergrad, CMA": ("nevergrad", {"optimizer": "CMA"}),
+    "zerograds, ridge": ("zerograds", {"surrogate": "ridge"}),
+    "zerograds, ranked": ("zerograds", {"surrogate": "ranked"}),
     "zerograds, neural": ("zerograds", {"surrogate": "neural"}),
     "zerograds, linear": ("zerograds", {"surrogate": "linear"}),
 }
-# The curved surrogate, and what NGOpt resolves to here (COBYLA): nothing is drawn.
-DETERMINISTIC = ("nevergrad", "zerograds")
+# What NGOpt resolves to here (COBYLA): nothing is drawn.
+DETERMINISTIC = ("nevergrad",)
 # The published step is made for a hundred times this budget.
 VARIANTS["zerograds-paper"] = ("zerograds-paper", {"lr_theta": 0.02})
 CASES = {name: (name, {}) for name in registered()} | VARIANTS

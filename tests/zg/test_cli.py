@@ -22,7 +22,7 @@ def refused(capsys, *words: str) -> str:
 
 
 def test_fit_says_what_it_found_and_where_it_is(capsys, tmp_path):
-    assert main(["fit", "--config", "configs/toy.yaml", "--max-renders", "150", "--out", "run"]) == 0
+    assert main(["fit", "--config", "configs/toy.yaml", "--max-renders", "400", "--out", "run"]) == 0
     said = capsys.readouterr().out
     assert "s left" in said
     assert "θ       4" in said

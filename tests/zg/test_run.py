@@ -19,6 +19,8 @@ from zg.zerograds import ZeroGrads
 
 METHODS = {
     "zerograds": ZeroGrads,
+    "ridge": partial(ZeroGrads, surrogate="ridge"),
+    "ranked": partial(ZeroGrads, surrogate="ranked"),
     "neural": partial(ZeroGrads, surrogate="neural"),
     "linear": partial(ZeroGrads, surrogate="linear"),
     "es": ES,

@@ -30,8 +30,8 @@ class Fragile(Quadratic):
 
 @pytest.mark.parametrize(
     "method",
-    [ZeroGrads, partial(ZeroGrads, surrogate="neural"), partial(ZeroGrads, surrogate="linear"), ES],
-    ids=["curved", "neural", "linear", "es"],
+    [ZeroGrads, *(partial(ZeroGrads, surrogate=name) for name in ("ridge", "ranked", "neural", "linear")), ES],
+    ids=["curved", "ridge", "ranked", "neural", "linear", "es"],
 )
 def test_an_exception_in_a_render_leaves_a_checkpoint_to_go_on_from(method, tmp_path):
     before = signal.getsignal(signal.SIGINT)

@@ -5,8 +5,11 @@ import torch
 
 from tasks.rosenbrock import Rosenbrock
 from tasks.texture import Texture
-from tests.problems import Noisy, Quadratic
+from tasks.toy import Toy
+from tests.problems import Noisy, Quadratic, Sphere
+from zg.config import compose
 from zg.errors import SettingError
+from zg.fit import instantiate, parse, parse_words
 from zg.method import Budget
 from zg.run import run
 from zg.space import Block, ParameterSpace
@@ -41,8 +44,14 @@ class Shifted(Quadratic):
 
 @pytest.mark.parametrize(
     ("task", "surrogate"),
-    [(Quadratic(), "curved"), (Noisy(), "neural"), (Quadratic(n=FEW + 1), "linear"), (Steps(), "neural")],
-    ids=["smooth", "noisy", "many", "steps"],
+    [
+        (Quadratic(), "curved"),
+        (Noisy(), "ridge"),
+        (Quadratic(n=FEW + 1), "linear"),
+        (Steps(), "ranked"),
+        (Sphere(), "ranked"),
+    ],
+    ids=["smooth", "noisy", "many", "steps", "counts"],
 )
 def test_the_surrogate_suits_the_problem(task, surrogate):
     method = ZeroGrads()
@@ -98,3 +107,90 @@ def test_a_plateau_around_the_start_is_left():
             return (x - 1.5).square().sum(1).clamp_max(1.0)
 
     assert run(Far(), ZeroGrads(), Budget(1000)).loss < 1e-3
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_toy_below_a_ten_thousandth_within_500_renders(seed):
+    assert run(Toy(), ZeroGrads(), Budget(500), seed=seed).loss < 1e-4
+
+
+def test_a_first_sigma_ten_times_off_costs_at_most_twice_the_renders():
+    """Over five seeds together."""
+    renders = {
+        factor: sum(
+            run(Rosenbrock(), ZeroGrads(sigma=0.05 * factor), Budget(2000, target_loss=1e-6), seed=seed).renders
+            for seed in range(5)
+        )
+        for factor in (0.1, 1.0, 10.0)
+    }
+    assert max(renders[0.1], renders[10.0]) <= 2 * renders[1.0]
+
+
+def test_a_minimum_is_believed_after_as_many_renders_again():
+    result = run(Quadratic(), ZeroGrads(), Budget(5000))
+    assert result.stop_reason == "converged"
+    method = ZeroGrads()
+    run(Quadratic(), method, Budget(5000))
+    assert method.objective.improved_at <= result.renders / 2
+
+
+def test_trial_steps_that_the_budget_cut_are_no_failure():
+    method = ZeroGrads(surrogate="curved")
+    run(Quadratic(), method, Budget(9 + 3))  # a sweep of 2 · 4 + 1, then half of the six trials
+    assert method.surrogate.failures == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_neural_gradient_comes_to_that_of_a_quadratic_in_a_run(seed):
+    """From the history of a real run, θ moving: the best cosine while at least a hundredth of the loss is left.
+
+    Nearer to the minimum the gradient that is compared with vanishes.
+    """
+    method = ZeroGrads(surrogate="neural", options={"k_phi": 100})
+    history = run(Quadratic(10, condition=10.0), method, Budget(2000, target_loss=0.1), seed=seed).history
+    seen = history.dropna(subset=["gradient_cosine", "loss"])
+    far = seen[seen.loss > 0.01 * seen.loss.iloc[0]]
+    assert far.gradient_cosine.max() > 0.99
+    assert {"sigma", "step", "fit_error"} <= set(history.columns)
+
+
+def test_options_go_to_the_surrogate_that_is_named():
+    method = ZeroGrads(surrogate="neural", options={"pairs": 3, "lr": 1e-2, "hidden": 8, "layers": 1})
+    run(Quadratic(), method, Budget(20))
+    surrogate = method.surrogate
+    assert surrogate.pairs == 3
+    assert surrogate.network.optimizer.param_groups[0]["lr"] == 1e-2
+    assert [tuple(p.shape) for p in surrogate.network.parameters()] == [(8, 4), (8,), (1, 8), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "options", "told"),
+    [
+        ("neural", {"pair": 4}, "options.pair is unknown for surrogate 'neural'; did you mean 'pairs'"),
+        ("neural", {"pairs": 0}, "options.pairs must be > 0, got 0"),
+        ("neural", {"pairs": 2.5}, "options.pairs must be a whole number, got 2.5"),
+        ("neural", {"lr": "fast"}, "options.lr must be a number, got 'fast'"),
+        ("ridge", {"window": True}, "options.window must be a whole number, got True"),
+        ("ranked", {"lattice": 1}, "options.lattice is unknown for surrogate 'ranked'"),
+        ("curved", {"pairs": 1}, "options.pairs is unknown for surrogate 'curved'"),
+        ("auto", {"pairs": 4}, "options must go with a surrogate by name, got surrogate 'auto' with pairs"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(surrogate, options, told):
+    with pytest.raises(SettingError, match=told.replace(".", r"\.")):
+        ZeroGrads(surrogate=surrogate, options=options)
+
+
+def test_options_come_from_a_config_and_the_command_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: {name: zerograds, surrogate: neural, options: {pairs: 3}}\n")
+    layers, _ = parse_words(["--config", str(tmp_path / "mine.yaml"), "--data", "toy", "--model.options.hidden", "8"])
+    method = instantiate("model", parse(compose(*layers))["model"])
+    assert method.options == {"pairs": 3, "hidden": 8}
+    with pytest.raises(SettingError, match=r"model\.options\.hiden is unknown"):
+        layers[-1] = {"model": {"options": {"hiden": 8}}}
+        instantiate("model", parse(compose(*layers))["model"])
+
+
+def test_the_range_of_sigma_holds_its_default():
+    low, high = ZeroGrads.ranges["sigma"][:2]
+    assert low < ZeroGrads().sigma < high
