@@ -1,0 +1,134 @@
+"""Small problems: the default, what it loses without each of its parts, and baselines at their defaults.
+
+    python -m tests.benchmarks.bench_small [--seeds 3] [--out results/surrogates_small.csv]
+
+One row a run: problem, variant, seed, renders, the true loss of what was recommended, revision, command.
+"""
+
+import argparse
+import csv
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from baselines.cmaes import CMAES
+from tasks.rosenbrock import Rosenbrock
+from tests.zg.surrogates.test_ranked import Kinks, Rastrigin
+from tests.zg.surrogates.test_ridge import Turned
+from zg.method import Budget, Method
+from zg.records import revision
+from zg.run import run
+from zg.surrogates.curved import CurvedSurrogate
+from zg.surrogates.ranked import RankedSurrogate
+from zg.surrogates.ridge import RidgeSurrogate
+from zg.task import Task
+from zg.zerograds import SURROGATES, ZeroGrads
+
+
+class NoLocality(RidgeSurrogate):
+    """Every remembered sample counts alike, however far."""
+
+    LOCALITY = 1e3
+
+
+class NoCurvature(RidgeSurrogate):
+    """A linear model: each step goes to the edge of the samples."""
+
+    def _fit(self) -> None:
+        super()._fit()
+        self.H = torch.zeros_like(self.H)
+
+
+class NoSmoothing(RidgeSurrogate):
+    """Samples so near that they are differences, not a smoothed loss."""
+
+    GROW = 1.0
+
+    def __init__(self, theta: Tensor, sigma: float, *rest: object) -> None:
+        super().__init__(theta, 1e-3 * sigma, *rest)  # type: ignore[arg-type]
+
+
+class NoShape(RankedSurrogate):
+    """The Gaussian stays round: nothing is remembered but m and σ."""
+
+    def _adapt(self, theta: Tensor, losses: Tensor) -> None:
+        super()._adapt(theta, losses)
+        self.C = self.axes = torch.eye(self.n).to(self.C)
+        self.widths = torch.ones_like(self.widths)
+
+
+class NoBeginning(RankedSurrogate):
+    """It never begins anew."""
+
+    def _rest(self, loss: float) -> None:
+        return
+
+
+class NoSecant(CurvedSurrogate):
+    """Curvatures along the axes of each sweep alone."""
+
+    def _secant(self, s: Tensor, y: Tensor) -> None:
+        return
+
+
+def forgetful() -> Method:
+    """The ridge surrogate that knows one batch only."""
+    return ZeroGrads(surrogate="ridge", options={"pairs": 6, "window": 15})
+
+
+def variant(kind: type) -> Callable[[], Method]:
+    SURROGATES[kind.__name__] = kind
+    return lambda: ZeroGrads(surrogate=kind.__name__)  # type: ignore[arg-type]
+
+
+COMMON: dict[str, Callable[[], Method]] = {
+    "default": ZeroGrads,
+    "neural": lambda: ZeroGrads(surrogate="neural"),
+    "cmaes": CMAES,
+    "cmaes, population 100": lambda: CMAES(population=100),
+}
+RIDGE: dict[str, Callable[[], Method]] = {
+    "no memory": forgetful,
+    "no locality": variant(NoLocality),
+    "no curvature": variant(NoCurvature),
+    "no smoothing": variant(NoSmoothing),
+}
+RANKED = {"no memory": variant(NoShape), "never anew": variant(NoBeginning)}
+PROBLEMS: dict[str, tuple[Callable[[], Task], int, dict[str, Callable[[], Method]]]] = {
+    "noisy, rotated, n = 12": (lambda: Turned(noise=0.03), 1500, RIDGE),
+    "kinks, n = 10": (lambda: Kinks(10), 2500, RANKED),
+    "Rastrigin, n = 5": (Rastrigin, 4000, RANKED),
+    "Rosenbrock, n = 10": (lambda: Rosenbrock(10), 4000, {"no curvature memory": variant(NoSecant)}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    rows = []
+    for problem, (make, budget, parts) in PROBLEMS.items():
+        for name, method in {**COMMON, **parts}.items():
+            losses = []
+            for seed in range(options.seeds):
+                task = make()
+                result = run(task, method(), Budget(budget), seed=seed)
+                losses.append(float(task.clean(result.theta)) if isinstance(task, Turned) else result.loss)
+                rows.append([problem, name, seed, result.renders, losses[-1], revision(), f"--seeds {options.seeds}"])
+            print(
+                f"{problem:24} {name:24} median {statistics.median(losses):.2g}  {[f'{x:.2g}' for x in losses]}",
+                flush=True,
+            )
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            csv.writer(file).writerows(
+                [["problem", "variant", "seed", "renders", "loss", "revision", "options"], *rows]
+            )
+
+
+if __name__ == "__main__":
+    main()
