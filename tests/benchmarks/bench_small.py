@@ -98,10 +98,10 @@ RIDGE: dict[str, Callable[[], Method]] = {
 }
 RANKED = {"no memory": variant(NoShape), "never anew": variant(NoBeginning)}
 PROBLEMS: dict[str, tuple[Callable[[], Task], int, dict[str, Callable[[], Method]]]] = {
-    "noisy, rotated, n = 12": (lambda: Turned(noise=0.03), 1500, RIDGE),
-    "kinks, n = 10": (lambda: Kinks(10), 2500, RANKED),
-    "Rastrigin, n = 5": (Rastrigin, 4000, RANKED),
-    "Rosenbrock, n = 10": (lambda: Rosenbrock(10), 4000, {"no curvature memory": variant(NoSecant)}),
+    "noisy, rotated, n = 12": (lambda: Turned(noise=0.03), 1000, RIDGE),
+    "kinks, n = 10": (lambda: Kinks(10), 2000, RANKED),
+    "Rastrigin, n = 5": (Rastrigin, 3000, RANKED),
+    "Rosenbrock, n = 10": (lambda: Rosenbrock(10), 3500, {"no curvature memory": variant(NoSecant)}),
 }
 
 
@@ -110,7 +110,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    rows = []
+    if options.out:
+        options.out.write_text("problem,variant,seed,renders,loss,revision,options\n")
     for problem, (make, budget, parts) in PROBLEMS.items():
         for name, method in {**COMMON, **parts}.items():
             losses = []
@@ -118,15 +119,13 @@ def main() -> None:
                 task = make()
                 result = run(task, method(), Budget(budget), seed=seed)
                 losses.append(float(task.clean(result.theta)) if isinstance(task, Turned) else result.loss)
-                rows.append([problem, name, seed, result.renders, losses[-1], revision(), f"--seeds {options.seeds}"])
+                row = [problem, name, seed, result.renders, losses[-1], revision(), f"--seeds {options.seeds}"]
+                if options.out:
+                    with options.out.open("a", newline="") as file:
+                        csv.writer(file, lineterminator="\n").writerow(row)
             print(
                 f"{problem:24} {name:24} median {statistics.median(losses):.2g}  {[f'{x:.2g}' for x in losses]}",
                 flush=True,
-            )
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            csv.writer(file).writerows(
-                [["problem", "variant", "seed", "renders", "loss", "revision", "options"], *rows]
             )
 
 
