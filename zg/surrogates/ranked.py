@@ -5,7 +5,7 @@
 Samples are drawn from N(m, σ² A Aᵀ). The better half of them, by rank alone, moves m, shapes A and sets σ: the
 covariance matrix adaptation of Hansen ("The CMA Evolution Strategy: A Tutorial", 2016), whose C = A Aᵀ is the inverse
 curvature of this bowl. Three things are added. Coordinates that the renderer rounds keep a width that reaches the next
-count (Marty et al. 2024 do likewise), and one render an iteration tries another count at the best θ. A run that has
+count (Marty et al. 2024 do likewise), and some renders try another count at the best θ. A run that has
 come to rest is begun anew from the best θ, wider and with more samples (Auger and Hansen 2005): what is left of the
 budget looks farther. With noise the samples double instead, for the order of few is luck.
 """
@@ -21,7 +21,7 @@ from zg.surrogates.base import LocalSurrogate
 
 
 class RankedSurrogate(LocalSurrogate):
-    """m [n], σ and C [n, n]: O(n²) memory, `population` renders an iteration and one more with counts.
+    """m [n], σ and C [n, n]: O(n²) memory, `population` renders an iteration, a quarter more with counts.
 
     population: at first, by default 4 + ⌊3 ln n⌋; at least 4.
     lattice: [n], scaled distance between neighbouring counts, 0 for real coordinates. noisy: whether two renders of the
@@ -29,6 +29,7 @@ class RankedSurrogate(LocalSurrogate):
     """
 
     REACH = 0.3  # least width of sampling in counts: a count that m stands on is left by every tenth sample
+    SCOUTED = 4  # samples for each render that tries another count
     WIDER, WIDEST = 3.0, 27.0  # σ of each new beginning / σ of the last; / first σ
     STILL = 1e-3  # relative decrease of the loss, over PATIENCE, below which it has come to rest
     SMALL = 0.1  # share of its first width, below which stillness is rest and not a valley's bend
@@ -47,7 +48,8 @@ class RankedSurrogate(LocalSurrogate):
         super().__init__(project, generator)
         self.n, self.noisy = theta.numel(), noisy
         self.lattice = torch.zeros_like(theta) if lattice is None else lattice
-        self.floor, self.scouted = self.REACH * self.lattice, 0
+        self.floor = self.REACH * self.lattice
+        self.scouted: list[int] = []
         self.theta, self.lowest = theta.clone(), math.inf
         self.first = self.began = sigma
         self.f = self.bend = math.nan
@@ -75,26 +77,23 @@ class RankedSurrogate(LocalSurrogate):
         samples = self.project(self.mean + self.sigma * self.stretch * ((u * self.widths) @ self.axes.T))
         if math.isinf(self.lowest):
             samples[0] = self.theta  # the start, so that nothing worse is recommended
-        return torch.cat([samples, self._scout()])
+        return torch.cat([samples, self._scouts()])
 
-    def _scout(self) -> Tensor:
-        """[1, n]: the best θ with another count, as often the next as any within its bounds; [0, n] without counts."""
+    def _scouts(self) -> Tensor:
+        """[k, n]: the best θ with another count each, as often the next as any within its bounds; none without counts."""
         counts = self.lattice.nonzero()[:, 0]
-        if self.noisy or not len(counts):
-            return self.theta.new_empty(0, self.n)
-        self.scouted = int(counts[torch.randint(len(counts), (1,), generator=self.generator, device=counts.device)])
-        near, up, share = torch.rand(
-            3, generator=self.generator, dtype=self.mean.dtype, device=self.mean.device
-        ).tolist()
-        low, high = (
-            float(self.project(torch.full_like(self.theta, edge))[self.scouted]) for edge in (-math.inf, math.inf)
-        )
-        scout = self.theta.clone()
-        if near < 0.5 or not math.isfinite(high - low):
-            scout[self.scouted] += self.lattice[self.scouted] * (1 if up < 0.5 else -1)
-        else:
-            scout[self.scouted] = low + share * (high - low)
-        return self.project(scout)[None]
+        count = 0 if self.noisy or not len(counts) else -(-self.population // self.SCOUTED)
+        scouts = self.theta.repeat(count, 1)
+        low, high = (self.project(torch.full_like(self.theta, edge)) for edge in (-math.inf, math.inf))
+        draws = torch.rand(count, 4, generator=self.generator, dtype=self.mean.dtype, device=self.mean.device).tolist()
+        self.scouted = [int(counts[int(which * len(counts))]) for which, *_ in draws]
+        for scout, k, (_, near, up, share) in zip(scouts, self.scouted, draws, strict=True):
+            span = float(high[k] - low[k])
+            if near < 0.5 or not math.isfinite(span):
+                scout[k] += self.lattice[k] * (1 if up < 0.5 else -1)
+            else:
+                scout[k] = low[k] + share * span
+        return self.project(scouts)
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         losses = torch.where(valid, losses, math.inf)
@@ -106,7 +105,7 @@ class RankedSurrogate(LocalSurrogate):
             self.lowest, self.theta = float(losses[best]), theta[best].clone()
         if len(losses) < self.population:
             return  # a cut batch is the last one
-        found = best == self.population and bool((theta[best] == self.theta).all())  # by the scout
+        found = best >= self.population and bool((theta[best] == self.theta).all())  # by a scout
         theta, losses = theta[: self.population], losses[: self.population]
         if (losses == losses[0]).all():
             self.sigma *= self.PLATEAU
@@ -114,7 +113,8 @@ class RankedSurrogate(LocalSurrogate):
             self._adapt(theta, losses)
             self._calibrate(theta, losses)
         if found:
-            self.mean[self.scouted] = self.theta[self.scouted]
+            changed = self.scouted[best - self.population]
+            self.mean[changed] = self.theta[changed]
         self._rest(float(losses.median()) if self.noisy else float(losses.min()))
 
     def _adapt(self, theta: Tensor, losses: Tensor) -> None:
