@@ -80,7 +80,7 @@ class RankedSurrogate(LocalSurrogate):
         return torch.cat([samples, self._scouts()])
 
     def _scouts(self) -> Tensor:
-        """[k, n]: the best θ with another count each, as often the next as any within its bounds; none without counts."""
+        """[k, n]: the best θ with another count each, as often the next as any within its bounds; k may be 0."""
         counts = self.lattice.nonzero()[:, 0]
         count = 0 if self.noisy or not len(counts) else -(-self.population // self.SCOUTED)
         scouts = self.theta.repeat(count, 1)

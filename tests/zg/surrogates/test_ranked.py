@@ -112,5 +112,5 @@ def test_counts_switches_and_reals_together():
     task = Sphere()
     found = run(task, ZeroGrads(), Budget(1500)).theta
     assert torch.equal(found[3:], task.solution[3:])
-    assert torch.allclose(found[:3], task.solution[:3], atol=1e-3)
+    assert torch.allclose(found[:3], task.solution[:3], atol=5e-3)
     assert task.violations() == 0
