@@ -1,10 +1,11 @@
-"""Where to look around θ: offsets [B, n] in units of σ."""
+"""Where to look around θ: offsets [B, n] in units of σ, and directions that never repeat one another."""
 
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 def gaussian(count: int, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
@@ -18,33 +19,32 @@ def antithetic(pairs: int, n: int, generator: torch.Generator, dtype: torch.dtyp
     return torch.cat([offsets, -offsets])
 
 
-class CosineDirections:
-    """Orthonormal directions without replacement: rows of a cosine transform, with random signs, in random order.
+class CrossedDirections:
+    """Directions without replacement: u = s ⊙ (a ⊗ b), in random order, with random signs s [n].
 
-    Dense rows move every coordinate a little, so one radius suits them all; without replacement, n renders say n
-    different things. A row is looked up in a table of 4 n cosines: O(n) memory, no matrix.
+    a is a row of a p × p Hadamard matrix, b of a q × q cosine transform (DCT-II), p at most 16 and p q the first
+    multiple of p from n on. All p q such rows are orthonormal; cut to n entries they still resolve the identity,
+    Σ u uᵀ = I, and are orthogonal but for the p q − n < p entries they lost. Dense rows move every coordinate a little,
+    so one radius suits them all; without replacement, n renders say n different things.
     """
 
     def __init__(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> None:
-        self.n, self.generator, self.left = n, generator, 0
-        device = generator.device
-        angle = torch.arange(4 * n, dtype=torch.float64, device=device) * (math.pi / (2 * n))
-        self.table = (angle.cos() * math.sqrt(2 / n)).to(dtype)
-        self.phase = 2 * torch.arange(n, device=device) + 1
-        self.order = self.signs = torch.empty(0, device=device)
+        self.n, self.generator, self.dtype, self.left = n, generator, dtype, 0
+        self.p = min(16, 2 ** round(math.log2(math.sqrt(n))))
+        self.q = -(-n // self.p)
+        self.order = self.signs = torch.empty(0, device=generator.device)
 
-    def draw(self, m: int) -> Tensor:
-        """The next min(m, rows left in this sweep) directions [k, n]."""
+    def draw(self, m: int) -> "CrossedBlock":
+        """The next min(m, rows left in this sweep) directions."""
+        device, total = self.generator.device, self.p * self.q
         if self.left == 0:
-            self.order = torch.randperm(self.n, generator=self.generator, device=self.table.device)
-            coins = torch.randint(0, 2, (self.n,), generator=self.generator, device=self.table.device)
-            self.signs = (2 * coins - 1).to(self.table.dtype)
-            self.left = self.n
-        rows = self.order[self.n - self.left :][:m]
+            self.order = torch.randperm(total, generator=self.generator, device=device)
+            coins = torch.randint(0, 2, (self.n,), generator=self.generator, device=device)
+            self.signs = (2 * coins - 1).to(self.dtype)
+            self.left = total
+        rows = self.order[total - self.left :][:m]
         self.left -= len(rows)
-        directions = self.table[(rows[:, None] * self.phase) % (4 * self.n)] * self.signs
-        directions[rows == 0] /= math.sqrt(2)
-        return directions
+        return CrossedBlock(hadamard(rows // self.q, self.p), cosines(rows % self.q, self.q), self.signs)
 
     def state(self) -> dict[str, Tensor | int]:
         """Where in the sweep it is."""
@@ -53,3 +53,44 @@ class CosineDirections:
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self.order, self.signs, self.left = state["order"], state["signs"], state["left"]
+
+
+class CrossedBlock:
+    """k directions U [k, n] by factors a [k, p], b [k, q], s [n]: a product with U is two small matrix products."""
+
+    def __init__(self, a: Tensor, b: Tensor, signs: Tensor) -> None:
+        self.signs, self.n = signs, len(signs)
+        self.a, self.b = a.to(signs.dtype), b.to(signs.dtype)
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def along(self, v: Tensor) -> Tensor:
+        """U v [k], the components of v [n]."""
+        grid = pad(v * self.signs, (0, self.a.shape[1] * self.b.shape[1] - self.n)).view(self.a.shape[1], -1)
+        return ((grid @ self.b.T) * self.a.T).sum(0)
+
+    def combine(self, y: Tensor) -> Tensor:
+        """Uᵀ y [n] for y [k]."""
+        return ((self.a.T * y.to(self.a.dtype)) @ self.b).view(-1)[: self.n] * self.signs
+
+    def around(self, theta: Tensor, lengths: Tensor, out: Tensor) -> None:
+        """θ + r_k u_k into out [k, n], for θ [n] and lengths r [k]; a row at a time, so that it stays in the cache."""
+        scaled = self.a * lengths[:, None].to(self.a.dtype)
+        for row, a, b in zip(out, scaled, self.b, strict=True):
+            torch.addcmul(theta, torch.outer(a, b).view(-1)[: self.n], self.signs, out=row)
+
+
+def hadamard(rows: Tensor, p: int) -> Tensor:
+    """Rows [k, p] of the orthonormal p × p Hadamard matrix, p a power of two: signs by the parity of row & column."""
+    parity = rows[:, None] & torch.arange(p, device=rows.device)
+    for shift in (16, 8, 4, 2, 1):
+        parity = parity ^ (parity >> shift)
+    return (1 - 2 * (parity & 1)).double() / math.sqrt(p)
+
+
+def cosines(rows: Tensor, q: int) -> Tensor:
+    """Rows [k, q] of the orthonormal q × q DCT-II matrix."""
+    phase = (2 * torch.arange(q, dtype=torch.float64, device=rows.device) + 1) * (math.pi / (2 * q))
+    table = (rows[:, None] * phase).cos() * math.sqrt(2 / q)
+    return torch.where(rows[:, None] == 0, math.sqrt(1 / q), table)

@@ -5,7 +5,12 @@
 One render gives one number and n unknowns need n renders, so w is never fitted afresh: each block of probes corrects it
 by the least change that explains them, w ← w + Uᵀ g (y − U w), and each step moves it along, w ← w + c · step. What it
 knows no longer is found out by looking along w itself; probes are one-sided, at two radii in turn, whose comparison
-tells curvature, noise and the right radius apart.
+tells curvature, noise and the right radius apart. (The correction is that of SEGA: Hanzely, Mishchenko and Richtárik,
+"SEGA: Variance Reduction via Gradient Sketching", NeurIPS 2018.)
+
+Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
+units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
+curvature, so that every direction is as good as measured, does it grow at once.
 """
 
 import math
@@ -15,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zg.sampling import CosineDirections
+from zg.sampling import CrossedDirections
 from zg.surrogates.base import LocalSurrogate
 
 TINY = 1e-300
@@ -27,11 +32,13 @@ class LinearSurrogate(LocalSurrogate):
     """One gradient w [n] and one curvature L; a block is 30 probes, the centre, and two along w."""
 
     PROBES = 30  # directions a block: enough to share the 3 extra renders, few enough to turn quickly
-    LINE = 0.5  # part of the way to the minimum along w: halfway, because w is still being learned
     CAUTION = 0.01  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
+    GROWTH = 2.0  # e-folds a sweep by which a cap that binds grows
+    LEAP = 4.0  # its growth a block where the loss is isotropic
+    SHARE, ALIKE = 0.05, 0.1  # of the gradient that w has to hold; how near c / L has to be to 1
     ODD = 10.0  # centre's disagreement with its probes, over chance (mean squares), from which it is taken out
-    WIDEST = 10.0  # σ is a guess, good to an order of magnitude: no radius beyond that unless all is flat
-    TURN = 1.1  # largest change of the radius a block
+    WIDEST = 100.0  # σ is a guess, good to two orders of magnitude: no radius beyond that unless all is flat
+    WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
 
     FIXED = (*LocalSurrogate.FIXED, "directions")
 
@@ -40,15 +47,16 @@ class LinearSurrogate(LocalSurrogate):
     ) -> None:
         super().__init__(project, generator)
         self.theta, self.n = theta.clone(), theta.numel()
-        self.directions = CosineDirections(self.n, generator, theta.dtype)
+        self.directions = CrossedDirections(self.n, generator, theta.dtype)
         self.w = torch.zeros_like(self.theta)
         self.back = self.best = self.theta
         self.radius = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate
         self.widest = self.WIDEST * self.radius
         self.f, self.lowest = math.nan, math.inf
         self.L = self.c = 0.0  # curvature: mean over directions; along w
+        self.slope2 = 0.0  # mean square of the slopes
         self.near = self.far = 0.0  # mean square of what w did not foresee in the slopes, at r and at 2 r
-        self.spread = self.odd = 0.0  # typical rise at r; the centre's disagreement
+        self.spread = self.odd = self.offset = 0.0  # typical rise at r; the centre's disagreement; taken out
         self.cap = self.moved = self.length = 0.0
         self.age, self.noisy = 0, False
         self.gain = 1.0
@@ -58,14 +66,17 @@ class LinearSurrogate(LocalSurrogate):
         """[centre (twice at first: is the loss noisy?), k one-sided probes at r or 2 r, 2 along w] × n."""
         self.before = self.directions.state()
         self.u = self.directions.draw(self.PROBES)
-        self.wide = (torch.arange(len(self.u), device=self.u.device) + self.age) % 2 == 1
+        self.wide = (torch.arange(len(self.u), device=self.theta.device) + self.age) % 2 == 1
         self.length = float(self.w.norm())
         r = self.radius * (1 + self.wide.to(self.w.dtype))
-        rows = [self.theta.expand(self._centres(), -1), self.theta + r[:, None] * self.u]
+        at, k = self._centres(), len(self.u)
+        rows = self.theta.new_empty(at + k + 2 * (self.length > 0), self.n)
+        rows[:at] = self.theta
+        self.u.around(self.theta, r, out=rows[at : at + k])
         if self.length > 0:
-            along = self.w * (self.radius / self.length)
-            rows.append(torch.stack([self.theta + along, self.theta - along]))
-        return torch.cat(rows)
+            torch.add(self.theta, self.w, alpha=self.radius / self.length, out=rows[-2])
+            torch.sub(self.theta, self.w, alpha=self.radius / self.length, out=rows[-1])
+        return rows
 
     def _centres(self) -> int:
         return 2 if self.age < 2 else 1
@@ -99,11 +110,22 @@ class LinearSurrogate(LocalSurrogate):
         return keep * old + (1 - keep) * new
 
     def _judge(self, before: float) -> None:
-        """Halve the cap after a rise beyond anything the probes show; let a cap that binds grow e-fold a sweep."""
+        """Halve the cap after a rise beyond anything the probes show; let a cap that binds grow."""
         if self.age > 0 and self.f - before > 4 * self.spread:
             self.cap = 0.5 * self.moved
         elif self.age > 0 and self.moved >= self.cap:
-            self.cap *= min(2.0, math.exp((self.PROBES + 3) / self.n))
+            self.cap *= self.LEAP if self._isotropic() else min(2.0, math.exp(self.GROWTH * (self.PROBES + 3) / self.n))
+
+    def _isotropic(self) -> bool:
+        """Whether the curvature along the gradient is about that along any other direction, beyond doubt.
+
+        w is part gradient, by cos² = |w|² / |∇f|² (|∇f|² is n times the mean squared slope), and part chance; so the
+        excess of c over L, with its error, is cos² times what it is along the gradient.
+        """
+        if self.L <= 0 or self.slope2 <= 0:
+            return False
+        share = min(1.0, self.length**2 / (self.n * self.slope2))
+        return share > self.SHARE and abs(self.c / self.L - 1) < self.ALIKE
 
     def _slopes(self, rise: Tensor, seen: Tensor) -> Tensor:
         """Slopes y [k] without curvature; L from the mean rises, F(2 r) − F(r) = 3/2 r² L, where the centre cancels.
@@ -111,7 +133,7 @@ class LinearSurrogate(LocalSurrogate):
         (4 F(r) − F(2 r)) / 3 is how far the centre itself is off (noise, a cusp): taken out only beyond chance.
         """
         near, far = rise[seen & ~self.wide], rise[seen & self.wide]
-        offset = 0.0
+        self.offset = 0.0
         if len(near) > 1 and len(far) > 1:
             rise_near, rise_far = float(near.mean()), float(far.mean())
             self.L = self._fade(self.L, (rise_far - rise_near) / (1.5 * self.radius**2), SLOW)
@@ -119,9 +141,10 @@ class LinearSurrogate(LocalSurrogate):
             chance = (16 * float(near.var()) / len(near) + float(far.var()) / len(far)) / 9
             off = (4 * rise_near - rise_far) / 3
             self.odd = self._fade(self.odd, off * off / max(chance, TINY))
-            offset = off if self.odd > self.ODD else 0.0
+            self.offset = off if self.odd > self.ODD else 0.0
         r = self.radius * (1 + self.wide.double())
-        y = torch.where(seen, (rise - offset) / r - 0.5 * r * self.L, 0.0)
+        y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L, 0.0)
+        self.slope2 = self._fade(self.slope2, float(y.square().mean()))
         if self.age == 0:
             self.cap = self.CAUTION * float(y.norm()) / max(abs(self.L), TINY)
         return y
@@ -131,7 +154,7 @@ class LinearSurrogate(LocalSurrogate):
 
         The gain g is signal / (signal + noise): noise in a slope halves from r to 2 r, and signal does not.
         """
-        error = torch.where(seen, y - (self.u @ self.w).double(), 0.0)
+        error = torch.where(seen, y - self.u.along(self.w).double(), 0.0)
         near, far = error[seen & ~self.wide], error[seen & self.wide]
         self.near = self._fade(self.near, float(near.square().mean())) if len(near) else self.near
         self.far = self._fade(self.far, float(far.square().mean())) if len(far) else self.far
@@ -139,30 +162,36 @@ class LinearSurrogate(LocalSurrogate):
         signal = max(self.far - noise / 4, 0.02 * self.far, TINY)
         gain = torch.where(self.wide, signal / (signal + noise / 4), signal / (signal + noise))
         self.gain = float(gain.mean())
-        return self.u.T @ (gain * error).to(self.w.dtype)
+        return self.u.combine(gain * error)
 
     def _follow(self, plus: float, minus: float, news: Tensor) -> None:
         """Along w: the slope says how stale w is (fresh directions cannot), the curvature how far to go."""
         slope = (plus - minus) / (2 * self.radius)
-        self.c = self._fade(self.c, (plus + minus - 2 * self.f) / self.radius**2, 0.8)
+        bend = (plus + minus - 2 * (self.f + self.offset)) / self.radius**2
+        self.c = self._fade(self.c or bend, bend, 0.8)
         unit, self.moved = self.w / self.length, 0.0
         if slope <= 0:
             self.w = self.w + news
             return
         trust = 1 + self.gain * (slope / self.length - 1)
-        self.moved = min(self.LINE * slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
+        self.moved = min(slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
         self.theta = self.project(self.theta - self.moved * unit)
         left = min(1.5, trust) * self.length - min(self.moved * max(self.c, 0.0), slope)
         self.w = left * unit + news
 
     def _turn_radius(self, any_rise: bool) -> None:
-        """Slopes farther from w at 2 r than at r: curvature, so shrink; nearer: noise, so grow; all flat: double."""
+        """Slopes farther from w at 2 r than at r: curvature, so narrow; nearer: noise, so widen; all flat: double.
+
+        A block that led nowhere widens too: the centre is then a minimum of what this radius sees.
+        """
         if not any_rise:
             self.radius *= 2
             self.widest = max(self.widest, self.radius)
+        elif self.age > 5 and self.moved == 0:
+            self.radius = min(self.radius * self.WIDEN, self.widest)
         elif self.age > 5 and self.far > 0:
             turn = ((self.far + TINY) / (self.near + TINY)) ** -0.1
-            self.radius = min(self.radius * min(self.TURN, max(1 / self.TURN, turn)), self.widest)
+            self.radius = min(self.radius * min(self.WIDEN, max(1 / self.NARROW, turn)), self.widest)
 
     def recommend(self) -> Tensor:
         """The centre where the loss is noisy (the lowest of many noisy losses is luck), else the best centre."""

@@ -1,0 +1,141 @@
+"""The linear surrogate that remembers: renders to a target, invariance, trouble, and what it holds in memory."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from tasks.texture import Texture
+from tests.problems import HighSphere, Quadratic
+from zg.method import Budget
+from zg.run import run
+from zg.seeding import make_generator
+from zg.space import Block, ParameterSpace
+from zg.surrogates.linear import LinearSurrogate
+from zg.task import Task
+from zg.zerograds import ZeroGrads
+
+
+class Steps(Task):
+    """Mean of squares of rounded coordinates, n = 200, from 1: no slope anywhere."""
+
+    def build(self) -> None:
+        self.space = ParameterSpace(x=Block(torch.ones(200)))
+
+    def render(self, x, *seeds):
+        return (5 * x).round().square().mean(1) / 25
+
+
+class NoisySphere(Task):
+    """Mean of squares in 1,000 coordinates, from 1, under noise of 0.1."""
+
+    noisy = True
+
+    def build(self) -> None:
+        self.space = ParameterSpace(x=Block(torch.ones(1000)))
+
+    def render(self, x, *seeds):
+        noise = [torch.randn((), generator=torch.Generator().manual_seed(int(seed))) for seed in seeds[0]]
+        return x.square().mean(1) + 0.1 * torch.stack(noise)
+
+
+def share(task, renders, seed=0, sigma=0.05):
+    """What is left of the initial loss."""
+    result = run(task, ZeroGrads(sigma=sigma, surrogate="linear"), Budget(renders), seed=seed)
+    return result.loss / result.row["init_loss"]
+
+
+def blocks(loss, n=300, count=20, theta=None, project=lambda theta: theta):
+    """A surrogate after `count` blocks on `loss`, which maps θ [B, n] and the block's number to losses [B]."""
+    start = torch.zeros(n, dtype=torch.float64) if theta is None else theta
+    surrogate = LinearSurrogate(start, 0.05, project, make_generator(0, "test"))
+    for number in range(count):
+        theta = surrogate.ask()
+        losses = loss(theta, number)
+        surrogate.tell(theta, losses, losses.isfinite())
+    return surrogate
+
+
+def bowl(theta, number=0):
+    return (theta - 0.5).square().sum(1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sphere_is_nearly_done_after_two_sweeps(seed):
+    assert share(HighSphere(n=500), 1000, seed) < 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_texture_takes_two_renders_a_pixel(seed):
+    assert share(Texture(size=16), 2 * 768, seed) < 0.05
+
+
+def test_a_sixth_of_a_sweep_is_not_wasted():
+    assert share(HighSphere(n=3000), 500) < 0.93
+
+
+def test_steps_without_a_slope():
+    assert share(Steps(), 6000) < 0.02
+
+
+def test_noise_is_averaged_away():
+    result = run(NoisySphere(), ZeroGrads(), Budget(5000))
+    assert result.theta.square().mean() < 0.25
+
+
+@pytest.mark.parametrize("sigma", [0.005, 0.5])
+def test_a_wrong_sigma_costs_less_than_twice_the_renders(sigma):
+    assert share(Quadratic(n=300, condition=10.0), 1500, sigma=sigma) <= share(Quadratic(n=300, condition=10.0), 750)
+
+
+def test_a_cut_block_changes_nothing():
+    surrogate = blocks(bowl)
+    theta = surrogate.ask()
+    before = surrogate.theta.clone()
+    surrogate.tell(theta[:7], bowl(theta[:7]), torch.ones(7, dtype=torch.bool))
+    assert torch.equal(surrogate.theta, before)
+
+
+@pytest.mark.parametrize("bad", ["a seventh", "every centre of three"])
+def test_failed_renders_are_left_out(bad):
+    def loss(theta, number):
+        losses = bowl(theta)
+        losses[slice(0, 2) if bad != "a seventh" and number % 3 == 1 else slice(number % 7 + 3, None, 7)] = torch.nan
+        return losses
+
+    surrogate = blocks(loss, count=60)
+    assert surrogate.theta.isfinite().all()
+    assert bowl(surrogate.recommend()[None]) < 0.1 * bowl(torch.zeros(1, 300))
+
+
+def test_it_goes_on_with_the_same_bits():
+    whole, first = blocks(bowl, count=15), blocks(bowl, count=10)
+    other = LinearSurrogate(torch.zeros(300, dtype=torch.float64), 0.05, first.project, make_generator(0, "test"))
+    other.load_state(first.state())
+    other.generator.set_state(first.generator.get_state())
+    for _ in range(5):
+        theta = other.ask()
+        other.tell(theta, bowl(theta), torch.ones(len(theta), dtype=torch.bool))
+    assert torch.equal(other.theta, whole.theta)
+
+
+def test_its_state_is_a_few_vectors():
+    held = []
+    for n in (2000, 4000):
+        surrogate = blocks(bowl, n=n, count=5)
+        state = surrogate.state()
+        vectors = [*state["directions"].values(), *state.values()]
+        held.append(sum(v.numel() for v in vectors if isinstance(v, torch.Tensor) and v.numel() >= n))
+    assert all(total <= 8 * n for total, n in zip(held, (2000, 4000), strict=True))
+
+
+def test_the_best_centre_is_recommended_where_nothing_is_noisy():
+    seen = []
+
+    def loss(theta, number):
+        seen.append(float(bowl(theta[:1])))
+        return bowl(theta)
+
+    surrogate = blocks(loss, count=30)
+    assert float(bowl(surrogate.recommend()[None])) == pytest.approx(min(seen))
+    assert any(later < earlier for earlier, later in pairwise(seen))
