@@ -40,7 +40,7 @@ class LinearSurrogate(LocalSurrogate):
     WIDEST = 100.0  # σ is a guess, good to two orders of magnitude: no radius beyond that unless all is flat
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
 
-    FIXED = (*LocalSurrogate.FIXED, "directions")
+    FIXED = (*LocalSurrogate.FIXED, "directions", "u")
 
     def __init__(
         self, theta: Tensor, sigma: float, project: Callable[[Tensor], Tensor], generator: torch.Generator
