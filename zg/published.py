@@ -28,7 +28,8 @@ class PaperZeroGrads(Method):
 
     sigma: width of the sampling Gaussian. batch: draws an iteration (twice as many renders if antithetic).
     inner_sigma: width of the smoothing kernel relative to sigma, 0 for no smoothing. lr_theta, lr_phi: Adam's
-    learning rates. k_theta, k_phi, order: inner steps, and which come first. hidden, layers, frequencies,
+    learning rates. k_theta, k_phi, order: inner steps, and which come first. memory: whether the surrogate goes on from
+    the last iteration; without it each one fits a fresh network. hidden, layers, frequencies,
     input_scale, log_space, criterion: the surrogate's (`PublishedSurrogate`).
     """
 
@@ -43,6 +44,7 @@ class PaperZeroGrads(Method):
         k_theta: int = 1,
         k_phi: int = 3,
         order: Literal["theta_first", "phi_first"] = "theta_first",
+        memory: bool = True,
         hidden: int = 64,
         layers: int = 3,
         frequencies: int = 0,
@@ -60,6 +62,7 @@ class PaperZeroGrads(Method):
             raise SettingError(f"order must be theta_first or phi_first, got '{order}'")
         self.sigma, self.batch, self.antithetic, self.inner_sigma = sigma, batch, antithetic, inner_sigma
         self.lr_theta, self.lr_phi, self.k_theta, self.k_phi, self.order = lr_theta, lr_phi, k_theta, k_phi, order
+        self.memory = memory
         self.network = {"hidden": hidden, "layers": layers, "frequencies": frequencies, "input_scale": input_scale}
         self.fitting = {"log_space": log_space, "criterion": criterion, "lr": lr_phi}
 
@@ -107,6 +110,8 @@ class PaperZeroGrads(Method):
     def step_phi(self, samples: Tensor, losses: Tensor) -> None:
         """k_phi Adam steps on the surrogate's misfit over this iteration's samples."""
         if len(samples):
+            if not self.memory:
+                self.surrogate.forget(self.random)
             self.misfit = self.surrogate.fit(samples, losses, torch.ones_like(losses), self.k_phi)
 
     def recommend(self) -> Tensor:

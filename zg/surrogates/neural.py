@@ -214,8 +214,13 @@ class LocalNetwork(Regression):
 def make_linear(width_in: int, width_out: int, generator: torch.Generator, dtype: torch.dtype) -> nn.Linear:
     """A linear layer with PyTorch's default initialisation, drawn from `generator`."""
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, width_in, width_out, dtype=dtype, device=generator.device)
-    bound = width_in**-0.5
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.uniform_(-bound, bound, generator=generator)
+    draw_weights(layer, generator)
     return layer
+
+
+@torch.no_grad()
+def draw_weights(layer: nn.Linear, generator: torch.Generator) -> None:
+    """Give a linear layer the weights of PyTorch's default initialisation anew, drawn from `generator`."""
+    bound = layer.in_features**-0.5
+    for parameter in layer.parameters():
+        parameter.uniform_(-bound, bound, generator=generator)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from zg.errors import SettingError, nearest
 from zg.surrogates.base import Regression
-from zg.surrogates.neural import make_linear
+from zg.surrogates.neural import draw_weights, make_linear
 
 CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": functional.mse_loss,
@@ -73,6 +73,13 @@ class PublishedSurrogate(Regression):
                 misfit.backward()
                 self.optimizer.step()
         return float(misfit.detach()) ** 0.5
+
+    def forget(self, generator: torch.Generator) -> None:
+        """Be as before the first fit, with weights drawn anew."""
+        for module in self.network:
+            if isinstance(module, nn.Linear):
+                draw_weights(module, generator)
+        self.optimizer.state.clear()
 
     def forward(self, theta: Tensor) -> Tensor:
         modelled = self.network(theta.float() / self.input_scale)[:, 0]
