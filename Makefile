@@ -4,13 +4,15 @@
 # make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
 # make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
 # make comparison        every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
+# make paper [PRESET=cpu]  the paper's tables, figures and report in runs/paper-PRESET (goes on where it was)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TASK ?= toy
+PRESET ?= smoke
 BIN := .venv/bin
 
 METHODS = $(shell $(BIN)/zg list methods --plain | paste -sd,)
 
-.PHONY: demo test test-slow gallery lint tuning comparison
+.PHONY: demo test test-slow gallery lint tuning comparison paper
 
 demo: .venv/installed
 	$(BIN)/zg fit --config configs/$(TASK).yaml
@@ -32,6 +34,9 @@ tuning: .venv/installed
 comparison: .venv/installed
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture64 --methods $(METHODS) --settings tuned \
 		--max-renders 50000 --max-seconds 30 --seeds 5 --out runs/comparison
+
+paper: .venv/installed
+	$(BIN)/zg paper --preset $(PRESET) --jobs 2 --out runs/paper-$(PRESET)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The command line: zg fit | compare | report | tune | list."""
+"""The command line: zg fit | compare | report | tune | paper | list."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ USAGE = """usage: zg COMMAND ...
   zg compare --tasks toy,texture --methods zerograds,es,cmaes --max-renders 2000 --seeds 3 --out DIR
   zg report DIR
   zg tune --tasks toy --methods es,cmaes --trials 24
+  zg paper --preset smoke|cpu|full --out DIR
   zg list tasks|methods [--plain]
 
 `zg COMMAND --help` says more; --debug anywhere shows the traceback of an error."""
@@ -114,6 +115,13 @@ def tune(words: list[str]) -> int:
     return tune_command(options, words)
 
 
+def paper(words: list[str]) -> int:
+    """The paper's tables, figures and verdicts from one command."""
+    from paper.run import paper_command
+
+    return paper_command(words)
+
+
 def list_names(words: list[str]) -> int:
     """What can be named."""
     from zg.config import read_yaml
@@ -134,7 +142,7 @@ def list_names(words: list[str]) -> int:
     return 0
 
 
-COMMANDS = {"fit": fit, "compare": compare, "report": report, "tune": tune, "list": list_names}
+COMMANDS = {"fit": fit, "compare": compare, "report": report, "tune": tune, "paper": paper, "list": list_names}
 
 if __name__ == "__main__":
     sys.exit(main())

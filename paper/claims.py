@@ -1,0 +1,157 @@
+"""The claims of the project page, judged from rows: reproduced, partly, not reproduced or not tested.
+
+A picture's claim is an order of methods. Each pair of methods that it orders holds if a run of the better one has the
+larger gain more often than not (`probability_of_improvement`). Nothing is said about how a picture looks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from baselines.comparison import statistics
+from baselines.comparison.rows import Run
+from paper.formats import number
+from paper.marks import middle
+from paper.names import OURS, OURS_PUBLISHED, name_of, why_missing
+from paper.plan import GB, read_variants
+from paper.rows import Material
+from paper.tables import final_loss
+
+CLAIMS = Path(__file__).with_name("claims.yaml")
+REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not tested"
+# The settings that a claim is judged at: the part that the rows are of, and which form of ZeroGrads is "ours".
+VIEWS = {
+    "as published": ("published", OURS_PUBLISHED),
+    "the default": ("published", OURS),
+    "as published, all tuned": ("tuned", OURS_PUBLISHED),
+    "the default, all tuned": ("tuned", OURS),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What rows say of a claim at some settings. numbers: why."""
+
+    claim: str
+    text: str
+    view: str
+    verdict: str
+    numbers: str
+
+
+def read_claims() -> list[dict[str, Any]]:
+    """The claims as they are written."""
+    return yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
+
+
+def judge(material: Material) -> list[Verdict]:
+    """A verdict for each claim and view; claims about cost and variance have one view."""
+    found = []
+    for claim in read_claims():
+        if "variance" in claim:
+            views = {"as published": judge_variance(material)}
+        elif "cannot" in claim:
+            views = {"any": judge_cost(claim["cannot"], material)}
+        else:
+            views = {view: judge_runs(claim, material, *of) for view, of in VIEWS.items()}
+        found += [Verdict(claim["id"], claim["text"], view, *said) for view, said in views.items()]
+    return found
+
+
+def judge_runs(claim: Mapping[str, Any], material: Material, part: str, ours: str) -> tuple[str, str]:
+    """Verdict and numbers of a claim about runs on the first of its tasks that has any."""
+    task = next((task for task in claim["tasks"] if material.runs(part, task)), None)
+    if task is None:
+        return UNTESTED, f"no rows of {' or '.join(claim['tasks'])}"
+    by_method: dict[str, list[Run]] = {}
+    for run in material.runs(part, task):
+        by_method.setdefault(run.row["method"], []).append(run)
+    gains = statistics.gains([run for runs in by_method.values() for run in runs])
+    of_method = {method: np.array([gains[run] for run in runs]) for method, runs in by_method.items()}
+    if ours not in of_method:
+        return UNTESTED, f"{task}: no rows of {name_of(ours)}"
+    if "order" in claim:
+        tiers = [[ours if name == "ours" else name for name in tier] for tier in claim["order"]]
+        told = [name for tier in tiers for name in tier if name in by_method]
+        verdict, numbers = judge_order(tiers, of_method)
+    else:
+        told = [ours]
+        verdict, numbers = judge_gain(claim, of_method[ours], material.sizes.get(task, 0))
+    losses = ", ".join(loss_of(method, by_method[method]) for method in told)
+    start = number(middle([run.row["init_loss"] or np.nan for run in by_method[ours]]).value)
+    return verdict, f"{task}: {numbers}; final losses (start {start}): {losses}"
+
+
+def loss_of(method: str, runs: Sequence[Run]) -> str:
+    """A method with the median of its final losses; a word where it was to be tuned, and is not."""
+    untuned = " (untuned)" if runs[0].row.get("settings_from") == "untuned" else ""
+    return f"{name_of(method)}{untuned} {number(middle([final_loss(run) for run in runs]).value)}"
+
+
+def judge_order(tiers: Sequence[Sequence[str]], gains: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """All pairs in order: reproduced; fewer than half: not; a pair without rows is not counted."""
+    pairs = [pair for upper, lower in combinations(tiers, 2) for pair in product(upper, lower)]
+    known = [pair for pair in pairs if all(name in gains for name in pair)]
+    against = [pair for pair in known if statistics.probability_of_improvement(*(gains[name] for name in pair)) <= 0.5]
+    if not known:
+        return UNTESTED, "no pair of methods has rows"
+    held = len(known) - len(against)
+    verdict = REPRODUCED if not against else PARTLY if 2 * held >= len(known) else NOT
+    if len(known) < len(pairs) and verdict == REPRODUCED:
+        verdict = PARTLY
+    numbers = f"{held} of {len(known)} pairs in the claimed order" + (
+        f" ({len(pairs) - len(known)} without rows)" if len(known) < len(pairs) else ""
+    )
+    wrong = "; ".join(f"{name_of(upper)} is not better than {name_of(lower)}" for upper, lower in against)
+    return verdict, numbers + (f": {wrong}" if wrong else "")
+
+
+def judge_gain(claim: Mapping[str, Any], gains: np.ndarray, n: int) -> tuple[str, str]:
+    """Whether the loss fell by so many orders of magnitude with at least so many parameters."""
+    if n < claim["least_n"]:
+        return UNTESTED, f"n = {n:,} only"
+    gain, asked = float(np.median(gains)), claim["least_gain"]
+    verdict = REPRODUCED if gain >= asked else PARTLY if gain > 0.05 else NOT
+    return verdict, f"n = {n:,}: the loss fell by {gain:.2f} orders of magnitude (asked: {asked})"
+
+
+def judge_variance(material: Material) -> tuple[str, str]:
+    """Whether memory lowers the relative variance of the surrogate's gradient on every task that was measured."""
+    found: dict[str, dict[str, float]] = {}
+    for row in material.variance:
+        if not row["error"]:
+            found.setdefault(row["task"], {})[row["memory"]] = row["variance"]
+    whole = {task: both for task, both in found.items() if len(both) == 2}
+    if not whole:
+        return UNTESTED, "not measured"
+    lower = [both["with memory"] < both["without memory"] for both in whole.values()]
+    verdict = REPRODUCED if all(lower) else PARTLY if any(lower) else NOT
+    said = [
+        f"{task}: {number(both['with memory'])} with memory, {number(both['without memory'])} without"
+        for task, both in whole.items()
+    ]
+    return verdict, "variance over squared mean: " + "; ".join(said)
+
+
+def judge_cost(claim: Mapping[str, Any], material: Material) -> tuple[str, str]:
+    """Whether the full covariance cannot run at an n where its separable form can."""
+    full, other, n = claim["full"], claim["other"], claim["n"]
+    variant = read_variants("extra")[full]
+    needed = 8 * variant.matrices * n**2 / GB
+    rows = [row for row in material.cost if row["method"] in (full, other) and row["n"] >= n]
+    ran = {row["method"] for row in rows if not row["error"]}
+    failed = [row for row in rows if row["method"] == full and row["error"]]
+    if not failed and full not in ran:
+        return UNTESTED, f"no n of at least {n:,} was measured; {variant.matrices} n × n matrices need {needed:.3g} GB"
+    said = f"the full covariance needs {needed:.3g} GB at n = {n:,}"
+    if full in ran:
+        return NOT, f"{said}, and ran"
+    said += f" ({why_missing(failed)})"
+    if other in ran:
+        return PARTLY, f"{said}; its separable form runs at n = {max(row['n'] for row in rows):,}"
+    return REPRODUCED, said

@@ -1,0 +1,165 @@
+"""A table as LaTeX (booktabs, ready to paste), Markdown, CSV and HTML: the same cells, the same footnotes."""
+
+import math
+from collections.abc import Callable
+from html import escape
+
+from baselines.comparison import page, tables
+from baselines.comparison.rows import Row
+from paper.marks import BEST, LOWEST, TIED
+from paper.names import OURS, name_of
+from paper.tables import Cell, Panel, Table
+
+# So many columns fit a page's width.
+ACROSS = 5
+DASH = "–"
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+}
+SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+SPECIAL |= {"–": "--", "…": r"\dots{}", "×": r"$\times$", "°": r"$^\circ$", "≤": r"$\leq$", "σ": r"$\sigma$"}
+SPECIAL |= {"θ": r"$\theta$", "φ": r"$\varphi$", "²": r"$^2$", "“": "``", "”": "''", "—": "---"}
+
+
+def number(value: float) -> str:
+    """Three digits; ∞ for what was never reached."""
+    return "∞" if math.isinf(value) else tables.number(value)
+
+
+def letter(place: int) -> str:
+    """a, b, …, z, aa, ab, …"""
+    return (letter(place // 26 - 1) if place >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[place % 26]
+
+
+def letters(cell: Cell, table: Table) -> str:
+    """The footnotes of a cell: `a` or `a,c`."""
+    notes = table.footnotes
+    return ",".join(letter(notes.index(note)) for note in cell.notes)
+
+
+def interval(cell: Cell) -> str:
+    """`[0.1, 0.2]`, or nothing where there is none or it has no width."""
+    found = cell.middle
+    if found is None or found.low is None or found.high is None or number(found.low) == number(found.high):
+        return ""
+    return f"[{number(found.low)}, {number(found.high)}]"
+
+
+def lines_of(panel: Panel, cell: Callable[[Cell], str], columns: slice = slice(None)) -> list[list[str]]:
+    """A panel's lines as text, the method's name first."""
+    return [[name_of(method), *map(cell, cells[columns])] for method, cells in panel.lines.items()]
+
+
+def latex(table: Table) -> str:
+    """LaTeX; needs booktabs alone."""
+    said = [
+        rf"% {tex(table.title)}: needs \usepackage{{booktabs}}",
+        r"\begin{table*}",
+        r"\centering\scriptsize",
+        rf"\caption{{{tex(table.title)}. {tex(' '.join(table.notes))}}}",
+        rf"\label{{tab:{table.name}}}",
+    ]
+    for panel in table.panels:
+        for first in range(0, len(panel.columns), ACROSS):
+            part = slice(first, first + ACROSS)
+            columns = panel.columns[part]
+            said += [
+                rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+                r"\toprule",
+                rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{tex(panel.title)}}}}} \\",
+                " & ".join(["", *map(tex, columns)]) + r" \\",
+                r"\midrule",
+            ]
+            for name, *cells in lines_of(panel, lambda cell: tex_cell(cell, table), part):
+                said.append(" & ".join([tex(name), *cells]) + r" \\")
+            said += [r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
+    notes = [rf"$^{{{letter(place)}}}$~{tex(note)}" for place, note in enumerate(table.footnotes)]
+    if notes:
+        said.append(r"\begin{flushleft}" + "; ".join(notes) + r".\end{flushleft}")
+    return "\n".join([*said, r"\end{table*}", ""])
+
+
+def tex_cell(cell: Cell, table: Table) -> str:
+    """A cell in LaTeX."""
+    note = f"$^{{{letters(cell, table)}}}$" if cell.notes else ""
+    if cell.middle is None:
+        return f"--{note}"
+    value = number(cell.middle.value).replace("∞", r"$\infty$").replace(DASH, "--")
+    value = {BEST: rf"\textbf{{{value}}}", TIED: rf"\textbf{{{value}}}$^\circ$", LOWEST: rf"\underline{{{value}}}"}.get(
+        cell.mark, value
+    )
+    spread = interval(cell).replace("∞", r"$\infty$")
+    return value + (rf" {{\tiny {spread}}}" if spread else "") + note
+
+
+def tex(text: str) -> str:
+    """Text with what LaTeX takes for commands made harmless."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def markdown(table: Table) -> str:
+    """Markdown."""
+    said = [f"## {table.title}", "", *table.notes, ""]
+    for panel in table.panels:
+        said += [f"**{panel.title}**", "", *tables.header("method", *map(tables.escape, panel.columns))]
+        said += [tables.table_line(*line) for line in lines_of(panel, lambda cell: markdown_cell(cell, table))]
+        said.append("")
+    notes = [f"<sup>{letter(place)}</sup> {tables.escape(note)}  " for place, note in enumerate(table.footnotes)]
+    return "\n".join([*said, *notes, ""])
+
+
+def markdown_cell(cell: Cell, table: Table) -> str:
+    """A cell in Markdown."""
+    note = f"<sup>{letters(cell, table)}</sup>" if cell.notes else ""
+    if cell.middle is None:
+        return DASH + note
+    value = number(cell.middle.value)
+    value = {BEST: f"**{value}**", TIED: f"**{value}**°", LOWEST: f"<u>{value}</u>"}.get(cell.mark, value)
+    return " ".join(part for part in (value, interval(cell)) if part) + note
+
+
+def rows(table: Table) -> list[Row]:
+    """The table in long form: a row a cell."""
+    found: list[Row] = []
+    for panel in table.panels:
+        for method, cells in panel.lines.items():
+            for column, cell in zip(panel.columns, cells, strict=True):
+                place = {"table": table.name, "measure": panel.title, "method": method, "column": column}
+                middle = cell.middle
+                numbers: Row = middle._asdict() if middle else dict.fromkeys(("value", "low", "high"), "")
+                found.append(place | numbers | {"mark": cell.mark, "notes": "; ".join(cell.notes)})
+    return found
+
+
+def html(table: Table) -> str:
+    """HTML, a sortable table a panel."""
+    said = [f"<h3>{escape(table.title)}</h3>", f'<p class="soft">{escape(" ".join(table.notes))}</p>']
+    for panel in table.panels:
+        lines = [
+            (
+                "zerograds" if method == OURS else "",
+                [page.Cell(escape(name_of(method)))] + [html_cell(cell, table) for cell in cells],
+            )
+            for method, cells in panel.lines.items()
+        ]
+        said += [f"<p><strong>{escape(panel.title)}</strong></p>", page.table(["method", *panel.columns], lines)]
+    notes = "<br>".join(f"<sup>{letter(place)}</sup> {escape(note)}" for place, note in enumerate(table.footnotes))
+    return "".join(said) + (f'<p class="soft">{notes}</p>' if notes else "")
+
+
+def html_cell(cell: Cell, table: Table) -> page.Cell:
+    """A cell in HTML."""
+    note = f"<sup>{letters(cell, table)}</sup>" if cell.notes else ""
+    if cell.middle is None:
+        return page.Cell(DASH + note, math.nan)
+    value = number(cell.middle.value)
+    value = {BEST: f"<b>{value}</b>", TIED: f"<b>{value}</b>°", LOWEST: f"<u>{value}</u>"}.get(cell.mark, value)
+    spread = f" <small>{interval(cell)}</small>" if interval(cell) else ""
+    return page.Cell(value + spread + note, cell.middle.value)

@@ -1,0 +1,274 @@
+"""Which rows the paper needs: presets × the tasks and methods that exist × seeds.
+
+Nothing here names what a newcomer has to be added to: tasks are the YAMLs in `configs` and whatever other packages
+register, methods are what is registered. A preset says which variants of a task to leave out, the share of each
+task's own budget, and the sizes of the smaller experiments.
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from baselines.comparison.grid import (
+    PUBLISHED,
+    TUNED,
+    Job,
+    Settings,
+    choose_settings,
+    key_of,
+    label_of,
+    model_of,
+    without,
+)
+from zg.config import Config, class_name, compose, read_yaml, task_config
+from zg.errors import SettingError, check_whole, nearest
+from zg.method import Budget
+from zg.records import config_hash
+from zg.registry import configured, registered
+
+HERE = Path(__file__).resolve().parent
+PRESETS = HERE / "presets"
+SENSITIVE = {"sigma": ("sigma", "c"), "step": ("lr", "lr_theta", "lr_mean", "step")}
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much of everything. The YAMLs under `paper/presets` show it by example."""
+
+    tasks: Any
+    budget: Config
+    seeds: int
+    memory_gb: float
+    ablations: Config
+    sensitivity: Config
+    variance: Config
+    cost: Config
+    frames: Config
+    about: str = ""
+    leave_out: Sequence[str] = ()
+    others: bool = True
+    trainer: Config = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with some settings of its own.
+
+    of: the method's name. put: settings that are set; times: settings that are multiplied by a number. least_n, most_n:
+    the dimensions where it makes sense, and why not beyond. matrices: how many n × n matrices of doubles it holds.
+    """
+
+    of: str
+    about: str = ""
+    put: Config = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
+    least_n: int = 0
+    most_n: int | None = None
+    why: str = ""
+    matrices: int = 0
+
+    def refusal(self, n: int, memory_gb: float) -> str:
+        """Why it cannot run with n parameters; empty if it can."""
+        if self.most_n is not None and n > self.most_n:
+            return f"cannot run: {self.why}"
+        needed = 8 * self.matrices * n**2 / GB
+        if needed > memory_gb:
+            return f"cannot run: {self.matrices} matrices of {n:,} × {n:,} need {needed:.3g} GB of {memory_gb:g}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named part of the paper: its jobs, and those that cannot run, with the reason."""
+
+    name: str
+    jobs: list[Job]
+    refused: list[tuple[Job, str]]
+
+
+def read_preset(name: str) -> Preset:
+    """A preset by name or path."""
+    known = {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+    if name not in known and not name.endswith((".yaml", ".yml")):
+        raise SettingError(f"preset '{name}' is unknown{nearest(name, known)}")
+    content = read_yaml(known.get(name, Path(name)))
+    right = {one.name for one in fields(Preset)}
+    for key in content:
+        if key not in right:
+            raise SettingError(f"preset '{name}': {key} is unknown{nearest(key, right)}")
+    try:
+        preset = Preset(**content)
+    except TypeError as error:
+        raise SettingError(f"preset '{name}' lacks {str(error).partition(': ')[2]}") from None
+    check_whole(seeds=preset.seeds)
+    return preset
+
+
+def read_variants(folder: str) -> dict[str, Variant]:
+    """The variants of methods in a folder beside this file, by stem."""
+    found = {}
+    for path in sorted((HERE / folder).glob("*.yaml")):
+        content = read_yaml(path)
+        found[path.stem] = Variant(**({"put": content.pop("set", {})} | content))
+    return found
+
+
+def tasks_of(preset: Preset) -> list[str]:
+    """The tasks that exist and that a preset does not leave out."""
+    stems = configured("task")
+    covered = {compose(read_yaml(path))["data"]["class_path"] for path in stems.values()}
+    others = [name for name, path in registered("task").items() if path not in covered] if preset.others else []
+    if preset.tasks == "all":
+        return [name for name in stems if name not in preset.leave_out] + others
+    return [*preset.tasks, *others]
+
+
+def smaller_tasks(preset: Preset) -> list[str]:
+    """The tasks of the smaller parts."""
+    return list(dict.fromkeys([*preset.ablations["tasks"], *preset.sensitivity["tasks"]]))
+
+
+def methods_of(extra: bool = True) -> dict[str, Variant]:
+    """Every registered method, and the variants under `paper/extra`."""
+    found = {name: Variant(name) for name in registered("method")}
+    return found | (read_variants("extra") if extra else {})
+
+
+def budget_of(task: str, preset: Preset) -> Config:
+    """The limits of every run of a task: a share of its own renders, or what was published for it."""
+    layer = task_config(task)
+    rule = preset.budget
+    renders = layer.get("max_renders", Budget.max_renders)
+    if rule.get("published"):
+        for name in (label_of(task), class_name("task", compose(layer)["data"])):
+            if (path := PUBLISHED / f"{name}.yaml").is_file():
+                renders = read_yaml(path)["max_renders"]
+                break
+    renders = max(rule.get("least", 1), min(rule.get("most", renders), round(renders * rule["share"])))
+    seconds = {"max_seconds": float(rule["seconds"])} if "seconds" in rule else {}
+    return {"max_renders": int(renders)} | seconds
+
+
+def compose_run(task: str, variant: Variant, seed: int, limits: Config, settings: Settings) -> tuple[Config, str]:
+    """The whole config of a run, and where its method's settings come from."""
+    layer = without(task_config(task), "model")
+    layers, origin = choose_settings(label_of(task), variant.of, layer, model_of(variant.of), settings)
+    config = compose(*layers, {"video": False}, layer, limits, {"seed": seed})
+    put = dict(variant.put)
+    for name, factor in variant.times.items():
+        put[name] = float(f"{factor * setting_of(config['model'] | {'put': put}, name):.4g}")
+    return compose(config, {"model": {"init_args": put}}), origin
+
+
+def setting_of(component: Config, name: str) -> float:
+    """The value of a method's setting: given, or its default. Raises SettingError where it is no number."""
+    given = component["init_args"] | component.get("put", {})
+    value = given.get(name, signature(component["class_path"]).get(name))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingError(f"{component['class_path']}.{name} must be a number to be multiplied, got {value!r}")
+    return float(value)
+
+
+def key_for(config: Config) -> str:
+    """The key of a run; of one whose renderer cannot be imported another, so that it is run once it can."""
+    try:
+        return key_of(config)
+    except ImportError as error:
+        return config_hash([config, str(error)])
+
+
+def signature(class_path: str) -> dict[str, Any]:
+    """{setting: default} of a class."""
+    module, _, name = class_path.rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name).__init__).parameters
+    return {key: parameter.default for key, parameter in parameters.items() if key != "self"}
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes the parts. sizes: {task: n}, as measured; a task that could not be measured has none.
+
+    tasks: of Tables 1 and 2. also: further ones that the smaller parts may use.
+    """
+
+    preset: Preset
+    out: Path
+    sizes: Mapping[str, int]
+    tasks: Sequence[str]
+    methods: Mapping[str, Variant]
+    also: Sequence[str] = ()
+
+    def parts(self, settings: Sequence[str]) -> list[Part]:
+        """Every part of the paper, the tables' rows first."""
+        preset = self.preset
+        seeds = range(preset.seeds)
+        found = []
+        if "published" in settings:
+            found.append(self.part("published", self.tasks, self.methods, seeds, "paper"))
+        if "tuned" in settings:
+            tuned = [task for task in self.tasks if (TUNED / label_of(task)).is_dir()]
+            found.append(self.part("tuned", tuned, self.methods, seeds, "tuned"))
+        if "published" in settings:
+            bases = {name: Variant(name) for name in ("zerograds-paper", "zerograds")}
+            ablated = self.there(preset.ablations["tasks"])
+            variants = bases | read_variants("ablations")
+            found.append(self.part("ablations", ablated, variants, range(preset.ablations["seeds"]), "paper"))
+            found.append(self.sensitivity())
+            found.append(self.frames())
+        return found
+
+    def there(self, tasks: Sequence[str]) -> list[str]:
+        """Those of some tasks that are part of this paper."""
+        return [task for task in tasks if task in self.tasks or task in self.also]
+
+    def part(
+        self,
+        name: str,
+        tasks: Sequence[str],
+        methods: Mapping[str, Variant],
+        seeds: Sequence[int],
+        settings: Settings,
+        more: Config | None = None,
+    ) -> Part:
+        """tasks × seeds × methods under the part's folder."""
+        part = Part(name, [], [])
+        more = (more or {}) | ({"trainer": self.preset.trainer} if self.preset.trainer else {})
+        for path in tasks:
+            task = label_of(path)
+            n = self.sizes.get(task, 0)
+            suited = {label: variant for label, variant in methods.items() if n >= variant.least_n}
+            limits = budget_of(path, self.preset) | more
+            for seed in seeds:
+                for label, variant in suited.items():
+                    config, origin = compose_run(path, variant, seed, limits, settings)
+                    folder = self.out / name / "runs" / task / label / f"seed{seed}"
+                    job = Job(task, label, seed, config, folder, origin, key_for(config))
+                    if reason := variant.refusal(n, self.preset.memory_gb):
+                        part.refused.append((job, reason))
+                    else:
+                        part.jobs.append(job)
+        return part
+
+    def sensitivity(self) -> Part:
+        """σ and step of some methods times some factors; a method's label says which: `es~sigma~0.3`."""
+        asked = self.preset.sensitivity
+        variants = {}
+        for method in asked["methods"]:
+            own = signature(registered("method")[method])
+            for word, names in SENSITIVE.items():
+                name = next((name for name in names if name in own), None)
+                for factor in asked["factors"] if name else []:
+                    variants[f"{method}~{word}~{factor:g}"] = Variant(method, times={str(name): factor})
+        return self.part("sensitivity", self.there(asked["tasks"]), variants, range(asked["seeds"]), "paper")
+
+    def frames(self) -> Part:
+        """The toy with its pictures along the way, by both forms of ZeroGrads."""
+        if not self.there(["toy"]):
+            return Part("frames", [], [])
+        both = {name: Variant(name) for name in ("zerograds-paper", "zerograds")}
+        pictured = {"video": True, "curve_points": self.preset.frames["points"]}
+        return self.part("frames", ["toy"], both, range(1), "paper", pictured)

@@ -1,0 +1,94 @@
+"""Small measurements beside the runs: each in a process of its own, each a JSON file that is kept.
+
+What a task is (its n, the seconds of a render), what a method costs at an n, how much its gradient varies. The
+estimate of the time ahead, Table 4 and two of the claims are made of them.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from baselines.comparison.grid import label_of
+from baselines.comparison.isolation import Pool
+from zg.config import Config
+from zg.records import code_hash, config_hash, machine, write_json
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A measurement: `work(*arguments, beat)` returns its row. about: what it is of, which goes into the row."""
+
+    about: Row
+    path: Path
+    work: Callable[..., Row]
+    arguments: tuple[Any, ...]
+
+    @property
+    def key(self) -> str:
+        """What its result depends on."""
+        return config_hash([self.about, self.arguments, code_hash(), machine()])
+
+    def read(self) -> Row | None:
+        """Its row, if it is there and of the present code and machine."""
+        row = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        return row if row.get("key") == self.key else None
+
+
+def run_probes(probes: Sequence[Probe], side_by_side: int, silence: float, said: str) -> list[Row]:
+    """The rows of all probes, in order; what is there is not measured again. What fails is a row with its error."""
+    missing = [probe for probe in probes if probe.read() is None]
+    waiting = iter(missing)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), transient=True)
+    with Pool(silence, 1) as pool, bar:
+        line = bar.add_task(said, total=len(missing), visible=bool(missing))
+        while True:
+            while len(pool.running) < side_by_side and (probe := next(waiting, None)):
+                pool.start(probe, attempt, (probe.work, probe.arguments))
+            if not pool.running:
+                break
+            for ended in pool.poll(0.5):
+                probe = ended.name
+                row = ended.row or {"error": ended.error}
+                probe.path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(probe.path, probe.about | row | {"machine": machine(), "key": probe.key})
+                bar.advance(line)
+    return [found for probe in probes if (found := probe.read())]
+
+
+def attempt(work: Callable[..., Row], arguments: tuple[Any, ...], beat: Callable[[int, int], None]) -> Row:
+    """In the probe's process: whatever goes wrong is the row's error."""
+    try:
+        return {"error": ""} | work(*arguments, beat)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def task_probe(task: str, config: Config, out: Path) -> Probe:
+    """How large a task is and how long it renders."""
+    task = label_of(task)
+    return Probe({"task": task}, out / "probes" / "tasks" / f"{task}.json", measure_task, (config,))
+
+
+def measure_task(config: Config, beat: Callable[[int, int], None]) -> Row:
+    """n, seconds a render, and the seconds that a run takes beside renders and method."""
+    import time
+
+    from zg.fit import fit
+
+    start = time.perf_counter()
+    result = fit(config, None, wandb="disabled", callbacks=[])
+    row = result.row
+    spent = row["seconds_render"] + row["seconds_method"]
+    return {
+        "n": len(result.theta),
+        "seconds_render": row["seconds_render"] / row["renders"],
+        "seconds_beside": time.perf_counter() - start - spent,
+        "code_hash": row["code_hash"],
+        "revision": row["revision"],
+    }

@@ -1,0 +1,51 @@
+"""The table in the top README, from rows that are kept under `results`: `python -m paper.readme`.
+
+It stands between two markers; a test fails when it is not what the rows say.
+"""
+
+import re
+from pathlib import Path
+
+from baselines.comparison.tables import escape, header, table_line
+from paper import rows
+from paper.formats import DASH, number
+from paper.marks import BEST, LOWEST, TIED
+from paper.names import name_of
+from paper.tables import MEASURES, Cell, compare
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+# The rows of `zg paper --preset cpu --keep results/paper`; until they are there, those of a smaller comparison.
+KEPT = ("results/paper/published", "results/toy_rosenbrock")
+BEGIN, END = "<!-- made by python -m paper.readme -->", "<!-- end -->"
+BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
+
+
+def table() -> str:
+    """The final loss of every method on every task, with marks and without intervals."""
+    folder = next(name for name in KEPT if (ROOT / name / rows.ROWS).is_file())
+    runs = rows.read_kept(ROOT / folder)
+    material = rows.Material(ROOT / folder, {"published": runs}, rows.read_probes(ROOT / folder / "..", "tasks"))
+    found = compare("readme", "", runs, material, {"final loss": MEASURES["final loss"]})
+    (panel,) = found.panels
+    said = header("final loss", *map(escape, panel.columns))
+    said += [table_line(escape(name_of(method)), *map(short, cells)) for method, cells in panel.lines.items()]
+    notes = " ".join(found.notes).replace(" [95 % bootstrap interval]", "")
+    return "\n".join([*said, "", f"{notes} Rows: [`{folder}`]({folder}).", ""])
+
+
+def short(cell: Cell) -> str:
+    """The median with its mark."""
+    if cell.middle is None:
+        return DASH
+    value = number(cell.middle.value)
+    return {BEST: f"**{value}**", TIED: f"**{value}**°", LOWEST: f"<u>{value}</u>"}.get(cell.mark, value)
+
+
+def renewed(text: str) -> str:
+    """The README with the table that the rows say."""
+    return BETWEEN.sub(lambda _: table(), text)
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,142 @@
+"""What tables, figures and claims are made from: rows and curves of every part, and the probes.
+
+They are read from a folder of runs, or from what `write` keeps of one: two CSV files a part, small enough for git.
+"""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.comparison.rows import Curve, Row, Run, read_runs, write_csv
+from paper.names import LOW_DIMENSION
+from zg.records import as_number
+
+PARTS = ("published", "tuned", "ablations", "sensitivity", "frames")
+PROBES = ("tasks", "cost", "variance")
+ROWS, CURVES = "rows.csv", "curves.csv"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything there is. parts: {part: its runs}. tasks, cost, variance: the probes' rows."""
+
+    folder: Path
+    parts: dict[str, list[Run]]
+    tasks: list[Row] = field(default_factory=list)
+    cost: list[Row] = field(default_factory=list)
+    variance: list[Row] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """{task: n} of the tasks that could be measured."""
+        return {row["task"]: row["n"] for row in self.tasks if not row["error"]}
+
+    def low(self, task: str) -> bool:
+        """Whether a task is of low dimension; one that could not be measured counts as such."""
+        return self.sizes.get(task, 0) <= LOW_DIMENSION
+
+    def runs(self, part: str, task: str | None = None) -> list[Run]:
+        """The runs of a part, of one task or of all."""
+        return [run for run in self.parts.get(part, []) if task in (None, run.row["task"])]
+
+    @property
+    def everything(self) -> list[Run]:
+        """All runs of all parts."""
+        return [run for runs in self.parts.values() for run in runs]
+
+
+def read(folder: Path) -> Material:
+    """The material below a folder."""
+    parts = {}
+    for part in PARTS:
+        below = folder / part
+        if (below / "runs").is_dir():
+            parts[part] = read_runs(below)
+        elif (below / ROWS).is_file():
+            parts[part] = read_kept(below)
+    probes = {kind: read_probes(folder, kind) for kind in PROBES}
+    return Material(folder, parts, **probes)
+
+
+def read_probes(folder: Path, kind: str) -> list[Row]:
+    """The rows of one kind of probe."""
+    files = sorted((folder / "probes" / kind).glob("*.json"))
+    if files:
+        return [json.loads(path.read_text()) for path in files]
+    kept = folder / "probes" / f"{kind}.csv"
+    return read_table(kept) if kept.is_file() else []
+
+
+def write(material: Material, out: Path) -> None:
+    """Keep the material as CSV: a table of rows and one of curves a part, one a kind of probe."""
+    for part, runs in material.parts.items():
+        (out / part).mkdir(parents=True, exist_ok=True)
+        write_csv(out / part / ROWS, (run.row for run in runs))
+        write_csv(out / part / CURVES, curve_rows(runs))
+    (out / "probes").mkdir(parents=True, exist_ok=True)
+    for kind in PROBES:
+        write_csv(out / "probes" / f"{kind}.csv", getattr(material, kind))
+
+
+def curve_rows(runs: Iterable[Run]) -> list[Row]:
+    """The points of all curves, one a row."""
+    found = []
+    for run in runs:
+        of_run = {name: run.row[name] for name in ("task", "method", "seed")}
+        if run.curve is not None:
+            points = zip(run.curve.renders, run.curve.seconds, run.curve.losses, strict=True)
+            found += [
+                of_run | {"renders": int(renders), "seconds": f"{seconds:.4g}", "loss": f"{loss:.6g}"}
+                for renders, seconds, loss in points
+            ]
+    return found
+
+
+def read_kept(folder: Path) -> list[Run]:
+    """The runs of a part back from its two tables."""
+    points: dict[tuple[str, str, int], list[Row]] = {}
+    curves = folder / CURVES
+    for point in read_table(curves) if curves.is_file() else []:
+        points.setdefault((point["task"], point["method"], point["seed"]), []).append(point)
+    found = []
+    for row in read_table(folder / ROWS):
+        own = points.get((row["task"], row["method"], row["seed"]))
+        curve = (
+            Curve(*(np.array([point[name] for point in own]) for name in ("renders", "seconds", "loss")))
+            if own
+            else None
+        )
+        found.append(Run(row, folder / "runs" / row["task"] / row["method"] / f"seed{row['seed']}", curve))
+    return found
+
+
+TEXT = (
+    *("task", "method", "resolved", "feedback", "settings_from", "key", "config_hash", "code_hash", "revision"),
+    *("machine", "stop_reason", "error", "memory"),
+)
+
+
+def read_table(path: Path) -> list[Row]:
+    """A CSV that `write_csv` wrote, typed again; a blank number is None."""
+    csv.field_size_limit(10**9)
+    with path.open(newline="") as file:
+        return [
+            {name: text if name in TEXT else typed(text) for name, text in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def typed(text: str) -> Any:
+    """A number, a truth value, nested values from JSON, or None for nothing."""
+    if text == "":
+        return None
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return json.loads(text) if text[0] in "[{" else as_number(text)
+    except ValueError:
+        return text

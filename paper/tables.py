@@ -1,0 +1,196 @@
+"""Tables 1 to 4, from rows and curves and probes alone; `paper.formats` writes them down."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from baselines.comparison.rows import Run, unique
+from baselines.comparison.summary import TARGET, hit
+from paper import marks
+from paper.marks import Middle, middle
+from paper.names import OURS_PUBLISHED, ordered, why_missing
+from paper.rows import Material
+
+Measure = Callable[[Run], float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a cell: a number with its interval, or a dash; a mark; notes that become footnotes."""
+
+    middle: Middle | None = None
+    mark: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A block of a table: one measure, methods down, tasks (or sizes) across. lines: {method: its cells}."""
+
+    title: str
+    columns: list[str]
+    lines: dict[str, list[Cell]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. name: of its files. notes: what stands under it, beside the cells' own."""
+
+    name: str
+    title: str
+    panels: list[Panel]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def footnotes(self) -> list[str]:
+        """The notes of all cells, each once, in order."""
+        cells = [cell for panel in self.panels for line in panel.lines.values() for cell in line]
+        return list(dict.fromkeys(note for cell in cells for note in cell.notes))
+
+
+def final_loss(run: Run) -> float:
+    """The loss of what a run handed over; infinite where it failed."""
+    return math.inf if run.failed else float(run.row["final_loss"])
+
+
+def renders_to_target(run: Run) -> float:
+    """Renders until the curve was at a tenth of the start; infinite where it never was."""
+    return hit(run)[0]
+
+
+def seconds(run: Run) -> float:
+    """Rendering and method together."""
+    return math.nan if run.failed else run.row["seconds_render"] + run.row["seconds_method"]
+
+
+def megabytes(run: Run) -> float:
+    """The largest memory of the run's process."""
+    return run.row["peak_mb"] if run.row["peak_mb"] is not None and not run.failed else math.nan
+
+
+MEASURES: dict[str, tuple[Measure, bool]] = {
+    "final loss": (final_loss, True),
+    f"renders to {TARGET:g} of the initial loss": (renders_to_target, True),
+    "seconds of a run": (seconds, False),
+}
+MEMORY: dict[str, tuple[Measure, bool]] = {"peak memory of the process, MB": (megabytes, False)}
+
+
+def all_tables(material: Material) -> list[Table]:
+    """The tables that there is material for; those at tuned settings beside those at published ones."""
+    found = []
+    for part in ("published", "tuned"):
+        runs = material.runs(part)
+        suffix = "" if part == "published" else "-tuned"
+        said = "every baseline at its defaults" if part == "published" else "every method tuned by equally many trials"
+        low = [run for run in runs if material.low(run.row["task"])]
+        high = [run for run in runs if not material.low(run.row["task"])]
+        if low:
+            found.append(compare(f"table1{suffix}", f"Tasks of low dimension, {said}", low, material, MEASURES))
+        if high:
+            title = f"Tasks of high dimension, {said}"
+            found.append(compare(f"table2{suffix}", title, high, material, MEASURES | MEMORY))
+    if ablated := material.runs("ablations"):
+        measures = dict(list(MEASURES.items())[:2])
+        found.append(compare("table3", "Ablations", ablated, material, measures))
+    if material.cost:
+        found.append(cost_table(material))
+    return found
+
+
+def compare(
+    name: str, title: str, runs: Sequence[Run], material: Material, measures: Mapping[str, tuple[Measure, bool]]
+) -> Table:
+    """Methods × tasks, a panel a measure."""
+    tasks = unique(runs, lambda run: run.row["task"])
+    methods = ordered(unique(runs, lambda run: run.row["method"]))
+    by_pair: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        by_pair.setdefault((run.row["task"], run.row["method"]), []).append(run)
+    panels = []
+    for measure, (of, marked) in measures.items():
+        columns = []
+        for task in tasks:
+            own = {method: by_pair.get((task, method), []) for method in methods}
+            column = {method: cell_of(of, several) for method, several in own.items()}
+            if marked:
+                peers = {method: [of(run) for run in several] for method, several in own.items() if judged(several)}
+                column |= {method: replace(column[method], mark=mark) for method, mark in marks.marks(peers).items()}
+            columns.append(column)
+        lines = {method: [column[method] for column in columns] for method in methods}
+        panels.append(Panel(measure, [headed(task, material) for task in tasks], lines))
+    return Table(name, title, panels, notes_of(runs, len(methods)))
+
+
+def judged(runs: Sequence[Run]) -> bool:
+    """Whether a method takes part in the test: those that see images are apart."""
+    return bool(runs) and runs[0].row["feedback"] == "loss"
+
+
+def headed(task: str, material: Material) -> str:
+    """A task with its number of parameters."""
+    n = material.sizes.get(task)
+    return f"{task} (n = {n:,})" if n else task
+
+
+def cell_of(of: Measure, runs: Sequence[Run]) -> Cell:
+    """Median and interval of a measure; a dash with the reason where no run came to a result."""
+    if not runs:
+        return Cell(notes=("not part of this preset",))
+    notes = []
+    broken = [run for run in runs if run.failed]
+    if broken:
+        share = "" if len(broken) == len(runs) else f"{len(broken)} of {len(runs)} runs failed: "
+        notes.append(share + why_missing(run.row for run in broken))
+    settings = runs[0].row.get("settings_from")
+    if runs[0].row["method"] == OURS_PUBLISHED and settings == "default":
+        notes.append("no published setting for this task: the published algorithm at its defaults")
+    if settings == "untuned":
+        notes.append("nothing tuned for this task: at its defaults")
+    if runs[0].row["feedback"] == "image":
+        notes.append("sees images, so it is left out of the test")
+    values = [of(run) for run in runs if of is not megabytes or not run.failed]
+    known = bool(values) and len(broken) < len(runs)
+    return Cell(middle(values) if known else None, notes=tuple(notes))
+
+
+def notes_of(runs: Sequence[Run], methods: int) -> list[str]:
+    """What is true of a whole table."""
+    seeds = len({run.row["seed"] for run in runs})
+    if seeds == 1:
+        return ["One seed: no intervals, and no test could tell the methods apart; the lowest is underlined."]
+    told = f"Median over {seeds} seeds [95 % bootstrap interval]. "
+    budgets = sorted({run.row["max_renders"] for run in runs})
+    least = f"{budgets[0]:,}" + (f" to {budgets[-1]:,}" if len(budgets) > 1 else "") + " renders a run."
+    if not marks.can_tell(seeds, methods):
+        return [
+            told + "So few seeds cannot tell so many methods apart: the lowest is underlined, none is called best.",
+            least,
+        ]
+    return [told + "Bold: best; bold with °: not told from the best (one-sided Mann–Whitney, Holm, 5 %).", least]
+
+
+def cost_table(material: Material) -> Table:
+    """Table 4: seconds an iteration and memory against n."""
+    sizes = sorted({row["n"] for row in material.cost})
+    rows = {(row["method"], row["n"]): row for row in material.cost}
+    methods = ordered({row["method"] for row in material.cost})
+
+    def cell(method: str, n: int, *names: str) -> Cell:
+        row = rows.get((method, n))
+        if row is None:
+            return Cell(notes=("not measured",))
+        if row["error"]:
+            return Cell(notes=(why_missing([row]),))
+        return Cell(Middle(*(row[name] for name in names)))
+
+    panels = [
+        Panel(title, [f"n = {n:,}" for n in sizes], {of: [cell(of, n, *names) for n in sizes] for of in methods})
+        for title, names in {
+            "seconds an iteration": ("seconds", "seconds_low", "seconds_high"),
+            "renders an iteration": ("renders",),
+            "memory beyond the process's own, MB": ("mb",),
+        }.items()
+    ]
+    said = "One thread, a loss that costs nothing; seconds are medians over iterations [quartiles]."
+    return Table("table4", "Cost of the method itself against n", panels, [said])

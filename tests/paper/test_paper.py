@@ -1,0 +1,183 @@
+"""The smoke preset from end to end: tables, figures and verdicts are there; what was deleted is made again alone."""
+
+import csv
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import imageio.v3 as imageio
+import pytest
+
+from baselines.comparison.grid import TUNED
+from paper import formats, readme, rows, tables, tracking
+from paper.plan import PRESETS, Planner, budget_of, methods_of, read_preset, tasks_of
+from paper.published import read_published
+from zg.cli import main
+from zg.registry import configured
+
+SMOKE = ["paper", "--preset", "smoke", "--jobs", "2", "--wandb", "disabled", "--settings", "published"]
+TABLES = ["table1", "table2", "table3", "table4"]
+FIGURES = ["pictures", "convergence-renders", "convergence-seconds", "frames", "cost", "sensitivity"]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The folder of the smoke preset, made once; tests that change it work on a copy."""
+    out = tmp_path_factory.mktemp("paper") / "smoke"
+    assert main([*SMOKE, "--out", str(out), "--keep", str(out.parent / "kept")]) == 0
+    return out
+
+
+def test_every_table_is_there_in_three_forms(smoke):
+    for name in TABLES:
+        tex = (smoke / "tables" / f"{name}.tex").read_text()
+        assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\bottomrule") > 0
+        assert tex.count("{") == tex.count("}")
+        for block in tex.split(r"\begin{tabular}")[1:]:
+            columns = block.split("}")[0].count("r")
+            lines = block.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+            assert lines
+            assert all(line.count(" & ") == columns for line in lines)
+        assert (smoke / "tables" / f"{name}.md").read_text().startswith("## ")
+        with (smoke / "tables" / f"{name}.csv").open() as file:
+            assert {"measure", "method", "column", "value", "low", "high", "mark", "notes"} < set(
+                next(csv.reader(file))
+            )
+
+
+def test_every_figure_is_there_as_png_and_pdf(smoke):
+    for name in FIGURES:
+        assert imageio.imread(smoke / "figures" / f"{name}.png").std() > 1
+        assert (smoke / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+class Ids(HTMLParser):
+    """The ids of a page, what it links to within itself, and whatever it would fetch from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.links, self.fetched = set(), set(), []
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids.add(found.get("id"))
+        if found.get("href", "").startswith("#"):
+            self.links.add(found["href"][1:])
+        self.fetched += [found[name] for name in ("src", "href") if not found.get(name, "data:").startswith("data:")]
+
+
+def test_the_report_holds_everything_and_fetches_nothing(smoke):
+    page = (smoke / "report.html").read_text()
+    parser = Ids()
+    parser.feed(page)
+    assert parser.links <= parser.ids
+    assert set(FIGURES) <= parser.ids
+    assert all(source.startswith("#") for source in parser.fetched)
+    assert "The paper&#x27;s own tables were not at hand" in page
+    verdicts = list(csv.DictReader((smoke / "claims.csv").open()))
+    assert {row["verdict"] for row in verdicts} <= {"reproduced", "partly", "not reproduced", "not tested"}
+    assert all(row["text"].replace("²", "") and row["numbers"] for row in verdicts)
+
+
+def test_the_estimate_came_before_the_runs(smoke):
+    said = json.loads((smoke / "preset.json").read_text())
+    assert said["runs"] == len(list(smoke.glob("*/runs/*/*/seed*/row.json")))
+    assert 1 < said["estimated_seconds"] < 3600
+
+
+def test_a_deleted_row_is_run_again_alone(smoke, tmp_path, capsys):
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    gone = out / "published" / "runs" / "toy" / "es" / "seed1"
+    before = json.loads((gone / "row.json").read_text())
+    shutil.rmtree(gone)
+    times = {path: path.stat().st_mtime_ns for path in out.glob("*/runs/*/*/seed*/row.json")}
+    assert main([*SMOKE, "--out", str(out)]) == 0
+    assert " 1 of them missing" in capsys.readouterr().out
+    assert json.loads((gone / "row.json").read_text())["final_loss"] == before["final_loss"]
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_rows_that_were_kept_say_the_same_as_the_runs(smoke):
+    kept, made = rows.read(smoke.parent / "kept"), rows.read(smoke)
+    assert {part: len(runs) for part, runs in kept.parts.items()} == {p: len(runs) for p, runs in made.parts.items()}
+    for ours, theirs in zip(tables.all_tables(kept)[:3], tables.all_tables(made)[:3], strict=True):
+        values = [[row["value"], row["mark"]] for row in formats.rows(ours) if "seconds" not in str(row["measure"])]
+        assert values == [
+            [row["value"], row["mark"]] for row in formats.rows(theirs) if "seconds" not in str(row["measure"])
+        ]
+
+
+def test_what_cannot_run_is_a_dash_with_its_reason(tmp_path):
+    (tmp_path / "gone.yaml").write_text("data: {name: texture, reference: nowhere.png}\nmax_renders: 60\n")
+    words = [*SMOKE, "--tasks", "toy,gone.yaml", "--methods", "es,random_search", "--seeds", "1"]
+    assert main([*words, "--out", "out"]) == 0
+    found = list(csv.DictReader((tmp_path / "out" / "tables" / "table1.csv").open()))
+    broken = [row for row in found if row["column"] == "gone" and row["measure"] == "final loss"]
+    assert [row["value"] for row in broken] == ["", ""]
+    assert all("nowhere.png" in row["notes"] for row in broken)
+    assert all(row["value"] for row in found if row["column"].startswith("toy") and row["measure"] == "final loss")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def test_a_preset_names_what_exists(name):
+    preset = read_preset(name)
+    assert set(preset.leave_out) <= set(configured("task"))
+    for task in tasks_of(preset):
+        assert budget_of(task, preset)["max_renders"] >= 1
+    for part in ("ablations", "sensitivity", "variance"):
+        assert set(getattr(preset, part)["tasks"]) <= set(configured("task"))
+
+
+def test_tuned_rows_have_every_method_and_say_which_are_not_tuned():
+    preset = read_preset("smoke")
+    (part,) = Planner(preset, Path("out"), {"toy": 1}, ["toy"], methods_of()).parts(["tuned"])
+    tuned = {path.stem for path in (TUNED / "toy").glob("*.yaml")}
+    assert {job.method: job.settings for job in part.jobs} == {
+        name: "tuned" if name in tuned else "untuned" for name in methods_of(extra=False)
+    } or not tuned
+
+
+def test_the_full_preset_has_the_published_budgets():
+    assert budget_of("toy", read_preset("full"))["max_renders"] == 126_000
+
+
+def test_every_known_cell_has_a_source():
+    assert all(bool(row["value"]) == bool(row["source"]) or not row["value"] for row in read_published())
+
+
+def test_the_table_of_the_readme_is_what_the_rows_say():
+    text = readme.README.read_text(encoding="utf-8")
+    assert readme.BEGIN in text
+    assert readme.renewed(text) == text
+
+
+def test_tables_and_figures_are_filed_with_wandb(smoke, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out, ignore=shutil.ignore_patterns("runs"))
+    tracking.summarise(out, "offline")
+    assert len(list(out.glob("wandb/offline-run-*/files/media/images/*.png"))) == len(FIGURES)
+    assert len(list(out.glob("wandb/offline-run-*/files/media/table/*.json"))) == len(TABLES) + 1
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_a_browser_shows_the_report(smoke, tmp_path):
+    for name, width in (("wide", 1400), ("narrow", 420)):
+        picture = tmp_path / f"{name}.png"
+        browse("--hide-scrollbars", f"--window-size={width},3000", f"--screenshot={picture}", smoke / "report.html")
+        assert imageio.imread(picture).std() > 5
+    page = browse("--dump-dom", smoke / "report.html")
+    assert page.count("<svg") + page.count("<img") >= len(FIGURES)
+
+
+def browse(*words):
+    """Run a browser without a window and return what it printed; its console must be quiet."""
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    *flags, page = words
+    done = subprocess.run(
+        [*command, *flags, Path(page).as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    return done.stdout
