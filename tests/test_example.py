@@ -1,5 +1,6 @@
 """The guide's example works as the guide says: by class path, and by name once it is installed."""
 
+import csv
 import json
 import os
 import subprocess
@@ -46,3 +47,21 @@ def test_an_installed_package_adds_its_task_and_method_by_name(installed, tmp_pa
     rows = (tmp_path / "out" / "rows.csv").read_text()
     assert "coin_flip" in rows
     assert (tmp_path / "out" / "images.png").is_file()
+
+
+def test_an_installed_package_has_its_row_and_column_in_the_paper(installed, tmp_path):
+    words = "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out out"
+    command = [sys.executable, "-m", "zg.cli", *words.split()]
+    subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=True)
+    with (tmp_path / "out" / "tables" / "table1.csv").open() as file:
+        cells = {(row["method"], row["column"]) for row in csv.DictReader(file) if row["value"]}
+    assert cells == {("coin_flip", "disk (n = 3)"), ("es", "disk (n = 3)")}
+    for name in ("pictures", "convergence-renders", "cost"):
+        assert (tmp_path / "out" / "figures" / f"{name}.png").is_file()
+    assert "coin_flip" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_preset_takes_up_what_other_packages_register(installed):
+    said = "from paper.plan import *; print(*tasks_of(read_preset('smoke')), *methods_of())"
+    done = subprocess.run([sys.executable, "-c", said], env=installed, capture_output=True, text=True, check=True)
+    assert {"disk", "coin_flip", "toy"} <= set(done.stdout.split())
