@@ -25,8 +25,8 @@ def test_a_command_is_one_that_make_or_the_tests_run(command):
         assert words[1] in TARGETS
         for setting in words[2:]:
             name, value = setting.split("=")
-            assert name == "TASK"
-            assert (ROOT / "configs" / f"{value}.yaml").is_file()
+            folder = {"TASK": "configs", "PRESET": "paper/presets"}[name]
+            assert (ROOT / folder / f"{value}.yaml").is_file()
     elif words[0] == "zg":
         short = {"fit": ["--max-renders", "40"], "compare": ["--max-renders", "40", "--seeds", "1"]}
         assert main([*words[1:], *short.get(words[1], [])]) == 0
