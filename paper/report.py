@@ -9,7 +9,7 @@ from baselines.comparison import page
 from baselines.comparison.rows import Run, unique
 from baselines.comparison.summary import describe_budget
 from paper import formats
-from paper.claims import NOT, UNTESTED, VIEWS, Verdict
+from paper.claims import NOT, VIEWS, Verdict
 from paper.names import name_of
 from paper.published import read_published
 from paper.rows import Material
@@ -76,7 +76,7 @@ def opening(title: str, runs: Sequence[Run]) -> str:
 
 def claims(verdicts: Sequence[Verdict]) -> str:
     """The claims and what became of them at each setting."""
-    kinds = {NOT: "bad", UNTESTED: "soft left"}
+    kinds = {NOT: "bad"}
     alike: dict[tuple[str, str, str], list[str]] = {}
     for one in verdicts:
         alike.setdefault((one.text, one.verdict, one.numbers), []).append(one.view)
