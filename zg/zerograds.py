@@ -10,9 +10,10 @@ The surrogates share the contract of `zg.surrogates.base`:
 * ridge: a quadratic by regression over past samples, for few parameters and a noisy loss;
 * ranked: a bowl learned from ranks alone, for few parameters and a jagged loss, or counts;
 * linear: a gradient that remembers, O(n), for many parameters;
+* switched: what each single change would do, O(n), for many counts or switches and nothing else;
 * neural: the paper's network, in local coordinates; on request.
 
-`auto` takes the linear one above 128 parameters. Below, it renders the start twice: losses that differ are noise.
+`auto` takes one of these two above 128 parameters. Below, it renders the start twice: losses that differ are noise.
 """
 
 import inspect
@@ -31,14 +32,16 @@ from zg.surrogates.linear import LinearSurrogate
 from zg.surrogates.neural import NeuralSurrogate
 from zg.surrogates.ranked import RankedSurrogate
 from zg.surrogates.ridge import RidgeSurrogate
+from zg.surrogates.switched import SwitchedSurrogate
 
-Kind = Literal["auto", "curved", "ridge", "ranked", "neural", "linear"]
+Kind = Literal["auto", "curved", "ridge", "ranked", "neural", "linear", "switched"]
 SURROGATES: dict[str, Callable[..., LocalSurrogate]] = {
     "curved": CurvedSurrogate,
     "ridge": RidgeSurrogate,
     "ranked": RankedSurrogate,
     "neural": NeuralSurrogate,
     "linear": LinearSurrogate,
+    "switched": SwitchedSurrogate,
 }
 # Up to here n × n numbers and 2 n renders a sweep are cheap.
 FEW = 128
@@ -49,10 +52,10 @@ BEYOND = 3.0
 class ZeroGrads(Method):
     """The default method: nothing has to be set.
 
-    sigma: a guess, in scaled units, at how far to look at first. surrogate: auto, curved, ridge, ranked, neural or
-    linear. options: settings of the surrogate that is named, such as `{pairs: 4, hidden: 32}` for the neural one (each
-    class in `zg/surrogates` says which it has); `auto` takes none. Raises SettingError for an option that the surrogate
-    does not have, or that is not a number above 0.
+    sigma: a guess, in scaled units, at how far to look at first. surrogate: auto, or one of SURROGATES. options:
+    settings of the surrogate that is named, such as `{pairs: 4, hidden: 32}` for the neural one (each class in
+    `zg/surrogates` says which it has); `auto` takes none. Raises SettingError for an option that the surrogate does not
+    have, or that is not a number above 0.
 
     `auto` on few parameters: noise, and it is the ridge surrogate; counts or switches among the parameters, and it is
     the ranked one; else the curved one. Where that fails, the ranked one goes on. Where it finds a minimum, the ranked
@@ -70,18 +73,23 @@ class ZeroGrads(Method):
         check_options(surrogate, self.options)
 
     def build(self, theta: Tensor) -> None:
+        if self.kind == "switched" and not self.space.discrete.all():
+            raise SettingError("surrogate 'switched' must have counts or switches alone, and there are real parameters")
         few = self.space.n <= FEW
         self.noisy = self.settled = False
         self.probing = self.kind == "ranked" or (self.kind == "auto" and few)
-        kind = self.kind if self.kind != "auto" else "curved" if few else "linear"
+        many = "switched" if self.space.discrete.all() else "linear"
+        kind = self.kind if self.kind != "auto" else "curved" if few else many
         self.surrogate = self.make(kind, theta, self.sigma)
 
     def make(self, kind: str, theta: Tensor, sigma: float) -> LocalSurrogate:
         """A surrogate of that kind that stands at θ [n] and looks σ far."""
         self.present = kind
         known: dict[str, Any] = dict(self.options)
+        if kind in ("ranked", "switched"):
+            known["lattice"] = torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
         if kind == "ranked":
-            known |= {"lattice": torch.where(self.space.discrete, 1 / self.space.scale, 0.0), "noisy": self.noisy}
+            known["noisy"] = self.noisy
         return SURROGATES[kind](theta, sigma, self.space.project, self.random, **known)
 
     def ask(self) -> Tensor:
@@ -96,7 +104,8 @@ class ZeroGrads(Method):
             self.surrogate = self.make(kind, self.surrogate.theta, self.sigma)
             return
         self.surrogate.tell(theta, losses, evaluation.valid)
-        if self.kind == "auto" and (self.surrogate.converged or self.surrogate.failed):
+        few = self.space.n <= FEW
+        if self.kind == "auto" and few and (self.surrogate.converged or self.surrogate.failed):
             self.settled = self.surrogate.converged
             sigma = BEYOND * self.sigma if self.settled else self.sigma
             self.surrogate = self.make("ranked", self.surrogate.recommend(), sigma)
