@@ -18,7 +18,7 @@ demo: .venv/installed
 	$(BIN)/zg fit --config configs/$(TASK).yaml
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow

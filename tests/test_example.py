@@ -11,6 +11,7 @@ import pytest
 
 from zg.cli import main
 
+pytestmark = pytest.mark.xdist_group("example")  # its fixtures are made once
 EXAMPLE = Path(__file__).parent / "example"
 
 

@@ -19,7 +19,7 @@ from zg.surrogates.base import LocalSurrogate
 class SwitchedSurrogate(LocalSurrogate):
     """m [n], g [n] and a step for each coordinate: O(n) memory, blocks of 30 renders and, after some, 2 more.
 
-    lattice: [n], scaled distance between neighbouring counts. A change that helped is made twice as large next time, one
+    lattice: [n], scaled distance between neighbouring counts. A change that helped is twice as large next time; one
     that did not is tried the other way. It has converged when two sweeps found nothing better.
     """
 
