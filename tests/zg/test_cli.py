@@ -198,9 +198,9 @@ def test_the_version(capsys):
 @pytest.mark.parametrize("path", sorted((CONFIGS / "paper").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_published_setting_runs(path, capsys):
     small = {"texture": ["--data.size", "8"], "caustic": ["--data.size", "32"]}.get(path.stem, [])
-    words = ["fit", "--config", str(path), *small, "--max-renders", "30", "--video", "false", "--out", "run"]
+    words = ["fit", "--config", str(path), *small, "--max-renders", "60", "--video", "false", "--out", "run"]
     assert main(words) == 0
-    assert "stopped after 30 renders: budget" in capsys.readouterr().out
+    assert "stopped after 60 renders: budget" in capsys.readouterr().out
 
 
 def test_a_run_is_resumed_with_its_own_method_only(capsys):
