@@ -89,9 +89,8 @@ class NeuralSurrogate(LocalSurrogate):
             return
         decrease = self.loss - loss
         if not math.isnan(decrease):
-            if (
-                0 < noise >= self.predicted or decrease > GOOD * self.predicted
-            ):  # drowned in noise, or right: look farther
+            drowned = noise > 0 and self.predicted <= noise
+            if drowned or decrease > GOOD * self.predicted:
                 self.sigma *= GROW
             elif decrease < POOR * self.predicted - noise:
                 self.sigma *= SHRINK
