@@ -28,11 +28,11 @@ gallery: .venv/installed
 
 tuning: .venv/installed
 	$(BIN)/zg tune --tasks toy,rosenbrock,rosenbrock10 --methods $(METHODS) --trials 24 --max-seconds 10
-	$(BIN)/zg tune --tasks texture32,texture64 --methods $(METHODS) --trials 24 --max-renders 10000 --max-seconds 6
+	$(BIN)/zg tune --tasks texture32,texture --methods $(METHODS) --trials 24 --max-renders 10000 --max-seconds 6
 	$(BIN)/zg tune --tasks mlp,caustic --methods $(METHODS) --trials 24 --max-seconds 6
 
 comparison: .venv/installed
-	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture64 --methods $(METHODS) --settings tuned \
+	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \
 		--max-renders 50000 --max-seconds 30 --seeds 5 --out runs/comparison
 
 paper: .venv/installed

@@ -11,7 +11,7 @@ from paper.plan import methods_of
 from paper.rows import Material
 
 
-def run(method, seed, final, task="texture64", initial=1.0):
+def run(method, seed, final, task="texture", initial=1.0):
     row = {"task": task, "method": method, "seed": seed, "init_loss": initial, "final_loss": final}
     return Run(row | {"stop_reason": "budget", "feedback": "loss"}, Path(), None)
 
