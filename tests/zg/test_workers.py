@@ -53,11 +53,11 @@ def test_images_come_in_the_order_of_the_parameters_whoever_rendered():
 
 def test_the_next_free_worker_takes_the_next_render(tmp_path):
     with make(workers=2, settings={"log": str(tmp_path / "log")}) as pool:
-        pool.render(rows((faulty.SLEEP, 1.0), *[(faulty.RENDER,)] * 5))
-        slow, *others = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()]
-    if slow != others[0]:
-        assert set(others) == {others[0]}
-    assert len(others) == 5
+        pool.render(rows((faulty.AWAIT, 6), *[(faulty.RENDER,)] * 5))
+        begun = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    [slow] = (pid for pid, what in begun if int(what) == faulty.AWAIT)
+    others = [pid for pid, what in begun if int(what) == faulty.RENDER]
+    assert len(others) == 5 and slow not in others and len(set(others)) == 1
 
 
 def test_long_parameter_vectors_pass():

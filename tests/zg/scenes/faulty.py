@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-RENDER, RAISE, DIE, STOP, SLEEP, PRINT, SPOIL, MISFIT, LEAK, CHILD, BURN, HOLD = range(12)
+RENDER, RAISE, DIE, STOP, SLEEP, PRINT, SPOIL, MISFIT, LEAK, CHILD, BURN, HOLD, AWAIT = range(13)
 
 
 class Renderer:
@@ -39,6 +39,9 @@ class Renderer:
             os.kill(os.getpid(), signal.SIGSTOP)
         if what == SLEEP:
             time.sleep(x[1])
+        if what == AWAIT:  # until so many renders were begun, whoever began them
+            while len(Path(self.settings["log"]).read_text().splitlines()) < x[1]:
+                time.sleep(0.01)
         if what == PRINT:
             print("garbage " * 100_000)
             os.write(1, bytes(range(256)) * 1000)
