@@ -11,14 +11,14 @@ The algorithm knows no scaled units: σ and learning rates are in the user's uni
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zg import sampling
 from zg.errors import SettingError, check_positive, check_whole
-from zg.method import Method
+from zg.method import Method, Range
 from zg.objective import Evaluation
 from zg.surrogates.published import PublishedSurrogate
 
@@ -32,6 +32,12 @@ class PaperZeroGrads(Method):
     the last iteration; without it each one fits a fresh network. hidden, layers, frequencies,
     input_scale, log_space, criterion: the surrogate's (`PublishedSurrogate`).
     """
+
+    ranges: ClassVar = {
+        "sigma": Range(0.01, 1.0, log=True),
+        "lr_theta": Range(1e-5, 0.1, log=True),
+        "lr_phi": Range(1e-4, 0.01, log=True),
+    }
 
     def __init__(
         self,
