@@ -27,8 +27,8 @@ gallery: .venv/installed
 	$(BIN)/python docs/draw_gallery.py
 
 tuning: .venv/installed
-	$(BIN)/zg tune --tasks toy,rosenbrock,rosenbrock10 --methods $(METHODS) --trials 24 --max-seconds 10
-	$(BIN)/zg tune --tasks texture32,texture --methods $(METHODS) --trials 24 --max-renders 10000 --max-seconds 6
+	$(BIN)/zg tune --tasks toy --methods $(METHODS) --trials 24 --max-seconds 10
+	$(BIN)/zg tune --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --trials 24 --max-renders 10000 --max-seconds 6
 	$(BIN)/zg tune --tasks mlp,caustic --methods $(METHODS) --trials 24 --max-seconds 6
 
 comparison: .venv/installed
