@@ -1,4 +1,4 @@
-"""Who is still there: processes that a test started, their shared memory and temporary files."""
+"""Who is still there: processes that a test started, their shared memory and temporary files; what they hold."""
 
 import gc
 import os
@@ -50,7 +50,22 @@ def until(condition, seconds=60.0):
         time.sleep(0.02)
 
 
+def renderers(mark):
+    """Processes that render, of those with the mark."""
+    return [pid for pid, command in marked(mark).items() if "worker_child" in command]
+
+
 def resident_mb(pids):
     """Megabytes that these processes hold together; what they share counts for each."""
     pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
     return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+def growth_mb(step, steps, warm_up, others=tuple):
+    """Megabytes that this process and `others()` grew by at most after the first `warm_up` steps."""
+    held = []
+    for k in range(steps):
+        step(k)
+        if k + 1 >= warm_up:
+            held.append(resident_mb([os.getpid(), *others()]))
+    return max(held) - held[0]

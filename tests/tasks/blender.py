@@ -1,14 +1,12 @@
 """What the tests of Blender's tasks share: they skip where there is none."""
 
 import importlib.util
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.processes import marked
+from tests.processes import growth_mb, renderers
 from tests.tasks.golden import read
 
 EXECUTABLE = shutil.which("blender")
@@ -27,25 +25,12 @@ def far_off(image, name):
     return ((image * 255).round() / 255 - expected).abs().mean()
 
 
-def renderers(mark):
-    """Processes that render, of those with the mark."""
-    return [process for process, command in marked(mark).items() if "worker_child" in command]
-
-
-def growth_mb(task, mark, renders=2000, after=100, batch=50):
-    """Megabytes that this process and its renderers grew by from the first `after` renders around the start."""
+def memory_growth_mb(task, mark, batches=40, batch=50):
+    """Megabytes that so many batches of renders around the start leave behind, the first two not counted."""
     generator = torch.Generator().manual_seed(0)
-    offsets = 0.05 * torch.randn(renders, task.space.n, generator=generator, dtype=torch.float64)
-    x = task.space.to_user(task.space.init + offsets)
-    held = []
-    for k in range(0, renders, batch):
-        assert task.render(x[k : k + batch]).isfinite().all()
-        if k + batch >= after:
-            held.append(resident_mb([os.getpid(), *renderers(mark)]))
-    return max(held) - held[0]
 
+    def render(_):
+        offsets = 0.05 * torch.randn(batch, task.space.n, generator=generator, dtype=torch.float64)
+        assert task.render(task.space.to_user(task.space.init + offsets)).isfinite().all()
 
-def resident_mb(processes):
-    """Memory of processes, on Linux."""
-    pages = [Path(f"/proc/{process}/statm").read_text().split()[1] for process in processes]
-    return sum(map(int, pages)) * 4096 / 2**20
+    return growth_mb(render, batches, warm_up=2, others=lambda: renderers(mark))

@@ -10,8 +10,8 @@ import torch
 
 from tasks.led_display import LedDisplay
 from tasks.renderers.blender import blender_argv
-from tests.processes import nothing_left  # noqa: F401
-from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, needs_blender, needs_executable, renderers
+from tests.processes import nothing_left, renderers  # noqa: F401
+from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, needs_blender, needs_executable
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget

@@ -7,7 +7,7 @@ import torch
 
 from tasks.led_display import LedDisplay, lamps_of
 from tests.processes import MARK
-from tests.tasks.blender import CLOSE, far_off, growth_mb, needs_blender
+from tests.tasks.blender import CLOSE, far_off, memory_growth_mb, needs_blender
 from tests.tasks.golden import built
 from zg.cli import main
 from zg.errors import SettingError
@@ -105,7 +105,7 @@ def test_mistakes_are_told_in_one_line(settings, said):
 def test_memory_stays_bounded(tmp_path, monkeypatch):
     monkeypatch.setenv(MARK, str(tmp_path))
     task = built(LedDisplay())
-    assert growth_mb(task, tmp_path) <= 100
+    assert memory_growth_mb(task, tmp_path) <= 100
     task.close()
 
 

@@ -6,7 +6,7 @@ import torch
 
 from tasks.wicker import Wicker
 from tests.processes import MARK
-from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, growth_mb, needs_blender, needs_executable
+from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, memory_growth_mb, needs_blender, needs_executable
 from tests.tasks.golden import built
 from zg.cli import main
 from zg.errors import SettingError
@@ -109,7 +109,7 @@ def test_cycles_sees_the_same_whale(whale):
 def test_memory_stays_bounded(tmp_path, monkeypatch):
     monkeypatch.setenv(MARK, str(tmp_path))
     task = built(Wicker())
-    assert growth_mb(task, tmp_path) <= 100
+    assert memory_growth_mb(task, tmp_path) <= 100
     task.close()
 
 
