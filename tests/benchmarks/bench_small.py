@@ -1,13 +1,15 @@
 """Small problems: the default, what it loses without each of its parts, and baselines at their defaults.
 
-    python -m tests.benchmarks.bench_small [--seeds 3] [--out results/surrogates_small.csv]
+    python -m tests.benchmarks.bench_small [--seeds 3] [--out results/surrogates_small.csv] [--table]
 
-One row a run: problem, variant, seed, renders, the true loss of what was recommended, revision, command.
+One row a run: problem, variant, seed, renders, the true loss of what was recommended, revision, command. At the end the
+table of docs/surrogates.md; `--table` prints it from the rows that are there.
 """
 
 import argparse
 import csv
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from zg.surrogates.ranked import RankedSurrogate
 from zg.surrogates.ridge import RidgeSurrogate
 from zg.task import Task
 from zg.zerograds import SURROGATES, ZeroGrads
+
+ROWS = Path(__file__).parents[2] / "results" / "surrogates_small.csv"
 
 
 class NoLocality(RidgeSurrogate):
@@ -105,28 +109,43 @@ PROBLEMS: dict[str, tuple[Callable[[], Task], int, dict[str, Callable[[], Method
 }
 
 
+def table(path: Path) -> str:
+    """The rows of a file as a Markdown table: the median loss, and all of them."""
+    losses: dict[tuple[str, str], list[float]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            losses.setdefault((row["problem"], row["variant"]), []).append(float(row["loss"]))
+    lines = ["| problem | variant | loss |", "|---|---|---|"]
+    for (problem, name), found in losses.items():
+        listed = ", ".join(f"{loss:.2g}" for loss in found)
+        lines.append(f"| {problem} | {name} | {statistics.median(found):.2g} ({listed}) |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=ROWS)
+    parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
-    if options.out:
-        options.out.write_text("problem,variant,seed,renders,loss,revision,options\n")
+    if not options.table:
+        measure(options.seeds, options.out)
+    print(table(options.out))
+
+
+def measure(seeds: int, out: Path) -> None:
+    """Every variant of every problem, one row a run."""
+    out.write_text("problem,variant,seed,renders,loss,revision,options\n")
     for problem, (make, budget, parts) in PROBLEMS.items():
         for name, method in {**COMMON, **parts}.items():
-            losses = []
-            for seed in range(options.seeds):
+            for seed in range(seeds):
                 task = make()
                 result = run(task, method(), Budget(budget), seed=seed)
-                losses.append(float(task.clean(result.theta)) if isinstance(task, Turned) else result.loss)
-                row = [problem, name, seed, result.renders, losses[-1], revision(), f"--seeds {options.seeds}"]
-                if options.out:
-                    with options.out.open("a", newline="") as file:
-                        csv.writer(file, lineterminator="\n").writerow(row)
-            print(
-                f"{problem:24} {name:24} median {statistics.median(losses):.2g}  {[f'{x:.2g}' for x in losses]}",
-                flush=True,
-            )
+                loss = float(task.clean(result.theta)) if isinstance(task, Turned) else result.loss
+                with out.open("a", newline="") as file:
+                    row = [problem, name, seed, result.renders, loss, revision(), f"--seeds {seeds}"]
+                    csv.writer(file, lineterminator="\n").writerow(row)
+            print(f"{problem}: {name}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
