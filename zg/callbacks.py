@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import WandbLogger
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -18,7 +18,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from zg import pictures
-from zg.method import Method
+from zg.method import Method, Watcher
 from zg.records import finish_write, write_whole
 
 CURVE_POINTS = 50
@@ -32,7 +32,7 @@ SSIM_WINDOW = 11
 DRAWN_PATH = 16
 
 
-class Stop(Callback):
+class Stop(Watcher):
     """Ends a run when its budget, the method or a signal says so, and knows why.
 
     The first SIGINT or SIGTERM asks the run to stop after this iteration, the second interrupts at once.
@@ -73,7 +73,7 @@ class Stop(Callback):
         self._handlers.clear()
 
 
-class RenderCheckpoint(Checkpoint):
+class RenderCheckpoint(Checkpoint, Watcher):
     """Writes `last.ckpt`, whole or not at all: every so many renders or seconds, at the end and on an exception."""
 
     FILE = "last.ckpt"
@@ -89,12 +89,11 @@ class RenderCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = True
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, Method)
-        renders = pl_module.objective.renders
+    def look(self, method: Method) -> None:
+        renders = method.objective.renders
         due = time.monotonic() - self._saved_time >= self.every_seconds
         if due or renders - self._saved_renders >= self.every_renders:
-            self.save(trainer, renders)
+            self.save(method.trainer, renders)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Method)
@@ -112,7 +111,7 @@ class RenderCheckpoint(Checkpoint):
         self._saved_renders, self._saved_time = renders, time.monotonic()
 
 
-class Record(Callback):
+class Record(Watcher):
     """Logs against renders, and draws.
 
     At about `points` log-spaced counts the recommended θ is rendered once more, with seeds of its own and uncounted:
@@ -134,6 +133,7 @@ class Record(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Method)
+        self._flushed = time.monotonic()
         if self.frames:
             self.frames.mkdir(exist_ok=True)
             for stale in self.frames.glob("*.png"):
@@ -143,13 +143,11 @@ class Record(Callback):
             self.record(trainer, pl_module, measured=bool(self.curve_at))
         self._advance(pl_module.objective.renders)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, Method)
-        renders = pl_module.objective.renders
-        if renders < self.next_log and renders < self.next_curve:
-            return
-        self.record(trainer, pl_module, measured=renders >= self.next_curve)
-        self._advance(renders)
+    def look(self, method: Method) -> None:
+        renders = method.objective.renders
+        if renders >= self.next_record:
+            self.record(method.trainer, method, measured=renders >= self.next_curve)
+            self._advance(renders)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Method)
@@ -157,8 +155,9 @@ class Record(Callback):
             self.record(trainer, pl_module, measured=bool(self.curve_at))
 
     def _advance(self, renders: int) -> None:
-        self.next_log = next((count for count in self.log_at if count > renders), math.inf)
+        next_log = next((count for count in self.log_at if count > renders), math.inf)
         self.next_curve = next((count for count in self.curve_at if count > renders), math.inf)
+        self.next_record = min(next_log, self.next_curve)
 
     def record(self, trainer: Trainer, method: Method, measured: bool) -> None:
         """Log one row; `measured` ones carry the curve's loss and are drawn."""
@@ -183,10 +182,9 @@ class Record(Callback):
                 frame = self.frames / f"{objective.renders:09d}.png"
                 pictures.write_png(frame, picture)
                 shown = frame if len(list(self.frames.iterdir())) % PANEL_EVERY == 0 else None
-        row = {key: value for key, value in row.items() if math.isfinite(value)}
         trainer.loggers[0].log_metrics(row, step=objective.renders)
         self.logged = objective.renders
-        self._pending.append(row)
+        self._pending.append({key: value for key, value in row.items() if math.isfinite(value)})
         if shown or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush(trainer)
         if shown:
@@ -207,7 +205,7 @@ class Record(Callback):
         self._flush(trainer)
 
 
-class ShowProgress(Callback):
+class ShowProgress(Watcher):
     """A progress bar of renders with loss, best loss and time left; plain lines where there is no terminal."""
 
     def __init__(self, say: Callable[[str], None] = print) -> None:

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pytorch_lightning import LightningModule
+from pytorch_lightning import Callback, LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -18,6 +18,9 @@ from zg.errors import SettingError, check_positive, check_whole
 from zg.objective import Evaluation, Objective
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
+
+# How long iterations go on within one of Lightning's batches, if all callbacks are watchers.
+SLICE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Method(LightningModule):
         self.seconds_method = 0.0
         self.asked_to_stop = ""
         self.resumable = True
+        self.watchers: list[Watcher] = []
+        self.slice_seconds = 0.0
         self._random_before: Tensor | None = None
 
     # What a method implements
@@ -169,8 +174,27 @@ class Method(LightningModule):
         """Hand the inner optimisers to Lightning, which checkpoints them; `tell` steps them itself."""
         return self.inner_optimizers
 
+    def on_train_start(self) -> None:
+        """Take turns as the callbacks allow."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        self.watchers = [one for one in callbacks if isinstance(one, Watcher)]
+        self.slice_seconds = SLICE_SECONDS if len(self.watchers) == len(callbacks) else 0.0
+
     def training_step(self, batch: int, batch_idx: int) -> None:
-        """One iteration. Until the renders are there, a checkpoint is that of the iteration's beginning."""
+        """One iteration, or where nobody minds a slice of them.
+
+        Between two batches Lightning works for half a millisecond, longer than many an iteration takes.
+        """
+        end = perf_counter() + self.slice_seconds
+        while True:
+            self.iterate()
+            for watcher in self.watchers:
+                watcher.look(self)
+            if perf_counter() >= end or self.stop_reason():
+                return
+
+    def iterate(self) -> None:
+        """Ask, render, tell. Until the renders are there, a checkpoint is that of the iteration's beginning."""
         start, rendering = perf_counter(), self.objective.seconds_render
         self._random_before = self.random.get_state()
         theta = self.ask()
@@ -215,3 +239,13 @@ class Method(LightningModule):
         self.objective.load_state(state["objective"])
         self.random.set_state(state["random"].cpu())
         self.load_extra_state(state["extra"])
+
+
+class Watcher(Callback):
+    """A callback that looks at the method after every iteration, and need not be called after every batch for that.
+
+    With callbacks of this kind alone a batch is a slice of time, else it is one iteration.
+    """
+
+    def look(self, method: Method) -> None:
+        """After an iteration; quick, for there may be thousands a second."""

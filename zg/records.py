@@ -10,7 +10,7 @@ import resource
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 
@@ -30,6 +30,7 @@ class History(Logger):
         self.path = folder / self.FILE if folder else None
         self.rows: list[dict[str, float]] = []
         self._columns: list[str] = []
+        self._file: TextIO | None = None
 
     @property
     def name(self) -> str:
@@ -43,15 +44,24 @@ class History(Logger):
         """The resolved config has a file of its own."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.rows.append(dict(metrics))
+        """Write a row at once, so that whatever ends the process leaves it; what is not finite leaves a blank."""
+        row = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        self.rows.append(row)
         if self.path is None:
             return
         if new := [name for name in metrics if name not in self._columns]:
             self._columns += new
             self._rewrite()
-            return
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(metrics)
+        else:
+            self._file = self._file or self.path.open("a", newline="")
+            csv.DictWriter(self._file, self._columns).writerow(row)
+            self._file.flush()
+
+    def finalize(self, status: str) -> None:
+        """Close the file; a later row opens it again."""
+        if self._file:
+            self._file.close()
+            self._file = None
 
     def resume(self, renders: int) -> None:
         """Read the file of the interrupted run and drop what it logged after `renders`."""
@@ -65,6 +75,7 @@ class History(Logger):
 
     def _rewrite(self) -> None:
         assert self.path is not None
+        self.finalize("rewritten")
         with write_whole(self.path).open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()

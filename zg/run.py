@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
@@ -198,7 +199,7 @@ def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **set
         "max_epochs": 1,
         "enable_model_summary": False,
         "enable_progress_bar": False,
-        "enable_checkpointing": True,
+        "enable_checkpointing": any(isinstance(one, Checkpoint) for one in (*extra_callbacks, *callbacks)),
         "use_distributed_sampler": False,
         "num_sanity_val_steps": 0,
     }

@@ -1,19 +1,14 @@
 """The sign of life of a run in a process of its own."""
 
-from typing import Any
-
-from pytorch_lightning import Callback, LightningModule, Trainer
-
 from baselines.comparison.isolation import Beat
-from zg.method import Method
+from zg.method import Method, Watcher
 
 
-class Heartbeat(Callback):
+class Heartbeat(Watcher):
     """Says after every iteration how many renders are spent, of how many."""
 
     def __init__(self, beat: Beat) -> None:
         self.beat = beat
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, Method)
-        self.beat(pl_module.objective.renders, pl_module.objective.max_renders)
+    def look(self, method: Method) -> None:
+        self.beat(method.objective.renders, method.objective.max_renders)

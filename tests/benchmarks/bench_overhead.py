@@ -15,18 +15,17 @@ from typing import Any
 
 import torch
 import yaml
-from pytorch_lightning import Callback
 
 from zg.api import make_method
 from zg.config import compose, task_config
 from zg.fit import instantiate, parse
-from zg.method import Budget
+from zg.method import Budget, Watcher
 from zg.objective import Objective
 from zg.run import run
 from zg.task import Task
 
 
-class Stopwatch(Callback):
+class Stopwatch(Watcher):
     def on_train_start(self, *args: Any) -> None:
         self.start = time.perf_counter()
 

@@ -13,7 +13,7 @@ from tasks.rosenbrock import Rosenbrock
 from tests.problems import Noisy, Quadratic, Stripes, Troubled
 from zg.callbacks import schedule
 from zg.errors import SettingError
-from zg.method import Budget
+from zg.method import Budget, Watcher
 from zg.run import run
 from zg.zerograds import ZeroGrads
 
@@ -37,6 +37,28 @@ class InterruptAt(Callback):
     def on_train_batch_end(self, trainer, pl_module, *args):
         if pl_module.objective.renders >= self.renders:
             os.kill(os.getpid(), self.number)
+
+
+class Counting(Watcher):
+    def __init__(self):
+        self.looks = self.batches = 0
+
+    def look(self, method):
+        self.looks += 1
+
+    def on_train_batch_end(self, *args):
+        self.batches += 1
+
+
+def test_a_batch_is_a_slice_of_time_unless_somebody_wants_to_see_each_iteration():
+    watcher = Counting()
+    alone = run(Quadratic(), ES(), Budget(400), callbacks=[watcher])
+    assert watcher.looks == 20 and watcher.batches < 20
+    watcher = Counting()
+    seen = run(Quadratic(), ES(), Budget(400), callbacks=[watcher, Callback()])
+    assert watcher.looks == watcher.batches == 20
+    assert torch.equal(alone.theta, seen.theta)
+    assert [row["renders"] for row in alone.records] == [row["renders"] for row in seen.records]
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
