@@ -8,6 +8,7 @@ import imageio.v3 as imageio
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, NullFormatter
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
@@ -95,8 +96,8 @@ def write_video(frames: Sequence[Tensor], path: Path) -> None:
 
 def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float]) -> None:
     """The loss against renders; a loss of 0, which has no logarithm, is marked at the bottom."""
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(5, 3.2))
+    axes = figure.subplots(gridspec_kw={"left": 0.16, "right": 0.97, "bottom": 0.16, "top": 0.96})
     known = [(count, loss) for count, loss in zip(renders, losses, strict=True) if loss > 0]
     axes.plot(*zip(*known, strict=True) if known else ([], []), marker=".", color="#0072b2")
     axes.set(xscale="log", yscale="log", xlabel="renders", ylabel="loss of the recommended θ")
@@ -104,6 +105,9 @@ def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float]) -
     if zero := [count for count, loss in zip(renders, losses, strict=True) if loss == 0]:
         axes.plot(zero, [0.02] * len(zero), "v", color="#d55e00", transform=axes.get_xaxis_transform(), label="loss 0")
         axes.legend()
+    for axis in (axes.xaxis, axes.yaxis):  # plain numbers: powers as formulas take longer than all the rest
+        axis.set_major_formatter(LogFormatter())
+        axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 

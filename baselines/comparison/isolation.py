@@ -26,6 +26,15 @@ BEAT_SECONDS = 1.0
 # How long a run that was asked to stop may take to write its checkpoint.
 STOP_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
+# What every run imports sooner or later; the last is what W&B imports when a run starts, two seconds' worth.
+COMMON = (
+    "zg.fit",
+    "baselines.comparison.heartbeat",
+    "imageio.v3",
+    "matplotlib.backends.backend_agg",
+    "pandas",
+    "wandb.sdk.launch.inputs.internal",
+)
 
 
 @dataclass
@@ -59,8 +68,8 @@ class Pool:
     def __init__(self, silence: float, threads: int, preload: Sequence[str] = ()) -> None:
         self.silence, self.threads = silence, threads
         self.running: list[Running] = []
-        self._server = multiprocessing.get_context("forkserver")
-        self._server.set_forkserver_preload(["zg.fit", "baselines.comparison.heartbeat", *preload])
+        self._server = multiprocessing.get_context("forkserver")  # one a process: the first pool's imports are all
+        self._server.set_forkserver_preload([*COMMON, *preload])
 
     def __enter__(self) -> "Pool":
         return self
