@@ -30,6 +30,7 @@ class RankedSurrogate(LocalSurrogate):
 
     REACH = 0.3  # least width of sampling in counts: a count that m stands on is left by every tenth sample
     SCOUTED = 4  # samples for each render that tries another count
+    DRAWS = 8  # for each of those, to find a count that was not tried
     WIDER, WIDEST = 3.0, 27.0  # σ of each new beginning / σ of the last; / first σ
     STILL = 1e-3  # relative decrease of the loss, over PATIENCE, below which it has come to rest
     SMALL = 0.1  # share of its first width, below which stillness is rest and not a valley's bend
@@ -50,6 +51,7 @@ class RankedSurrogate(LocalSurrogate):
         self.lattice = torch.zeros_like(theta) if lattice is None else lattice
         self.floor = self.REACH * self.lattice
         self.scouted: list[int] = []
+        self.tried: list[list[int]] = []  # [coordinate, count] that were tried at the best θ
         self.theta, self.lowest = theta.clone(), math.inf
         self.first = self.began = sigma
         self.f = self.bend = math.nan
@@ -80,20 +82,32 @@ class RankedSurrogate(LocalSurrogate):
         return torch.cat([samples, self._scouts()])
 
     def _scouts(self) -> Tensor:
-        """[k, n]: the best θ with another count each, as often the next as any within its bounds; k may be 0."""
+        """[k, n]: the best θ with another count each, as often the next as any within its bounds; none twice."""
         counts = self.lattice.nonzero()[:, 0]
-        count = 0 if self.noisy or not len(counts) else -(-self.population // self.SCOUTED)
-        scouts = self.theta.repeat(count, 1)
+        wanted = 0 if self.noisy or not len(counts) else -(-self.population // self.SCOUTED)
         low, high = (self.project(torch.full_like(self.theta, edge)) for edge in (-math.inf, math.inf))
-        draws = torch.rand(count, 4, generator=self.generator, dtype=self.mean.dtype, device=self.mean.device).tolist()
-        self.scouted = [int(counts[int(which * len(counts))]) for which, *_ in draws]
-        for scout, k, (_, near, up, share) in zip(scouts, self.scouted, draws, strict=True):
+        draws = torch.rand(self.DRAWS * wanted, 4, generator=self.generator, dtype=low.dtype, device=low.device)
+        known = {(int(k), self._count(self.theta, k)) for k in counts} | {(k, count) for k, count in self.tried}
+        self.scouted = []
+        scouts: list[Tensor] = []
+        for which, near, up, share in draws.tolist():
+            k, scout = int(counts[int(which * len(counts))]), self.theta.clone()
             span = float(high[k] - low[k])
             if near < 0.5 or not math.isfinite(span):
                 scout[k] += self.lattice[k] * (1 if up < 0.5 else -1)
             else:
                 scout[k] = low[k] + share * span
-        return self.project(scouts)
+            scout = self.project(scout)
+            found = (k, self._count(scout, k))
+            if found not in known and len(scouts) < wanted:
+                known.add(found)
+                scouts.append(scout)
+                self.scouted.append(k)
+        return torch.stack(scouts) if scouts else self.theta.new_empty(0, self.n)
+
+    def _count(self, theta: Tensor, k: int | Tensor) -> int:
+        """The count that the renderer is given for coordinate k of θ [n]."""
+        return round(float(theta[k] / self.lattice[k]))
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         losses = torch.where(valid, losses, math.inf)
@@ -102,7 +116,10 @@ class RankedSurrogate(LocalSurrogate):
             return
         best = int(losses.argmin())
         if float(losses[best]) < self.lowest:
-            self.lowest, self.theta = float(losses[best]), theta[best].clone()
+            self.lowest, self.theta, self.tried = float(losses[best]), theta[best].clone(), []
+        else:
+            scouts = zip(self.scouted, theta[self.population :], strict=False)
+            self.tried += [[k, self._count(scout, k)] for k, scout in scouts]
         if len(losses) < self.population:
             return  # a cut batch is the last one
         found = best >= self.population and bool((theta[best] == self.theta).all())  # by a scout
