@@ -7,7 +7,7 @@ Neighbours' light overlaps.
 import torch
 from torch import Tensor
 
-from tasks.renderers.blender import BlenderTask
+from tasks.renderers.blender import SCENES, BlenderTask
 from zg.errors import SettingError, check_positive
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
@@ -54,7 +54,7 @@ class LedDisplay(BlenderTask):
     def build(self) -> None:
         self.solution, self.space = lamps_of(self.word), self.start()
         height, width = SHAPE
-        self.open_scene("led_display", width, height, {"rows": 2, "columns": COLUMNS})
+        self.open_scene(SCENES / "led_display.py", width, height, {"rows": 2, "columns": COLUMNS})
         self.set_reference(self.render(self.solution[None])[0])
 
     def start(self) -> ParameterSpace:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from tasks.hidden import guess_around
-from tasks.renderers.blender import BlenderTask
+from tasks.renderers.blender import SCENES, BlenderTask
 from zg.errors import SettingError, check_positive
 from zg.losses import Loss
 from zg.space import Block
@@ -48,7 +48,7 @@ class Wicker(BlenderTask):
     def build(self) -> None:
         self.space, self.solution = guess_around(HIDDEN, self.far, self.generator("start"))
         height, width = SHAPE
-        self.open_scene("wicker", width, height)
+        self.open_scene(SCENES / "wicker.py", width, height)
         self.set_reference(self.render(self.solution[None])[0])
 
     def loss(self, images: Tensor, reference: Tensor | None) -> Tensor:

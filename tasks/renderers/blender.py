@@ -65,9 +65,8 @@ class BlenderTask(WorkerTask):
         self.engine, self.oversample, self.blender = engine, oversample, blender
         self.noisy = engine == "cycles"
 
-    def open_scene(self, name: str, width: int, height: int, settings: Mapping[str, Any] | None = None) -> None:
-        """Start the processes with the scene `scenes/NAME.py`; settings: more than the stage's for its `load`."""
-        stage = {"engine": self.engine, "width": width, "height": height, "oversample": self.oversample}
-        self.open_workers(
-            blender_argv(self.blender), SCENES / f"{name}.py", {**stage, **(settings or {})}, (3, height, width)
-        )
+    def open_scene(self, scene: Path, width: int, height: int, settings: Mapping[str, Any] | None = None) -> None:
+        """Start the processes with a scene file; settings: more for its `load` than the stage's and where that is."""
+        stage = {"scenes": str(SCENES), "engine": self.engine, "oversample": self.oversample}
+        stage |= {"width": width, "height": height}
+        self.open_workers(blender_argv(self.blender), scene, {**stage, **(settings or {})}, (3, height, width))

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from tasks.led_display import LedDisplay
-from tasks.renderers.blender import blender_argv
+from tasks.renderers.blender import BlenderTask, blender_argv
 from tests.processes import nothing_left, renderers  # noqa: F401
 from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, needs_blender, needs_executable
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget
 from zg.run import run
+from zg.space import Block, ParameterSpace
 from zg.zerograds import ZeroGrads
 
 
@@ -40,6 +41,23 @@ def test_where_there_is_no_blender_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SettingError, match=r"Blender must be installed: .*\[blender\].* Debian's packages"):
         blender_argv()
+
+
+class Coil(BlenderTask):
+    """The example of docs/renderers.md."""
+
+    def build(self):
+        self.space = ParameterSpace(turns=Block([5.0], low=2, high=12, kind="integer"))
+        self.solution = torch.tensor([8.0], dtype=torch.float64)
+        self.open_scene(Path(__file__).with_name("coil_scene.py"), width=96, height=64)
+        self.set_reference(self.render(self.solution[None])[0])
+
+
+@needs_blender
+@pytest.mark.usefixtures("nothing_left")
+def test_a_scene_of_ones_own():
+    result = run(Coil(), ZeroGrads(), Budget(60))
+    assert result.theta.tolist() == [8.0] and result.loss == 0
 
 
 @needs_executable
