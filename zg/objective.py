@@ -56,6 +56,7 @@ class Objective:
         self.improved_at = 0
         self.last_error = ""
         self.path: list[Tensor] = []
+        self._measured: tuple[Tensor, float, Tensor] | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -80,10 +81,16 @@ class Objective:
         return Evaluation(losses, valid, images)
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
-        """The loss and image of θ [n] scaled, rendered with seeds of its own and not counted."""
+        """The loss and image of θ [n] scaled, rendered with seeds of its own and not counted.
+
+        Without noise the same θ is not rendered twice in a row.
+        """
+        if self._measured and not self.task.noisy and torch.equal(theta, self._measured[0]):
+            return self._measured[1:]
         seeds = render_seeds(derive_seed(self.seed, "measure", label), 0, 1)
         losses, images = self._render(theta[None], seeds, 0)
-        return float(losses[0]), images[0]
+        self._measured = theta.clone(), float(losses[0]), images[0]
+        return self._measured[1:]
 
     def _render(self, theta: Tensor, seeds: Tensor, i: int) -> tuple[Tensor, Tensor]:
         x = self.space.to_user(theta)

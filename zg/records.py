@@ -52,10 +52,10 @@ class History(Logger):
         if new := [name for name in metrics if name not in self._columns]:
             self._columns += new
             self._rewrite()
-        else:
-            self._file = self._file or self.path.open("a", newline="")
-            csv.DictWriter(self._file, self._columns).writerow(row)
-            self._file.flush()
+            return
+        self._file = self._file or self.path.open("a", newline="")
+        csv.DictWriter(self._file, self._columns).writerow(row)
+        self._file.flush()
 
     def finalize(self, status: str) -> None:
         """Close the file; a later row opens it again."""
@@ -76,11 +76,13 @@ class History(Logger):
     def _rewrite(self) -> None:
         assert self.path is not None
         self.finalize("rewritten")
-        with write_whole(self.path).open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        finish_write(self.path)
+        partial = write_whole(self.path)
+        self._file = partial.open("w", newline="")
+        writer = csv.DictWriter(self._file, self._columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        self._file.flush()
+        partial.replace(self.path)  # a machine that loses power may lose it: what resumes a run is the checkpoint
 
 
 def as_number(text: str) -> float:
