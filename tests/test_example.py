@@ -50,7 +50,6 @@ def test_an_installed_package_adds_its_task_and_method_by_name(installed, tmp_pa
     assert (tmp_path / "out" / "images.png").is_file()
 
 
-@pytest.mark.slow
 def test_an_installed_package_has_its_row_and_column_in_the_paper(installed, tmp_path):
     words = "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out out"
     command = [sys.executable, "-m", "zg.cli", *words.split()]

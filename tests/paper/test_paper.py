@@ -31,7 +31,6 @@ def smoke(tmp_path_factory):
     return out
 
 
-@pytest.mark.slow
 def test_every_table_is_there_in_three_forms(smoke):
     for name in TABLES:
         tex = (smoke / "tables" / f"{name}.tex").read_text()
@@ -49,7 +48,6 @@ def test_every_table_is_there_in_three_forms(smoke):
             )
 
 
-@pytest.mark.slow
 def test_every_figure_is_there_as_png_and_pdf(smoke):
     for name in FIGURES:
         assert imageio.imread(smoke / "figures" / f"{name}.png").std() > 1
@@ -71,7 +69,6 @@ class Ids(HTMLParser):
         self.fetched += [found[name] for name in ("src", "href") if not found.get(name, "data:").startswith("data:")]
 
 
-@pytest.mark.slow
 def test_the_report_holds_everything_and_fetches_nothing(smoke):
     page = (smoke / "report.html").read_text()
     parser = Ids()
@@ -85,14 +82,12 @@ def test_the_report_holds_everything_and_fetches_nothing(smoke):
     assert all(row["text"].replace("²", "") and row["numbers"] for row in verdicts)
 
 
-@pytest.mark.slow
 def test_the_estimate_came_before_the_runs(smoke):
     said = json.loads((smoke / "preset.json").read_text())
     assert said["runs"] == len(list(smoke.glob("*/runs/*/*/seed*/row.json")))
     assert 1 < said["estimated_seconds"] < 3600
 
 
-@pytest.mark.slow
 def test_a_deleted_row_is_run_again_alone(smoke, tmp_path, capsys):
     out = tmp_path / "copy"
     shutil.copytree(smoke, out)
@@ -106,7 +101,6 @@ def test_a_deleted_row_is_run_again_alone(smoke, tmp_path, capsys):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
-@pytest.mark.slow
 def test_rows_that_were_kept_say_the_same_as_the_runs(smoke):
     kept, made = rows.read(smoke.parent / "kept"), rows.read(smoke)
     assert {part: len(runs) for part, runs in kept.parts.items()} == {p: len(runs) for p, runs in made.parts.items()}
@@ -117,7 +111,6 @@ def test_rows_that_were_kept_say_the_same_as_the_runs(smoke):
         ]
 
 
-@pytest.mark.slow
 def test_what_cannot_run_is_a_dash_with_its_reason(tmp_path):
     (tmp_path / "gone.yaml").write_text("data: {name: texture, reference: nowhere.png}\nmax_renders: 60\n")
     words = [*SMOKE, "--tasks", "toy,gone.yaml", "--methods", "es,random_search", "--seeds", "1"]
@@ -162,7 +155,6 @@ def test_the_table_of_the_readme_is_what_the_rows_say():
     assert readme.renewed(text) == text
 
 
-@pytest.mark.slow
 def test_tables_and_figures_are_filed_with_wandb(smoke, tmp_path):
     out = tmp_path / "copy"
     shutil.copytree(smoke, out, ignore=shutil.ignore_patterns("runs"))
@@ -171,7 +163,6 @@ def test_tables_and_figures_are_filed_with_wandb(smoke, tmp_path):
     assert len(list(out.glob("wandb/offline-run-*/files/media/table/*.json"))) == len(TABLES) + 1
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 def test_a_browser_shows_the_report(smoke, tmp_path):
     for name, width in (("wide", 1400), ("narrow", 420)):
