@@ -35,9 +35,9 @@ class Objective:
     """Renders θ for a method, and keeps the ledger of a run.
 
     Every render that any decision depends on is counted; `max_renders` is met exactly. A failed render (an
-    exception, a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures:
-    not counted, never seen by the method. `path` holds the θ [n] (user's units) that were measured along the way, where
-    n is small enough to draw.
+    exception, a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures: never
+    seen by the method and not counted, but in `measured`. `path` holds the θ [n] (user's units) that were measured
+    along the way, where n is small enough to draw.
     """
 
     def __init__(self, task: Task, max_renders: int, seed: int = 0) -> None:
@@ -56,7 +56,8 @@ class Objective:
         self.improved_at = 0
         self.last_error = ""
         self.path: list[Tensor] = []
-        self._measured: tuple[Tensor, float, Tensor] | None = None
+        self.measured = 0
+        self._last_measured: tuple[Tensor, float, Tensor] | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -66,7 +67,7 @@ class Objective:
     def evaluate(self, theta: Tensor, i: int, images: bool = False) -> Evaluation:
         """Render and judge θ [B, n] scaled, at iteration i; cut to what the budget leaves."""
         theta = theta[: self.max_renders - self.renders]
-        seeds = render_seeds(self.seed, self.renders, len(theta))
+        seeds = render_seeds(self.seed, self.renders, len(theta)) if self.task.noisy else None
         start = perf_counter()
         losses, rendered = self._render(theta, seeds, i)
         self.seconds_render += perf_counter() - start
@@ -76,8 +77,17 @@ class Objective:
         """Enter losses [B] of θ [B, n] scaled into the ledger; what is not finite is a failed render."""
         self.renders += len(theta)
         valid = losses.isfinite()
-        losses = torch.where(valid, losses, math.nan)
-        self._remember(theta, losses, valid)
+        values = losses.tolist()  # for a few numbers quicker than one tensor operation after another
+        finite = [value for value in values if math.isfinite(value)]
+        if len(finite) < len(values):
+            losses = torch.where(valid, losses, math.nan)
+            self.failed += len(values) - len(finite)
+        if finite:
+            self.last_loss = math.fsum(finite) / len(finite)
+            lowest = min(finite)
+            if lowest < self.best_loss:
+                self.best_loss, self.improved_at = lowest, self.renders
+                self.best_theta = theta[values.index(lowest)].clone()
         return Evaluation(losses, valid, images)
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
@@ -85,29 +95,32 @@ class Objective:
 
         Without noise the same θ is not rendered twice in a row.
         """
-        if self._measured and not self.task.noisy and torch.equal(theta, self._measured[0]):
-            return self._measured[1:]
-        seeds = render_seeds(derive_seed(self.seed, "measure", label), 0, 1)
+        if self._last_measured and not self.task.noisy and torch.equal(theta, self._last_measured[0]):
+            return self._last_measured[1:]
+        seeds = render_seeds(derive_seed(self.seed, "measure", label), 0, 1) if self.task.noisy else None
         losses, images = self._render(theta[None], seeds, 0)
-        self._measured = theta.clone(), float(losses[0]), images[0]
-        return self._measured[1:]
+        self.measured += 1
+        self._last_measured = theta.clone(), float(losses[0]), images[0]
+        return self._last_measured[1:]
 
-    def _render(self, theta: Tensor, seeds: Tensor, i: int) -> tuple[Tensor, Tensor]:
+    def _render(self, theta: Tensor, seeds: Tensor | None, i: int) -> tuple[Tensor, Tensor]:
+        """Losses [B] and images [B, ...] of θ [B, n] scaled, in chunks; seeds [B] for a renderer that is noisy."""
         x = self.space.to_user(theta)
         chunk = self.task.chunk or max(1, len(x))
-        parts = [self._render_chunk(x[k : k + chunk], seeds[k : k + chunk], i) for k in range(0, max(1, len(x)), chunk)]
+        places = [slice(k, k + chunk) for k in range(0, max(1, len(x)), chunk)]
+        parts = [self._render_chunk(x[place], None if seeds is None else seeds[place], i) for place in places]
         if len(parts) == 1:
             return parts[0]
         losses, images = zip(*parts, strict=True)
         return torch.cat(losses), torch.cat(images)
 
     @torch.no_grad()
-    def _render_chunk(self, x: Tensor, seeds: Tensor, i: int) -> tuple[Tensor, Tensor]:
+    def _render_chunk(self, x: Tensor, seeds: Tensor | None, i: int) -> tuple[Tensor, Tensor]:
         task = self.task
         reference = task.reference(i)
         expected = (len(x),) if reference is None else (len(x), *reference.shape)
         try:
-            images = task.render(x, seeds) if task.noisy else task.render(x)
+            images = task.render(x) if seeds is None else task.render(x, seeds)
         except SettingError:
             raise
         except Exception as error:
@@ -133,27 +146,16 @@ class Objective:
             )
         return losses.double() + penalty, images
 
-    def _render_singly(self, x: Tensor, seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _render_singly(self, x: Tensor, seeds: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """After an exception in a batch: each render alone, so that only the guilty ones fail."""
         images = torch.full(shape, math.nan, device=self.task.device)
         for k in range(len(x) if len(x) > 1 else 0):
             one = slice(k, k + 1)
             try:
-                images[one] = self.task.render(x[one], seeds[one]) if self.task.noisy else self.task.render(x[one])
+                images[one] = self.task.render(x[one]) if seeds is None else self.task.render(x[one], seeds[one])
             except Exception as error:
                 self.last_error = f"{type(error).__name__}: {error}"
         return images
-
-    def _remember(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
-        self.failed += int((~valid).sum())
-        if not valid.any():
-            return
-        best = int(torch.where(valid, losses, math.inf).argmin())
-        self.last_loss = float(losses[valid].mean())
-        if losses[best] < self.best_loss:
-            self.best_loss = float(losses[best])
-            self.best_theta = theta[best].clone()
-            self.improved_at = self.renders
 
     # What a checkpoint holds, beside the path.
     LEDGER = "renders failed seconds_render best_loss best_theta last_loss improved_at last_error".split()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tests.problems import Noisy, Quadratic, Stripes, Troubled
+from tests.problems import Noisy, Quadratic, Sphere, Stripes, Troubled
 from zg.errors import SettingError
 from zg.objective import Objective
 
@@ -90,3 +90,16 @@ def test_a_batch_where_everything_fails_is_all_alike():
 def test_a_budget_below_one_is_refused():
     with pytest.raises(SettingError, match="max_renders must be at least 1, got 0"):
         objective_of(Quadratic(), max_renders=0)
+
+
+@pytest.mark.parametrize("noisy, renders", [(False, 2), (True, 3)])
+def test_what_was_just_measured_is_not_rendered_again_unless_it_is_noisy(noisy, renders):
+    task = Sphere()
+    task.noisy = noisy
+    task.setup()
+    objective = Objective(task, 10)
+    theta = task.space.init
+    first = objective.measure(theta, "1")
+    assert objective.measure(theta.clone(), "2")[0] == first[0]
+    assert objective.measure(theta + 0.1, "3")[0] != first[0]
+    assert len(task.rendered()) == renders and objective.renders == 0
