@@ -17,8 +17,8 @@ METHODS = $(shell $(BIN)/zg list methods --plain | paste -sd,)
 demo: .venv/installed
 	$(BIN)/zg fit --config configs/$(TASK).yaml
 
-test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test: lint  # a file stays in one process, for its fixtures are made once
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow

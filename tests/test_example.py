@@ -11,7 +11,6 @@ import pytest
 
 from zg.cli import main
 
-pytestmark = pytest.mark.xdist_group("example")  # its fixtures are made once
 EXAMPLE = Path(__file__).parent / "example"
 
 

@@ -17,7 +17,6 @@ from paper.published import read_published
 from zg.cli import main
 from zg.registry import configured
 
-pytestmark = pytest.mark.xdist_group("paper")  # its fixtures are made once
 SMOKE = ["paper", "--preset", "smoke", "--jobs", "2", "--wandb", "disabled", "--settings", "published"]
 TABLES = ["table1", "table2", "table3", "table4"]
 FIGURES = ["pictures", "convergence-renders", "convergence-seconds", "frames", "cost", "sensitivity"]

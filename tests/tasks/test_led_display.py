@@ -12,8 +12,6 @@ from tests.tasks.golden import built
 from zg.cli import main
 from zg.errors import SettingError
 
-pytestmark = pytest.mark.xdist_group("led_display")  # its fixtures are made once
-
 LAMPS = 28
 
 

@@ -17,8 +17,6 @@ from zg.method import Budget
 from zg.run import run
 from zg.zerograds import ZeroGrads
 
-pytestmark = pytest.mark.xdist_group("mesh")  # its fixtures are made once
-
 NEEDS_BPY = pytest.mark.skipif(not find_spec("bpy"), reason="needs bpy")
 DIFFERENTIABLE = next((name for name in AUTO[:2] if backend_works(name.partition("_")[0])), None)
 

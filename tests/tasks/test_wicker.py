@@ -11,8 +11,6 @@ from tests.tasks.golden import built
 from zg.cli import main
 from zg.errors import SettingError
 
-pytestmark = pytest.mark.xdist_group("wicker")  # its fixtures are made once
-
 
 @pytest.fixture(scope="module")
 def whale():
