@@ -23,10 +23,12 @@ from zg.task import Task
 if TYPE_CHECKING:
     from zg.method import Method
 
-# Radiance of the sky in direction ω is GREY + SKY ω, one row a colour: three soft lamps in a grey world.
-GREY = 0.4
-LAMPS = torch.tensor([[-0.8, -0.4, 0.4], [0.0, -0.4, 0.9], [0.9, -0.4, -0.1]], dtype=torch.float64)
-SKY = 0.4 * torch.nn.functional.normalize(LAMPS, dim=1)
+# Radiance of the sky in direction ω is GREY + SKY ω, one row a colour: three soft lamps in a grey world. They stand at
+# right angles, around the first camera, so that however the surface turns, the picture changes as much.
+GREY = 0.5
+AROUND = torch.tensor([210.0, 330.0, 90.0], dtype=torch.float64).deg2rad()
+LAMPS = torch.stack([math.sqrt(2) * AROUND.cos(), -torch.ones(3, dtype=torch.float64), math.sqrt(2) * AROUND.sin()], 1)
+SKY = GREY / math.sqrt(3) * LAMPS
 # The cameras look at the head from so far, up and down in turn, and see a little more than the unit sphere.
 DISTANCE, ELEVATION, FIELD_OF_VIEW = 4.0, 25.0, 31.0
 # The sphere at the start: within what seeds draw its radius.
@@ -42,8 +44,10 @@ class Mesh(Task):
     """Smooth coordinates of every vertex: n = 3 V, 642 vertices with 3 subdivisions and 2,562 with 4.
 
     subdivisions: of the icosahedron. views: cameras around the head, the first in front of it. size: pixels along a
-    side of each. samples: rays a pixel. smoothness: λ of u = (I + λL) x. fixed_seed: the same rays in every render,
-    so that the loss has no noise. head: `monkey` (needs bpy), `blob`, or `auto`. variant: Mitsuba's, or `auto`.
+    side of each. samples: rays a pixel. smoothness: in radii of the head, how far around it a coordinate moves the
+    surface. bending: weight in the loss of the mean of |Δx|² over the vertices (4 on the unit sphere), for what no
+    picture tells. fixed_seed: the same rays in every render, so that the loss has no noise. head: `monkey` (needs bpy),
+    `blob`, or `auto`. variant: Mitsuba's; pictures this small take a compiled one longer than `scalar_rgb`.
     """
 
     linear = True
@@ -53,20 +57,23 @@ class Mesh(Task):
         subdivisions: int = 3,
         views: int = 6,
         size: int = 32,
-        samples: int = 4,
-        smoothness: float = 1.0,
+        samples: int = 2,
+        smoothness: float = 0.15,
+        bending: float = 5e-5,
         fixed_seed: bool = False,
         head: Head = "auto",
-        variant: str = "auto",
+        variant: str = "scalar_rgb",
         loss: str | Loss = "mse",
     ) -> None:
         super().__init__(loss)
         self.noisy = not fixed_seed
         check_positive(views=views, size=size, samples=samples, smoothness=smoothness)
+        if bending != 0:
+            check_positive(bending=bending)
         if not 0 <= subdivisions <= 6:
             raise SettingError(f"subdivisions must be from 0 to 6, got {subdivisions}")
         self.subdivisions, self.views, self.size, self.samples = subdivisions, views, size, samples
-        self.smoothness, self.head, self.variant = smoothness, head, variant
+        self.smoothness, self.bending, self.head, self.variant = smoothness, bending, head, variant
 
     def build(self) -> None:
         self.variant = resolve_variant(self.variant)
@@ -90,6 +97,10 @@ class Mesh(Task):
     def vertices(self, x: Tensor) -> Tensor:
         """x [n] in the user's units (smooth coordinates) -> vertices [V, 3]."""
         return self.coordinates.decode(x.reshape(-1, 3))
+
+    def regulariser(self, x: Tensor) -> Tensor:
+        bent = self.coordinates.curvature(self.coordinates.decode(x.reshape(len(x), -1, 3)))
+        return self.bending * bent.square().sum(2).mean(1)
 
     def render_one(self, x: Tensor, *seed: Tensor) -> Tensor:
         number = int(seed[0]) if seed else 0

@@ -76,7 +76,7 @@ def mesh(device: str) -> Tensor:
     """A sphere with bumps, and the head it is to become."""
     task = built(Mesh(subdivisions=2, views=3, size=48, head="blob", variant="scalar_rgb", fixed_seed=True))
     assert isinstance(task, Mesh)
-    bumps = 0.3 * torch.arange(task.space.n).sin() * task.space.scale
+    bumps = 0.1 * torch.arange(task.space.n).sin() * task.space.scale
     seen = task.render_one(task.space.to_user(task.space.init) + bumps), task.reference()
     return torch.cat([to_display(views, linear=True) for views in seen if views is not None], dim=1)
 

@@ -23,7 +23,7 @@ DIFFERENTIABLE = next((name for name in AUTO[:2] if backend_works(name.partition
 
 def small(**settings):
     """A task that renders quickly: 162 vertices, three views of 24 pixels."""
-    return Mesh(**{"subdivisions": 2, "views": 3, "size": 24, "head": "blob", "variant": "scalar_rgb"} | settings)
+    return Mesh(**{"subdivisions": 2, "views": 3, "size": 24, "samples": 4, "head": "blob"} | settings)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_laplacian_is_symmetric_and_forgets_constants_only():
     assert torch.equal(matrix @ torch.ones(42, dtype=torch.float64), torch.zeros(42, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("smoothness", [0.1, 4.0, 100.0])
+@pytest.mark.parametrize("smoothness", [0.05, 0.2, 1.0])
 def test_smooth_coordinates_lead_back(smoothness):
     vertices, faces = icosphere(3)
     coordinates = SmoothCoordinates(faces, len(vertices), smoothness)
@@ -74,24 +74,35 @@ def test_smooth_coordinates_lead_back(smoothness):
 
 def test_smooth_coordinates_solve_batches_and_know_their_spread():
     vertices, faces = icosphere(2)
-    coordinates = SmoothCoordinates(faces, len(vertices), 4.0)
+    coordinates = SmoothCoordinates(faces, len(vertices), 0.4)
     u = torch.randn(5, len(vertices), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    solved = torch.linalg.solve(torch.from_numpy(coordinates.matrix.toarray()), u)
+    inverse = torch.linalg.matrix_power(torch.linalg.inv(torch.from_numpy(coordinates.matrix.toarray())), 2)
+    solved = inverse @ u
     assert torch.allclose(coordinates.decode(u), solved)
     assert torch.allclose(coordinates.decode(u[2]), solved[2])
-    inverse = torch.linalg.inv(torch.from_numpy(coordinates.matrix.toarray()))
     assert coordinates.spread == pytest.approx(float(inverse.square().sum(1).mean().sqrt()), rel=0.05)
 
 
 def test_a_bump_in_one_coordinate_moves_a_neighbourhood():
     vertices, faces = icosphere(3)
-    coordinates = SmoothCoordinates(faces, len(vertices), 4.0)
+    coordinates = SmoothCoordinates(faces, len(vertices), 0.2)
     bump = torch.zeros_like(vertices)
     bump[7, 0] = 1
     moved = coordinates.decode(bump)[:, 0]
     assert moved.argmax() == 7
     assert (moved > 0.05 * moved.max()).sum() > 10
     assert moved.sum() == pytest.approx(1)
+
+
+def test_smoothness_is_a_length_whatever_the_mesh():
+    """A harmonic of degree l shrinks to 1 / (1 + smoothness² l (l + 1))²."""
+    for subdivisions in (3, 4):
+        vertices, faces = icosphere(subdivisions)
+        coordinates = SmoothCoordinates(faces, len(vertices), 0.3)
+        harmonic = vertices * vertices[:, [1, 2, 0]]  # x y, y z, z x: degree 2
+        shrunk = coordinates.decode(harmonic)
+        assert (shrunk * harmonic).sum() / harmonic.square().sum() == pytest.approx(1 / 1.54**2, rel=0.05)
+        assert (coordinates.curvature(vertices) / (2 * vertices)).nanmedian() == pytest.approx(1, rel=0.05)
 
 
 def test_normals_of_a_sphere_are_its_places():
@@ -191,9 +202,9 @@ def test_variants_agree(mesh, variant):
     if not backend_works(variant.partition("_")[0]):
         pytest.skip("does not run here")
     other = built(small(variant=variant))
-    assert (mesh.reference() - other.reference()).abs().mean() < 2e-3
+    assert (mesh.reference() - other.reference()).abs().mean() < 3e-3
     x = mesh.space.to_user(mesh.space.init)
-    assert (mesh.render_one(x) - other.render_one(x)).abs().mean() < 0.01
+    assert (mesh.render_one(x) - other.render_one(x)).abs().mean() < 0.0125
 
 
 def test_auto_is_a_variant_that_works():
@@ -205,6 +216,15 @@ def test_a_unit_of_theta_moves_a_vertex_by_a_unit(mesh):
     noise = torch.randn(50, mesh.space.n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     moved = torch.stack([mesh.vertices(x) for x in mesh.space.to_user(mesh.space.init + 0.05 * noise)])
     assert (moved - start).square().mean().sqrt() == pytest.approx(0.05, rel=0.1)
+
+
+def test_what_is_bent_costs(mesh):
+    """The mean of |Δx|² is 4 r² on a sphere of radius r, up to the unevenness of its triangles."""
+    shapes = torch.stack([scale * icosphere(2)[0] for scale in (1.0, 0.5)])
+    costs = mesh.regulariser(torch.stack([mesh.coordinates.encode(shape).flatten() for shape in shapes]))
+    assert costs[0] == pytest.approx(4 * mesh.bending, rel=0.2)
+    assert costs[1] == pytest.approx(costs[0] / 4)
+    assert small(bending=0).bending == 0
 
 
 def test_the_start_is_a_sphere_of_the_seed_and_the_reference_is_not(mesh):
@@ -228,7 +248,15 @@ def test_metrics_and_picture(mesh):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"subdivisions": 7}, {"views": 0}, {"size": 0}, {"smoothness": 0.0}, {"head": "horse"}, {"variant": "scalar"}],
+    [
+        {"subdivisions": 7},
+        {"views": 0},
+        {"size": 0},
+        {"smoothness": 0.0},
+        {"bending": -1.0},
+        {"head": "horse"},
+        {"variant": "scalar"},
+    ],
 )
 def test_mistakes_are_told_in_one_line(settings):
     with pytest.raises(SettingError, match=next(iter(settings))) as told:
@@ -238,14 +266,16 @@ def test_mistakes_are_told_in_one_line(settings):
 
 def test_a_short_run_lowers_the_loss_and_the_distance():
     task = small(size=16, samples=2, fixed_seed=True)
-    result = run(task, ZeroGrads(), Budget(600), seed=0)
-    assert result.loss < 0.5 * result.row["init_loss"]
-    assert result.row["metric_chamfer"] < 0.9 * task.metrics(task.space.to_user(task.space.init), None)["chamfer"]
+    result = run(task, ZeroGrads(), Budget(400), seed=0)
+    assert result.loss < 0.7 * result.row["init_loss"]
+    assert result.row["metric_chamfer"] < 0.95 * task.metrics(task.space.to_user(task.space.init), None)["chamfer"]
 
 
-@pytest.mark.parametrize("renders", [300, pytest.param(2000, marks=pytest.mark.slow)])
-def test_memory_does_not_grow(renders):
-    task = built(small(variant="auto"))
+@pytest.mark.parametrize(
+    ("variant", "renders"), [("scalar_rgb", 300), pytest.param("auto", 2000, marks=pytest.mark.slow)]
+)
+def test_memory_does_not_grow(variant, renders):
+    task = built(small(variant=variant))
     x = task.space.to_user(task.space.init)
     generator = torch.Generator().manual_seed(0)
 
@@ -258,7 +288,7 @@ def test_memory_does_not_grow(renders):
 @pytest.mark.skipif(DIFFERENTIABLE is None, reason="needs a differentiable variant: libllvm19 or a GPU")
 def test_the_gradient_is_that_of_differences():
     """Along moves of silhouettes, of the inside, and of both: differences of the loss itself."""
-    task = built(small(variant=DIFFERENTIABLE, samples=64, fixed_seed=True))
+    task = built(small(variant=DIFFERENTIABLE, samples=64, fixed_seed=True, bending=1e-3))
     x = task.space.to_user(task.space.init)
     _, slope = MeshGradient(task, samples=64)(x, 0)
     sphere = task.vertices(x)
@@ -269,7 +299,8 @@ def test_the_gradient_is_that_of_differences():
     }
     for name, move in moves.items():
         step = 0.02 * task.coordinates.encode(move).flatten()
-        up, down = task.loss(task.render(torch.stack([x + step, x - step])), task.reference()).tolist()
+        ways = torch.stack([x + step, x - step])
+        up, down = (task.loss(task.render(ways), task.reference()) + task.regulariser(ways)).tolist()
         assert float(slope @ step) == pytest.approx((up - down) / 2, rel=0.1), name
 
 
