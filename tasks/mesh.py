@@ -107,8 +107,12 @@ class Mesh(Task):
         return draw(self.scene, self.vertices(x), self.faces, number).to(self.device)
 
     def metrics(self, x: Tensor, image: Tensor) -> dict[str, float]:
-        points = sample_surface(self.vertices(x), self.faces, POINTS)
-        return {"chamfer": chamfer(points, self.target_points), "monkey": float(self.which == "monkey")}
+        here, first = (self.distance(place) for place in (x, self.space.to_user(self.space.init)))
+        return {"chamfer": here, "chamfer_of_start": here / first, "monkey": float(self.which == "monkey")}
+
+    def distance(self, x: Tensor) -> float:
+        """Chamfer distance of x [n] to the head, in radii."""
+        return chamfer(sample_surface(self.vertices(x), self.faces, POINTS), self.target_points)
 
     def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
         """All views of the result above those of the head, larger than what is compared."""

@@ -268,7 +268,7 @@ def test_a_short_run_lowers_the_loss_and_the_distance():
     task = small(size=16, samples=2, fixed_seed=True)
     result = run(task, ZeroGrads(), Budget(400), seed=0)
     assert result.loss < 0.7 * result.row["init_loss"]
-    assert result.row["metric_chamfer"] < 0.95 * task.metrics(task.space.to_user(task.space.init), None)["chamfer"]
+    assert result.row["metric_chamfer_of_start"] < 0.95
 
 
 @pytest.mark.parametrize(
@@ -321,4 +321,4 @@ def test_the_default_finds_the_head():
     task = Mesh(fixed_seed=True)
     result = run(task, ZeroGrads(), Budget(8000), seed=1)
     assert result.loss < 0.1 * result.row["init_loss"]
-    assert result.row["metric_chamfer"] < 0.25 * task.metrics(task.space.to_user(task.space.init), None)["chamfer"]
+    assert result.row["metric_chamfer_of_start"] < 0.25
