@@ -74,11 +74,20 @@ class CrossedBlock:
         """Uᵀ y [n] for y [k]."""
         return ((self.a.T * y.to(self.a.dtype)) @ self.b).view(-1)[: self.n] * self.signs
 
+    def squares(self) -> Tensor:
+        """|u|² [k]: 1 but for the entries that were cut, of which one row may lose more than another."""
+        whole, rest = divmod(self.n, self.b.shape[1])
+        return (whole + self.b[:, :rest].double().square().sum(1)) / self.a.shape[1]
+
     def around(self, theta: Tensor, lengths: Tensor, out: Tensor) -> None:
-        """θ + r_k u_k into out [k, n], for θ [n] and lengths r [k]; a row at a time, so that it stays in the cache."""
+        """θ + r_k u_k into out [k, n], for θ [n] and lengths r [k]."""
         scaled = self.a * lengths[:, None].to(self.a.dtype)
-        for row, a, b in zip(out, scaled, self.b, strict=True):
-            torch.addcmul(theta, torch.outer(a, b).view(-1)[: self.n], self.signs, out=row)
+        whole, rest = divmod(self.n, self.b.shape[1])
+        grid = out[:, : self.n - rest].unflatten(1, (whole, -1))
+        torch.mul(scaled[:, :whole, None], self.b[:, None], out=grid)
+        if rest:
+            torch.mul(scaled[:, whole, None], self.b[:, :rest], out=out[:, -rest:])
+        torch.addcmul(theta, out, self.signs, out=out)
 
 
 def hadamard(rows: Tensor, p: int) -> Tensor:

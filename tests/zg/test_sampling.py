@@ -18,6 +18,12 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
+@pytest.mark.parametrize("n", [1, 7, 130, 320, 1000])
+def test_squares_are_those_of_the_rows(n, generator):
+    block = CrossedDirections(n, generator, torch.float64).draw(30)
+    assert torch.allclose(block.squares(), dense(block, n).square().sum(1), atol=1e-12)
+
+
 @pytest.mark.parametrize("n", [1, 2, 7, 129, 256, 1000])
 def test_a_sweep_resolves_the_identity(n, generator):
     rows = dense(CrossedDirections(n, generator, torch.float64).draw(10**9), n)

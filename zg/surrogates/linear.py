@@ -132,7 +132,9 @@ class LinearSurrogate(LocalSurrogate):
 
         (4 F(r) − F(2 r)) / 3 is how far the centre itself is off (noise, a cusp): taken out only beyond chance.
         """
-        near, far = rise[seen & ~self.wide], rise[seen & self.wide]
+        squares = self.u.squares()
+        whole = rise / squares  # as if every direction were of length 1: on a wide radius, what was cut is seen
+        near, far = whole[seen & ~self.wide], whole[seen & self.wide]
         self.offset = 0.0
         if len(near) > 1 and len(far) > 1:
             rise_near, rise_far = float(near.mean()), float(far.mean())
@@ -143,7 +145,7 @@ class LinearSurrogate(LocalSurrogate):
             self.odd = self._fade(self.odd, off * off / max(chance, TINY))
             self.offset = off if self.odd > self.ODD else 0.0
         r = self.radius * (1 + self.wide.double())
-        y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L, 0.0)
+        y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L * squares, 0.0)
         self.slope2 = self._fade(self.slope2, float(y.square().mean()))
         if self.age == 0:
             self.cap = self.CAUTION * float(y.norm()) / max(abs(self.L), TINY)
