@@ -8,11 +8,9 @@ knows no longer is found out by looking along w itself; probes are one-sided, at
 tells curvature, noise and the right radius apart. (The correction is that of SEGA: Hanzely, Mishchenko and Richtárik,
 "SEGA: Variance Reduction via Gradient Sketching", NeurIPS 2018.)
 
-While the loss is smooth, θ follows every fresh slope at once, by 1 / L, and w a little: a new w is mostly chance, and
-where units saturate a step by chance is never undone, so w has to show a curvature that chance has not, and fresh steps
-have to stay in proportion to the way that is behind them. Where renders differ, or the loss does not fall as foretold,
-fresh slopes are not to be believed one by one: θ then follows w alone, under a cap that grows slowly. Neither binds
-where the curvature along w is the mean curvature, so that every direction is as good as measured.
+Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
+units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
+curvature, so that every direction is as good as measured, does it grow at once.
 """
 
 import math
@@ -34,11 +32,6 @@ class LinearSurrogate(LocalSurrogate):
     """One gradient w [n] and one curvature L; a block is 30 probes, the centre, and two along w."""
 
     PROBES = 30  # directions a block: enough to share the 3 extra renders, few enough to turn quickly
-    MEMORY = 0.05  # w is followed over so much of a sweep
-    SURE = 2.0  # excess of w's curvature over chance, or of what it knows over what it does not, for its full step
-    PACE = 30.0  # sweeps have to pass for so many e-folds of the way from the start
-    FAIR, DOUBT, FAITH = 0.25, 0.7, 1.15  # least decrease over foretold; trust goes down and up by
-    LOST = 0.05  # trust at which the loss is no longer taken for smooth
     CAUTION = 0.01  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
     GROWTH = 2.0  # e-folds a sweep by which a cap that binds grows
     LEAP = 4.0  # its growth a block where the loss is isotropic
@@ -65,9 +58,6 @@ class LinearSurrogate(LocalSurrogate):
         self.near = self.far = 0.0  # mean square of what w did not foresee in the slopes, at r and at 2 r
         self.spread = self.odd = self.offset = 0.0  # typical rise at r; the centre's disagreement; taken out
         self.cap = self.moved = self.length = 0.0
-        self.smooth, self.trust = True, 1.0
-        self.start, self.way = self.theta, 1e-3 * self.radius
-        self.foretold = self.fell = self.foretelling = 0.0  # decrease: of the last steps, and running means
         self.age, self.noisy = 0, False
         self.gain = 1.0
         self.before: dict[str, Any] | None = None  # the sweep as it was when probes that are not yet told were drawn
@@ -75,7 +65,6 @@ class LinearSurrogate(LocalSurrogate):
     def ask(self) -> Tensor:
         """[centre (twice at first: is the loss noisy?), k one-sided probes at r or 2 r, 2 along w] × n."""
         self.before = self.directions.state()
-        self.unseen = self.directions.left or self.n
         self.u = self.directions.draw(self.PROBES)
         self.wide = (torch.arange(len(self.u), device=self.theta.device) + self.age) % 2 == 1
         self.length = float(self.w.norm())
@@ -98,9 +87,7 @@ class LinearSurrogate(LocalSurrogate):
         if len(losses) < at + k + 2 * (self.length > 0):
             return  # a cut block is the last one
         if not valid[:at].any():
-            undone = 0.5 * (self.back - self.theta)
-            self.theta, self.w = self.theta + undone, self.w + max(self.L, 0.0) * undone
-            self.radius, self.foretold = self.radius if self.smooth else 0.5 * self.radius, 0.0
+            self.theta, self.radius = 0.5 * (self.theta + self.back), 0.5 * self.radius
             return
         before, self.f = self.f, float(losses[:at][valid[:at]].mean())
         self.noisy |= at == 2 and bool(valid[:2].all()) and bool(losses[0] != losses[1])
@@ -108,21 +95,12 @@ class LinearSurrogate(LocalSurrogate):
             self.lowest, self.best = self.f, self.theta
         self.back = self.theta
         rise, seen = losses[at : at + k] - self.f, valid[at : at + k]
-        self.smooth &= not self.noisy
         self._judge(before)
-        foreseen = self.u.along(self.w).double()
-        y = self._slopes(rise, seen, foreseen)
-        error = torch.where(seen, y - foreseen, 0.0)
-        news = self._news(error, seen)
-        self.foretold = self.moved = 0.0
-        step = torch.zeros_like(self.theta)
+        news = self._news(self._slopes(rise, seen), seen)
         if self.length > 0 and valid[at + k :].all():
-            step = self._follow(float(losses[-2]), float(losses[-1]), error)
-        self.w = self.w + news
-        if self.smooth:
-            step = step + self._descend(news, y)
-        self.theta = self.project(self.theta + step)
-        self.way = max(self.way, float((self.theta - self.start).norm()))
+            self._follow(float(losses[-2]), float(losses[-1]), news)
+        else:
+            self.w, self.moved = self.w + news, 0.0
         self._turn_radius(bool(rise[seen].any()))
         self.age += 1
 
@@ -132,17 +110,8 @@ class LinearSurrogate(LocalSurrogate):
         return keep * old + (1 - keep) * new
 
     def _judge(self, before: float) -> None:
-        """Smooth: trust, by the decrease over what was foretold, until it is lost.
-
-        Else halve the cap after a rise beyond anything the probes show, and let a cap that binds grow.
-        """
-        if self.smooth and self.foretold > 0:
-            self.fell = 0.8 * self.fell + 0.2 * (before - self.f)
-            self.foretelling = 0.8 * self.foretelling + 0.2 * self.foretold
-            fair = self.fell >= self.FAIR * self.foretelling
-            self.trust = min(1.0, self.trust * self.FAITH) if fair else self.trust * self.DOUBT
-            self.smooth = self.trust > self.LOST
-        elif self.age > 0 and self.f - before > 4 * self.spread:
+        """Halve the cap after a rise beyond anything the probes show; let a cap that binds grow."""
+        if self.age > 0 and self.f - before > 4 * self.spread:
             self.cap = 0.5 * self.moved
         elif self.age > 0 and self.moved >= self.cap:
             self.cap *= self.LEAP if self._isotropic() else min(2.0, math.exp(self.GROWTH * (self.PROBES + 3) / self.n))
@@ -158,15 +127,13 @@ class LinearSurrogate(LocalSurrogate):
         share = min(1.0, self.length**2 / (self.n * self.slope2))
         return share > self.SHARE and abs(self.c / self.L - 1) < self.ALIKE
 
-    def _slopes(self, rise: Tensor, seen: Tensor, foreseen: Tensor) -> Tensor:
+    def _slopes(self, rise: Tensor, seen: Tensor) -> Tensor:
         """Slopes y [k] without curvature; L from the mean rises, F(2 r) − F(r) = 3/2 r² L, where the centre cancels.
 
         (4 F(r) − F(2 r)) / 3 is how far the centre itself is off (noise, a cusp): taken out only beyond chance.
         """
         squares = self.u.squares()
-        r = self.radius * (1 + self.wide.double())
-        # What w foresees would drown the curvature; and a wide radius shows what cut directions lost.
-        whole = (rise - r * foreseen) / squares
+        whole = rise / squares  # as if every direction were of length 1: on a wide radius, what was cut is seen
         near, far = whole[seen & ~self.wide], whole[seen & self.wide]
         self.offset = 0.0
         if len(near) > 1 and len(far) > 1:
@@ -177,59 +144,42 @@ class LinearSurrogate(LocalSurrogate):
             off = (4 * rise_near - rise_far) / 3
             self.odd = self._fade(self.odd, off * off / max(chance, TINY))
             self.offset = off if self.odd > self.ODD else 0.0
+        r = self.radius * (1 + self.wide.double())
         y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L * squares, 0.0)
         self.slope2 = self._fade(self.slope2, float(y.square().mean()))
-        if self.smooth or self.age == 0:
+        if self.age == 0:
             self.cap = self.CAUTION * float(y.norm()) / max(abs(self.L), TINY)
         return y
 
-    def _news(self, error: Tensor, seen: Tensor) -> Tensor:
+    def _news(self, y: Tensor, seen: Tensor) -> Tensor:
         """Uᵀ g (y − U w) [n]: least change of w that explains the slopes.
 
         The gain g is signal / (signal + noise): noise in a slope halves from r to 2 r, and signal does not.
         """
+        error = torch.where(seen, y - self.u.along(self.w).double(), 0.0)
         near, far = error[seen & ~self.wide], error[seen & self.wide]
         self.near = self._fade(self.near, float(near.square().mean())) if len(near) else self.near
         self.far = self._fade(self.far, float(far.square().mean())) if len(far) else self.far
         noise = max(0.0, self.near - self.far) * 4 / 3 if self.far > 0 else 0.0
         signal = max(self.far - noise / 4, 0.02 * self.far, TINY)
         gain = torch.where(self.wide, signal / (signal + noise / 4), signal / (signal + noise))
-        gain = torch.ones_like(gain) if self.smooth else gain
         self.gain = float(gain.mean())
         return self.u.combine(gain * error)
 
-    def _follow(self, plus: float, minus: float, error: Tensor) -> Tensor:
-        """The step [n] along w: slope says how stale w is (fresh directions cannot), curvature how far to go."""
+    def _follow(self, plus: float, minus: float, news: Tensor) -> None:
+        """Along w: the slope says how stale w is (fresh directions cannot), the curvature how far to go."""
         slope = (plus - minus) / (2 * self.radius)
         bend = (plus + minus - 2 * (self.f + self.offset)) / self.radius**2
         self.c = self._fade(self.c or bend, bend, 0.8)
-        unit = self.w / self.length
+        unit, self.moved = self.w / self.length, 0.0
         if slope <= 0:
-            self.w = torch.zeros_like(self.w) if self.smooth else self.w
-            return torch.zeros_like(unit)
-        left = min(1.5, 1 + self.gain * (slope / self.length - 1)) * self.length
-        if self.smooth:
-            known = self.length**2 / max(self.unseen * float(error.square().mean()), TINY)
-            excess = abs(self.c / self.L - 1) if self.L > 0 else 0.0
-            faith = 1.0 if self._isotropic() else min(1.0, max(known, excess) / self.SURE)
-            part = self.PROBES / (self.MEMORY * self.n) * faith
-            bend = max(self.c, self.L)
-            self.moved = self.trust * min(1.0, part) * (slope / bend if bend > 0 else 2 * self.radius)
-        else:
-            self.moved = min(slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
-        self.foretold = self.moved * slope - 0.5 * self.c * self.moved**2
-        self.w = (left - min(self.moved * max(self.c, 0.0), slope)) * unit
-        return -self.moved * unit
-
-    def _descend(self, news: Tensor, y: Tensor) -> Tensor:
-        """The step [n] down the fresh slopes: 1 / L of them, within the pace (none where all directions are alike)."""
-        size, bend = float(news.norm()), max(self.L, TINY)
-        pace = math.inf if self._isotropic() else self.PACE * len(self.u) / self.n * self.way
-        length = self.trust * min(size / bend, pace)
-        slope = float(y @ self.u.along(news).double()) / max(size, TINY)
-        self.foretold += length * slope - 0.5 * self.L * length**2
-        self.w = self.w - min(1.0, length * bend / max(size, TINY)) * news
-        return -length / max(size, TINY) * news
+            self.w = self.w + news
+            return
+        trust = 1 + self.gain * (slope / self.length - 1)
+        self.moved = min(slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
+        self.theta = self.project(self.theta - self.moved * unit)
+        left = min(1.5, trust) * self.length - min(self.moved * max(self.c, 0.0), slope)
+        self.w = left * unit + news
 
     def _turn_radius(self, any_rise: bool) -> None:
         """Slopes farther from w at 2 r than at r: curvature, so narrow; nearer: noise, so widen; all flat: double.
@@ -239,7 +189,7 @@ class LinearSurrogate(LocalSurrogate):
         if not any_rise:
             self.radius *= 2
             self.widest = max(self.widest, self.radius)
-        elif self.age > 5 and self.moved == 0 and not self.smooth:
+        elif self.age > 5 and self.moved == 0:
             self.radius = min(self.radius * self.WIDEN, self.widest)
         elif self.age > 5 and self.far > 0:
             turn = ((self.far + TINY) / (self.near + TINY)) ** -0.1

@@ -88,23 +88,6 @@ def test_a_wrong_sigma_costs_less_than_twice_the_renders(sigma):
     assert share(Quadratic(n=300, condition=10.0), 1500, sigma=sigma) <= share(Quadratic(n=300, condition=10.0), 750)
 
 
-def test_fresh_slopes_are_followed_while_the_loss_falls_as_foretold():
-    assert blocks(bowl, count=40).smooth
-
-
-def test_noise_ends_it_at_once():
-    random = torch.Generator().manual_seed(0)
-    surrogate = blocks(lambda theta, number: bowl(theta) + torch.randn(len(theta), generator=random), count=1)
-    assert not surrogate.smooth
-
-
-def test_a_loss_that_falls_less_than_foretold_ends_it():
-    def jagged(theta, number):
-        return bowl(theta) + 30 * (1e4 * theta.sum(1)).sin()
-
-    assert not blocks(jagged, count=40).smooth
-
-
 def test_a_cut_block_changes_nothing():
     surrogate = blocks(bowl)
     theta = surrogate.ask()
