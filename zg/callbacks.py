@@ -154,6 +154,13 @@ class Record(Watcher):
         if self.logged < pl_module.objective.renders:
             self.record(trainer, pl_module, measured=bool(self.curve_at))
 
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint: a run that was killed after its last row does not log that again."""
+        return {"logged": self.logged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.logged = state_dict["logged"]
+
     def _advance(self, renders: int) -> None:
         next_log = next((count for count in self.log_at if count > renders), math.inf)
         self.next_curve = next((count for count in self.curve_at if count > renders), math.inf)

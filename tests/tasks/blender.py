@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -9,11 +10,19 @@ import torch
 from tests.processes import growth_mb, renderers
 from tests.tasks.golden import read
 
-EXECUTABLE = shutil.which("blender")
+
+def working_executable():
+    """`blender` on the PATH, if its Python has NumPy (Debian packages them apart)."""
+    found = shutil.which("blender")
+    command = [found, "--background", "--factory-startup", "--python-exit-code", "1", "--python-expr", "import numpy"]
+    return found if found and subprocess.run(command, capture_output=True).returncode == 0 else None
+
+
+EXECUTABLE = working_executable()
 needs_blender = pytest.mark.skipif(
     not (importlib.util.find_spec("bpy") or EXECUTABLE), reason="needs Blender: bpy (Python 3.11) or `blender`"
 )
-needs_executable = pytest.mark.skipif(not EXECUTABLE, reason="needs `blender` on the PATH")
+needs_executable = pytest.mark.skipif(not EXECUTABLE, reason="needs `blender` on the PATH, with NumPy")
 # Software OpenGL of another version moves an edge by a sample here and there.
 CLOSE = 4e-3
 

@@ -39,6 +39,12 @@ class InterruptAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
+def test_a_run_that_had_ended_is_not_logged_twice_when_resumed(tmp_path):
+    whole = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run")
+    again = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run", resume=True)
+    assert again.records == whole.records and again.loss == whole.loss
+
+
 class Counting(Watcher):
     def __init__(self):
         self.looks = self.batches = 0
