@@ -29,16 +29,18 @@ SLOW = 0.95  # the mean curvature, which noise hits hardest, over twice as many
 
 
 class LinearSurrogate(LocalSurrogate):
-    """One gradient w [n] and one curvature L; a block is 30 probes, the centre, and two along w."""
+    """One gradient w [n] and one curvature L; a block is 30 to 60 probes, the centre, and two along w."""
 
-    PROBES = 30  # directions a block: enough to share the 3 extra renders, few enough to turn quickly
-    CAUTION = 0.01  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
+    FEWEST, MOST, SWEEP = 30, 60, 200  # probes a block: a sweep in 200 blocks, if that shares the 3 extra renders
+    CAUTION = 0.005  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
     GROWTH = 2.0  # e-folds a sweep by which a cap that binds grows
     LEAP = 4.0  # its growth a block where the loss is isotropic
     SHARE, ALIKE = 0.05, 0.1  # of the gradient that w has to hold; how near c / L has to be to 1
     ODD = 10.0  # centre's disagreement with its probes, over chance (mean squares), from which it is taken out
     WIDEST = 100.0  # σ is a guess, good to two orders of magnitude: no radius beyond that unless all is flat
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
+    LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
+    BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
     FIXED = (*LocalSurrogate.FIXED, "directions", "u")
 
@@ -47,10 +49,11 @@ class LinearSurrogate(LocalSurrogate):
     ) -> None:
         super().__init__(project, generator)
         self.theta, self.n = theta.clone(), theta.numel()
+        self.probes = min(self.MOST, max(self.FEWEST, self.n // self.SWEEP))
         self.directions = CrossedDirections(self.n, generator, theta.dtype)
         self.w = torch.zeros_like(self.theta)
         self.back = self.best = self.theta
-        self.radius = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate
+        self.radius = self.proven = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate; where f last fell
         self.widest = self.WIDEST * self.radius
         self.f, self.lowest = math.nan, math.inf
         self.L = self.c = 0.0  # curvature: mean over directions; along w
@@ -65,7 +68,7 @@ class LinearSurrogate(LocalSurrogate):
     def ask(self) -> Tensor:
         """[centre (twice at first: is the loss noisy?), k one-sided probes at r or 2 r, 2 along w] × n."""
         self.before = self.directions.state()
-        self.u = self.directions.draw(self.PROBES)
+        self.u = self.directions.draw(self.probes)
         self.wide = (torch.arange(len(self.u), device=self.theta.device) + self.age) % 2 == 1
         self.length = float(self.w.norm())
         r = self.radius * (1 + self.wide.to(self.w.dtype))
@@ -92,7 +95,7 @@ class LinearSurrogate(LocalSurrogate):
         before, self.f = self.f, float(losses[:at][valid[:at]].mean())
         self.noisy |= at == 2 and bool(valid[:2].all()) and bool(losses[0] != losses[1])
         if self.f < self.lowest:
-            self.lowest, self.best = self.f, self.theta
+            self.lowest, self.best, self.proven = self.f, self.theta, self.radius
         self.back = self.theta
         rise, seen = losses[at : at + k] - self.f, valid[at : at + k]
         self._judge(before)
@@ -114,7 +117,7 @@ class LinearSurrogate(LocalSurrogate):
         if self.age > 0 and self.f - before > 4 * self.spread:
             self.cap = 0.5 * self.moved
         elif self.age > 0 and self.moved >= self.cap:
-            self.cap *= self.LEAP if self._isotropic() else min(2.0, math.exp(self.GROWTH * (self.PROBES + 3) / self.n))
+            self.cap *= self.LEAP if self._isotropic() else min(2.0, math.exp(self.GROWTH * (self.probes + 3) / self.n))
 
     def _isotropic(self) -> bool:
         """Whether the curvature along the gradient is about that along any other direction, beyond doubt.
@@ -184,16 +187,21 @@ class LinearSurrogate(LocalSurrogate):
     def _turn_radius(self, any_rise: bool) -> None:
         """Slopes farther from w at 2 r than at r: curvature, so narrow; nearer: noise, so widen; all flat: double.
 
-        A block that led nowhere widens too: the centre is then a minimum of what this radius sees.
+        A block that led nowhere widens too, for the centre is then a minimum of what this radius sees, but not far
+        beyond where the loss last fell. Without noise a slope is best seen where curvature is not most of the rise.
         """
+        before = self.radius
         if not any_rise:
             self.radius *= 2
             self.widest = max(self.widest, self.radius)
         elif self.age > 5 and self.moved == 0:
-            self.radius = min(self.radius * self.WIDEN, self.widest)
+            self.radius = max(before, min(before * self.WIDEN, self.widest, self.LOST * self.proven))
         elif self.age > 5 and self.far > 0:
             turn = ((self.far + TINY) / (self.near + TINY)) ** -0.1
-            self.radius = min(self.radius * min(self.WIDEN, max(1 / self.NARROW, turn)), self.widest)
+            self.radius = min(before * min(self.WIDEN, max(1 / self.NARROW, turn)), self.widest)
+            if not self.noisy and self.L > 0:
+                straight = math.sqrt(self.slope2) / self.L
+                self.radius = max(min(self.radius, self.BENT * straight), before / self.STRICT)
 
     def recommend(self) -> Tensor:
         """The centre where the loss is noisy (the lowest of many noisy losses is luck), else the best centre."""
