@@ -12,6 +12,9 @@ from zg.errors import SettingError
 from zg.seeding import derive_seed, render_seeds
 from zg.task import Task
 
+# Numbers of θ in one call on a CPU: of larger results each is written to fresh memory, which costs more than the rest.
+LARGE = 2**19
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -69,9 +72,9 @@ class Objective:
         theta = theta[: self.max_renders - self.renders]
         seeds = render_seeds(self.seed, self.renders, len(theta)) if self.task.noisy else None
         start = perf_counter()
-        losses, rendered = self._render(theta, seeds, i)
+        losses, rendered = self._render(theta, seeds, i, images)
         self.seconds_render += perf_counter() - start
-        return self.account(theta, losses, rendered if images else None)
+        return self.account(theta, losses, rendered)
 
     def account(self, theta: Tensor, losses: Tensor, images: Tensor | None = None) -> Evaluation:
         """Enter losses [B] of θ [B, n] scaled into the ledger; what is not finite is a failed render."""
@@ -98,21 +101,30 @@ class Objective:
         if self._last_measured and not self.task.noisy and torch.equal(theta, self._last_measured[0]):
             return self._last_measured[1:]
         seeds = render_seeds(derive_seed(self.seed, "measure", label), 0, 1) if self.task.noisy else None
-        losses, images = self._render(theta[None], seeds, 0)
+        losses, images = self._render(theta[None], seeds, 0, images=True)
+        assert images is not None
         self.measured += 1
         self._last_measured = theta.clone(), float(losses[0]), images[0]
         return self._last_measured[1:]
 
-    def _render(self, theta: Tensor, seeds: Tensor | None, i: int) -> tuple[Tensor, Tensor]:
-        """Losses [B] and images [B, ...] of θ [B, n] scaled, in chunks; seeds [B] for a renderer that is noisy."""
-        x = self.space.to_user(theta)
-        chunk = self.task.chunk or max(1, len(x))
-        places = [slice(k, k + chunk) for k in range(0, max(1, len(x)), chunk)]
-        parts = [self._render_chunk(x[place], None if seeds is None else seeds[place], i) for place in places]
-        if len(parts) == 1:
-            return parts[0]
-        losses, images = zip(*parts, strict=True)
-        return torch.cat(losses), torch.cat(images)
+    def _render(self, theta: Tensor, seeds: Tensor | None, i: int, images: bool) -> tuple[Tensor, Tensor | None]:
+        """Losses [B] and if asked for images [B, ...] of θ [B, n] scaled, in chunks; seeds [B] if the task is noisy."""
+        chunk = self.task.chunk or self._roomy(theta)
+        losses, kept = [], []
+        for k in range(0, max(1, len(theta)), chunk):
+            place = slice(k, k + chunk)
+            some = self._render_chunk(self.space.to_user(theta[place]), None if seeds is None else seeds[place], i)
+            losses.append(some[0])
+            kept += [some[1]] * images
+        if len(losses) == 1:
+            return losses[0], kept[0] if kept else None
+        return torch.cat(losses), torch.cat(kept) if kept else None
+
+    @staticmethod
+    def _roomy(theta: Tensor) -> int:
+        """Renders in one call where the task takes any number: all of them, but on a CPU no more than caches hold."""
+        fit = LARGE // theta.shape[1] if theta.device.type == "cpu" else len(theta)
+        return max(1, min(fit, len(theta)))
 
     @torch.no_grad()
     def _render_chunk(self, x: Tensor, seeds: Tensor | None, i: int) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class LinearSurrogate(LocalSurrogate):
     LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
-    FIXED = (*LocalSurrogate.FIXED, "directions", "u")
+    FIXED = (*LocalSurrogate.FIXED, "directions", "u", "room")
 
     def __init__(
         self, theta: Tensor, sigma: float, project: Callable[[Tensor], Tensor], generator: torch.Generator
@@ -63,6 +63,7 @@ class LinearSurrogate(LocalSurrogate):
         self.cap = self.moved = self.length = 0.0
         self.age, self.noisy = 0, False
         self.gain = 1.0
+        self.room = theta.new_empty(self.probes + 4, self.n)  # what `ask` returns is in here until it is asked again
         self.before: dict[str, Any] | None = None  # the sweep as it was when probes that are not yet told were drawn
 
     def ask(self) -> Tensor:
@@ -73,7 +74,7 @@ class LinearSurrogate(LocalSurrogate):
         self.length = float(self.w.norm())
         r = self.radius * (1 + self.wide.to(self.w.dtype))
         at, k = self._centres(), len(self.u)
-        rows = self.theta.new_empty(at + k + 2 * (self.length > 0), self.n)
+        rows = self.room[: at + k + 2 * (self.length > 0)]
         rows[:at] = self.theta
         self.u.around(self.theta, r, out=rows[at : at + k])
         if self.length > 0:
