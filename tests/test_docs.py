@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from tests.benchmarks import bench_small
+import pytest
+
+from tests.benchmarks import bench_large, bench_small
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def test_the_table_of_surrogates_on_small_problems_is_that_of_its_rows():
-    assert bench_small.table(bench_small.ROWS) in (DOCS / "surrogates.md").read_text()
+@pytest.mark.parametrize("bench", [bench_small, bench_large])
+def test_a_table_of_surrogates_is_that_of_its_rows(bench):
+    assert bench.table(bench.ROWS) in (DOCS / "surrogates.md").read_text()

@@ -104,6 +104,7 @@ BASELINES = ("es", "pgpe", "snes", "cmaes", "spsa")
 def problems(mnist: str | None) -> dict[str, Problem]:
     """Problems by name; digit 18 of MNIST's test images is among them where these are given."""
     found = {
+        "mlp, MNIST 18": Problem(lambda: Mlp(mnist=mnist, index=18), 20000, "mlp"),
         "mlp, bundled 3": Problem(Mlp, 20000, "mlp"),
         "texture 64²": Problem(Texture, 24576, "texture"),
         "caustic": Problem(Caustic, 12000, "caustic"),
@@ -112,9 +113,7 @@ def problems(mnist: str | None) -> dict[str, Problem]:
         "steps, n = 200": Problem(Steps, 6000),
         "quadratic 1 … 1,000, n = 1,000": Problem(lambda: Quadratic(n=1000, condition=1000.0), 20000),
     }
-    if mnist:
-        found["mlp, MNIST 18"] = Problem(lambda: Mlp(mnist=mnist, index=18), 20000, "mlp")
-    return found
+    return found if mnist else {name: problem for name, problem in found.items() if "MNIST" not in name}
 
 
 def make(problem: Problem, name: str) -> Method:
@@ -150,7 +149,11 @@ def table(path: Path) -> str:
         for row in csv.DictReader(file):
             groups.setdefault((row["problem"], row["variant"]), []).append(row)
     lines = ["| problem | method | loss / start, % | renders to 10 % | to 1 % | seconds |", "|---|---|---|---|---|---|"]
-    for (problem, name), rows in groups.items():
+    order = list(problems("PATH")), [*VARIANTS, *BASELINES]
+    for problem, name in sorted(
+        groups, key=lambda key: [known.index(word) for known, word in zip(order, key, strict=True)]
+    ):
+        rows = groups[problem, name]
         shares = 100 * np.array([float(row["relative"]) for row in rows])
         spread = f"{interquartile_mean(shares):.3g} ({shares.min():.2g} … {shares.max():.2g})"
         until = [middle([row[key] for row in rows]) for key in ("renders_to_10", "renders_to_1")]
