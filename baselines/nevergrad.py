@@ -4,17 +4,31 @@ Rapin and Teytaud 2018, "Nevergrad: a gradient-free optimization platform". NGOp
 by dimension, budget and workers; the one really used is `resolved`. By name: `nevergrad:TwoPointsDE`.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import nevergrad
 import numpy as np
 import torch
+from nevergrad.optimization import recaster
 from nevergrad.optimization.base import Optimizer
 from torch import Tensor
 
 from baselines.library import NumpyRandom, Replayed
 from zg.errors import SettingError, check_positive, check_whole, nearest
 from zg.method import Range
+
+
+class DaemonThread(recaster._MessagingThread):
+    """The thread in which Nevergrad runs SciPy's optimisers and the like. It waits for a loss, after the last one
+    for ever, and as Nevergrad makes it keeps the process from ending.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
+recaster._MessagingThread = DaemonThread  # type: ignore[misc]
 
 
 class Nevergrad(Replayed):

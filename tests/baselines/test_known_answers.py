@@ -1,6 +1,8 @@
 """Estimators against closed forms, libraries against themselves driven by hand."""
 
 import math
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -340,6 +342,21 @@ def test_asking_for_a_recommendation_leaves_no_trace(name: str) -> None:
                 assert torch.equal(method.recommend(), method.recommend())
         asked.append(method.ask())
     assert torch.equal(*asked)
+
+
+def test_a_process_ends_though_nevergrad_waits_for_a_loss_in_a_thread() -> None:
+    """As it does with SciPy's optimisers, among which NGOpt chooses Cobyla in high dimension."""
+    script = """
+import threading
+from zg import Block, Optimizer
+optimizer = Optimizer(Block([1.0] * 9), method="nevergrad:Cobyla", max_renders=20)
+for _ in range(3):
+    optimizer.tell([(x**2).sum() for x in optimizer.ask()])
+print(threading.active_count())
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) > 1
 
 
 def test_nevergrad_tells_what_it_really_used() -> None:
