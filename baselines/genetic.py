@@ -68,4 +68,6 @@ class GaussianMutation(Mutation):
 
     def _do(self, problem: Problem, X: np.ndarray, *args: Any, random_state: Any = None, **kwargs: Any) -> np.ndarray:
         chosen = random_state.random(X.shape) < 1 / problem.n_var
-        return (X + chosen * self.sigma * random_state.standard_normal(X.shape)).clip(problem.xl, problem.xu)
+        moved = X.copy()
+        moved[chosen] += self.sigma * random_state.standard_normal(chosen.sum())
+        return moved.clip(problem.xl, problem.xu)
