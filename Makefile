@@ -27,9 +27,9 @@ gallery: .venv/installed
 	$(BIN)/python docs/draw_gallery.py
 
 tuning: .venv/installed
-	$(BIN)/zg tune --tasks toy --methods $(METHODS) --trials 24 --max-seconds 10
-	$(BIN)/zg tune --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --trials 24 --max-renders 10000 --max-seconds 6
-	$(BIN)/zg tune --tasks mlp,caustic --methods $(METHODS) --trials 24 --max-seconds 6
+	$(BIN)/zg tune --tasks toy,mlp,caustic --methods $(METHODS) --trials 24 --jobs 2
+	$(BIN)/zg tune --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --trials 24 \
+		--max-renders 10000 --jobs 2
 
 comparison: .venv/installed
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \

@@ -12,6 +12,7 @@ import inspect
 import os
 import shlex
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,19 @@ class Study:
         self.table = self.read()
 
     def read(self) -> list[dict[str, str]]:
-        """The trials that are there, if they were made under the same conditions."""
+        """The trials that are there, up to the first that these conditions would not have made the same."""
         if not self.table_path.is_file():
             return []
         with self.table_path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        alike = all({key: row.get(key) for key in self.conditions} == self.conditions for row in rows)
-        return rows[: self.trials] if alike and all(name in row for row in rows for name in self.ranges) else []
+            return list(takewhile(self.holds, csv.DictReader(file)))[: self.trials]
+
+    def holds(self, row: dict[str, str]) -> bool:
+        """Whether a trial is as it would be now: under the same conditions, or in time that it did not use up."""
+        if not row.keys() >= {*self.ranges, *self.conditions}:
+            return False
+        same = [key for key, value in self.conditions.items() if row[key] == value]
+        unhurried = "time" not in row["stop_reason"] and float(row["seconds"]) < float(self.conditions["max_seconds"])
+        return len(same) == len(self.conditions) or (unhurried and set(self.conditions) - {*same} == {"max_seconds"})
 
     @property
     def finished(self) -> bool:

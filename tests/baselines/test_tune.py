@@ -93,6 +93,20 @@ def test_trials_under_other_conditions_do_not_count(tmp_path):
     assert make_study(tmp_path, max_renders=41).table == []
 
 
+def test_trials_that_time_did_not_end_count_under_another_limit(tmp_path):
+    """Up to the first that it ended, for those after it followed from that one."""
+    hurried = ended(0.1)
+    hurried.row["rows"][0]["stop_reason"] = "time"
+    for last, kept in ((ended(0.1), 3), (hurried, 2)):
+        study = make_study(tmp_path)
+        study.table = []
+        for one in (ended(0.1), ended(0.1), last):
+            study.land(study.propose(), one)
+        assert len(make_study(tmp_path, max_seconds=60.0).table) == kept
+        assert make_study(tmp_path, max_seconds=0.1).table == []
+        assert make_study(tmp_path, max_seconds=60.0, max_renders=41).table == []
+
+
 def test_a_score_is_the_median_gain():
     rows = [ended(loss, error).row["rows"][0] for loss, error in ((0.01, ""), (None, "x"), (1e9, ""))]
     assert score(rows[:1]) == 2.0
