@@ -113,9 +113,11 @@ class Objective:
         losses, kept = [], []
         for k in range(0, max(1, len(theta)), chunk):
             place = slice(k, k + chunk)
-            some = self._render_chunk(self.space.to_user(theta[place]), None if seeds is None else seeds[place], i)
-            losses.append(some[0])
-            kept += [some[1]] * images
+            x = self.space.to_user(theta[place])
+            found, rendered = self._render_chunk(x, None if seeds is None else seeds[place], i)
+            losses.append(found)
+            if images:
+                kept.append(rendered)
         if len(losses) == 1:
             return losses[0], kept[0] if kept else None
         return torch.cat(losses), torch.cat(kept) if kept else None

@@ -107,7 +107,10 @@ class Task(LightningDataModule):
 
     @property
     def chunk(self) -> int | None:
-        """How many renders go into one call of `render`: one for `render_one`, else any number (None)."""
+        """How many renders go into one call of `render`: one for `render_one`, else as many as there are (None).
+
+        On a CPU None is then cut to what caches hold (`zg.objective.LARGE`), where θ is large.
+        """
         return 1 if type(self).render is Task.render else None
 
     def set_reference(self, image: Tensor) -> None:
