@@ -20,7 +20,7 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from zg.errors import SettingError, check_positive, check_whole
-from zg.pictures import from_figure
+from zg.pictures import from_figure, one_plot
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -173,8 +173,7 @@ class Rocket(Task):
 
     def _sky(self, title: str) -> tuple[Figure, Axes]:
         """An empty picture with both bodies."""
-        figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
-        axes = figure.subplots()
+        figure, axes = one_plot()
         axes.set_facecolor("#0b1021")
         for where, radius, colour in ((-self.moon, PLANET_RADIUS, "#0072b2"), (1 - self.moon, MOON_RADIUS, "#f0e442")):
             axes.add_patch(Circle((where, 0), radius, color=colour))

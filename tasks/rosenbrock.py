@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from zg.errors import SettingError
-from zg.pictures import from_figure
+from zg.pictures import from_figure, one_plot
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -46,8 +45,7 @@ class Rosenbrock(Task):
 
     def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
         """Contours in the plane of the last two coordinates (the others as they are), the path, and the solution."""
-        figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
-        axes = figure.subplots()
+        figure, axes = one_plot()
         across, up = np.meshgrid(np.linspace(-1.8, 2.3, 160), np.linspace(-1, 3.5, 160))
         plane = x.cpu().expand(across.size, -1).clone()
         plane[:, -2:] = torch.from_numpy(np.stack([across.ravel(), up.ravel()], axis=1))

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.interpolate import Akima1DInterpolator
 from torch import Tensor
 
-from zg.pictures import from_figure
+from zg.pictures import from_figure, one_plot
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -40,8 +39,7 @@ class Toy(Task):
 
     def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
         """True loss, surrogate, sampling Gaussian, current and best point."""
-        figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
-        axes = figure.subplots()
+        figure, axes = one_plot()
         axes.plot(DRAWN, self.spline(DRAWN) ** 2, color="black", label="true loss")
         if method is not None:
             self._draw_method(axes, method)

@@ -7,6 +7,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullFormatter
 from torch import Tensor
@@ -61,6 +62,12 @@ def headings(words: tuple[str, ...], width: int) -> Tensor:
     for number, word in enumerate(words):
         figure.text((number * (width + GAP) + width / 2) / total, 0.5, word, ha="center", va="center", fontsize=9)
     return interpolate(from_figure(figure)[None], size=(HEADING, total))[0]
+
+
+def one_plot() -> tuple[Figure, Axes]:
+    """A figure of 640 × 480 pixels with room for labels and a title; a layout that looks for it draws all twice."""
+    figure = Figure(figsize=(6.4, 4.8), dpi=100)
+    return figure, figure.subplots(gridspec_kw={"left": 0.1, "right": 0.98, "bottom": 0.1, "top": 0.93})
 
 
 def from_figure(figure: Figure) -> Tensor:
