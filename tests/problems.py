@@ -1,5 +1,7 @@
 """Small tasks with known answers."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,6 +48,94 @@ class Noisy(Quadratic):
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         return super().render(x) + (seeds[0] % 1000) * 1e-4
+
+
+class Kinks(Quadratic):
+    """Σ |x − 0.5|."""
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return (x - 0.5).abs().sum(1)
+
+
+class Rotated(Quadratic):
+    """A quadratic about axes of its own; all of it, the start too, moved by `shift`."""
+
+    def __init__(self, n: int = 100, condition: float = 1e4, shift: float = 0.0) -> None:
+        super().__init__(n, condition)
+        self.shift = shift
+
+    def build(self) -> None:
+        super().build()
+        draw = torch.randn(self.n, self.n, generator=self.generator("rotation"), dtype=torch.float64)
+        self.rotation = torch.linalg.qr(draw)[0]
+        self.space.init += self.shift
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return ((x - self.shift - 0.5) @ self.rotation).square() @ self.weights / self.n
+
+
+class Turned(Rotated):
+    """The same with noise from the seeds: `noise` added, `loud` relative. unit: what the loss is counted in."""
+
+    noisy = True
+
+    def __init__(
+        self, n: int = 12, noise: float = 0.0, loud: float = 0.0, shift: float = 0.0, unit: float = 1.0
+    ) -> None:
+        super().__init__(n, 30.0, shift)
+        self.noise, self.loud, self.unit = noise, loud, unit
+
+    def clean(self, x: Tensor) -> Tensor:
+        return self.unit * super().render(x)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        normal = normals(seeds[0])
+        return self.clean(x) * (1 + self.loud * normal) + self.unit * self.noise * normal
+
+
+class NoisySphere(Task):
+    """Mean of squares in 1,000 coordinates, from 1, under noise of 0.1."""
+
+    noisy = True
+
+    def build(self) -> None:
+        self.space = ParameterSpace(x=Block(torch.ones(1000)))
+
+    def clean(self, x: Tensor) -> Tensor:
+        return x.square().mean(1)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return self.clean(x) + 0.1 * normals(seeds[0])
+
+
+class Steps(Task):
+    """Mean of squares of rounded coordinates, n = 200, from 1: no slope anywhere."""
+
+    def build(self) -> None:
+        self.space = ParameterSpace(x=Block(torch.ones(200)))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return (5 * x).round().square().mean(1) / 25
+
+
+class Rastrigin(Task):
+    """Σ x² − 10 cos 2πx + 10: a bowl with a minimum at every whole number; 0 at 0."""
+
+    def __init__(self, n: int = 5) -> None:
+        super().__init__()
+        self.n = n
+
+    def build(self) -> None:
+        start = 10 * torch.rand(self.n, generator=self.generator("start"), dtype=torch.float64) - 5
+        self.space = ParameterSpace(x=Block(start))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return (x.square() - 10 * (2 * math.pi * x).cos() + 10).sum(1)
+
+
+def normals(seeds: Tensor) -> Tensor:
+    """A standard normal number for each seed [B]."""
+    return torch.stack([torch.randn(1, generator=torch.Generator().manual_seed(int(seed)))[0] for seed in seeds])
 
 
 class Stripes(Task):

@@ -1,12 +1,17 @@
-"""Many parameters: the linear surrogate, what it loses without each of its parts, and tuned baselines.
+"""The default against tuned baselines, with many parameters and on small problems, and without each of its parts.
 
     python -m tests.benchmarks.bench_large [--seeds 5] [--problems mlp ...] [--variants default ...] [--mnist PATH]
         [--out results/surrogates_large.csv] [--table]
 
-One row a run, appended: problem, variant, seed, renders, the loss of what was recommended (without noise where that is
-known), its share of the loss at the start, renders until that share was 10 % and 1 %, seconds, peak memory of the
-process, revision, command. Baselines have the settings of `configs/tuned`, and run where there are some. At the end the
-table of docs/surrogates.md; `--table` prints it from the rows that are there.
+One row a run, appended unless it is there: problem, variant, seed, renders, the loss of what was recommended (without
+noise where that is known), the loss at half the renders, its share of the loss at the start, renders until that share
+was 10 % and 1 %, seconds, peak memory of the process, revision, command. Baselines run where they have tuned settings:
+of `configs/tuned` or, for the YAMLs in `problems` beside this file, of `tuned`, which is made by
+
+    zg tune --tasks $(ls tests/benchmarks/problems/*.yaml | paste -sd,) --methods es,pgpe,cmaes --trials 24 \\
+        --out tests/benchmarks/tuned
+
+At the end the table of docs/surrogates.md; `--table` prints it from the rows that are there.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +34,10 @@ from baselines.comparison.statistics import interquartile_mean
 from tasks.caustic import Caustic
 from tasks.mlp import Mlp
 from tasks.texture import Texture
-from tests.problems import Quadratic
-from tests.zg.surrogates.test_linear import NoisySphere, Steps
+from tests.problems import NoisySphere, Quadratic
 from zg.api import make_method
-from zg.config import read_yaml
+from zg.config import compose, read_yaml
+from zg.fit import instantiate, parse_component
 from zg.method import Budget, Method
 from zg.records import revision
 from zg.run import Result, run
@@ -42,17 +48,20 @@ from zg.zerograds import SURROGATES, ZeroGrads
 ROWS = Path(__file__).parents[2] / "results" / "surrogates_large.csv"
 SHARES = (0.1, 0.01)
 COLUMNS = (
-    "problem variant seed renders loss relative renders_to_10 renders_to_1 seconds peak_mb revision command".split()
-)
+    "problem variant seed renders loss at_half relative renders_to_10 renders_to_1 seconds peak_mb revision command"
+).split()
+HERE = Path(__file__).parent
+AS_TUNED = "1.1 × the best tuned"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A task, how many renders, and whose tuned settings the baselines have."""
+    """A task, how many renders, the folder of the baselines' settings, and what the default is to come to."""
 
     make: Callable[[], Task]
     renders: int
-    tuned: str = ""
+    tuned: Path | None = None
+    aim: str = ""
 
 
 class NoMemory(LinearSurrogate):
@@ -104,15 +113,18 @@ BASELINES = ("es", "pgpe", "snes", "cmaes", "spsa")
 def problems(mnist: str | None) -> dict[str, Problem]:
     """Problems by name; digit 18 of MNIST's test images is among them where these are given."""
     found = {
-        "mlp, MNIST 18": Problem(lambda: Mlp(mnist=mnist, index=18), 20000, "mlp"),
-        "mlp, bundled 3": Problem(Mlp, 20000, "mlp"),
-        "texture 64²": Problem(Texture, 24576, "texture"),
-        "caustic": Problem(Caustic, 12000, "caustic"),
-        "texture 256²": Problem(lambda: Texture(256), 393216),
-        "noisy sphere, n = 1,000": Problem(NoisySphere, 20000),
-        "steps, n = 200": Problem(Steps, 6000),
+        "mlp, MNIST 18": Problem(lambda: Mlp(mnist=mnist, index=18), 20000, TUNED / "mlp", "0.0006 (half: 0.002)"),
+        "mlp, bundled 3": Problem(Mlp, 20000, TUNED / "mlp", "a quarter of the best tuned"),
+        "texture 64²": Problem(Texture, 24576, TUNED / "texture", "0.5 % of the start"),
+        "texture 256²": Problem(lambda: Texture(256), 393216, None, "0.5 % of the start"),
+        "caustic": Problem(Caustic, 12000, TUNED / "caustic", "0.105"),
+        "caustic, longer": Problem(Caustic, 100000, None, "0.085"),
         "quadratic 1 … 1,000, n = 1,000": Problem(lambda: Quadratic(n=1000, condition=1000.0), 20000),
     }
+    for path in sorted((HERE / "problems").glob("*.yaml")):
+        config = compose(read_yaml(path))
+        make = partial(instantiate, "data", parse_component("data", config["data"]))
+        found[config["about"]] = Problem(make, config["max_renders"], HERE / "tuned" / path.stem, AS_TUNED)
     return found if mnist else {name: problem for name, problem in found.items() if "MNIST" not in name}
 
 
@@ -120,7 +132,8 @@ def make(problem: Problem, name: str) -> Method:
     """The variant or tuned baseline of that name."""
     if name in VARIANTS:
         return VARIANTS[name]()
-    return make_method(read_yaml(TUNED / problem.tuned / f"{name}.yaml")["model"])[0]
+    assert problem.tuned is not None
+    return make_method(read_yaml(problem.tuned / f"{name}.yaml")["model"])[0]
 
 
 def measure(mnist: str | None, label: str, name: str, seed: int, threads: int) -> list[object]:
@@ -129,12 +142,19 @@ def measure(mnist: str | None, label: str, name: str, seed: int, threads: int) -
     problem = problems(mnist)[label]
     task, begin = problem.make(), time.perf_counter()
     result = run(task, make(problem, name), Budget(problem.renders), seed=seed)
-    noisy = isinstance(task, NoisySphere)
-    loss = float(result.theta.square().mean()) if noisy else result.loss
-    start = 1.0 if noisy else result.row["init_loss"]
-    until = ["" if noisy else renders_to(result, share * start) for share in SHARES]
+    loss, start = result.loss, result.row["init_loss"]
+    half: float | str = loss_at(result, problem.renders // 2)
+    until = [renders_to(result, share * start) for share in SHARES]
+    if isinstance(task, NoisySphere):
+        loss, start = (float(task.clean(x[None])) for x in (result.theta, task.space.to_user(task.space.init)))
+        half, until = "", ["", ""]
     seconds, held = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return [label, name, seed, result.renders, loss, loss / start, *until, round(seconds, 1), round(held)]
+    return [label, name, seed, result.renders, loss, half, loss / start, *until, round(seconds, 1), round(held)]
+
+
+def loss_at(result: Result, renders: int) -> float:
+    """The loss on the curve after at most so many renders."""
+    return [float(record["loss"]) for record in result.records if "loss" in record and record["renders"] <= renders][-1]
 
 
 def renders_to(result: Result, loss: float) -> int | str:
@@ -145,21 +165,35 @@ def renders_to(result: Result, loss: float) -> int | str:
 def table(path: Path) -> str:
     """The rows of a file as a Markdown table: interquartile means and ranges over seeds, medians of renders."""
     groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            groups.setdefault((row["problem"], row["variant"]), []).append(row)
-    lines = ["| problem | method | loss / start, % | renders to 10 % | to 1 % | seconds |", "|---|---|---|---|---|---|"]
-    order = list(problems("PATH")), [*VARIANTS, *BASELINES]
+    for row in read(path):
+        groups.setdefault((row["problem"], row["variant"]), []).append(row)
+    titles = "problem | method | seeds | loss | aimed at | at half | of the start, % | renders to 10 % | to 1 % | s"
+    lines = [f"| {titles} |", "|---" * (titles.count("|") + 1) + "|"]
+    there = problems("PATH")
+    order = list(there), [*VARIANTS, *BASELINES]
     for problem, name in sorted(
         groups, key=lambda key: [known.index(word) for known, word in zip(order, key, strict=True)]
     ):
         rows = groups[problem, name]
+        loss, half = (mean([row[key] for row in rows]) for key in ("loss", "at_half"))
+        aim = there[problem].aim if name == "default" else ""
         shares = 100 * np.array([float(row["relative"]) for row in rows])
-        spread = f"{interquartile_mean(shares):.3g} ({shares.min():.2g} … {shares.max():.2g})"
+        spread = f" ({shares.min():.2g} … {shares.max():.2g})" if len(rows) > 1 else ""
         until = [middle([row[key] for row in rows]) for key in ("renders_to_10", "renders_to_1")]
         seconds = np.median([float(row["seconds"]) for row in rows])
-        lines.append(" | ".join([f"| {problem}", name, spread, *until, f"{seconds:.3g} |"]))
+        cells = [problem, name, len(rows), loss, aim, half, f"{interquartile_mean(shares):.3g}{spread}", *until]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{seconds:.3g}"])) + " |")
     return "\n".join(lines)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def mean(losses: list[str]) -> str:
+    """The interquartile mean of what is known of all."""
+    return f"{interquartile_mean(np.array(losses, dtype=float)):.3g}" if all(losses) else "–"
 
 
 def middle(renders: list[str]) -> str:
@@ -191,11 +225,15 @@ def add_rows(options: argparse.Namespace) -> None:
     words = [word if word != options.mnist else "PATH" for word in sys.argv[1:]]
     command = " ".join(["python -m tests.benchmarks.bench_large", *words])
     there = problems(options.mnist)
+    done = {(row["problem"], row["variant"], int(row["seed"])) for row in read(options.out)}
     for label in options.problems or there:
         for name in options.variants:
-            if name in BASELINES and not there[label].tuned:
+            tuned = there[label].tuned
+            if name in BASELINES and not (tuned and (tuned / f"{name}.yaml").is_file()):
                 continue
             for seed in range(options.seeds):
+                if (label, name, seed) in done:
+                    continue
                 with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                     row = pool.submit(measure, options.mnist, label, name, seed, options.threads).result()
                 print(*row, file=sys.stderr, flush=True)

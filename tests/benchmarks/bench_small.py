@@ -18,8 +18,7 @@ from torch import Tensor
 
 from baselines.cmaes import CMAES
 from tasks.rosenbrock import Rosenbrock
-from tests.zg.surrogates.test_ranked import Kinks, Rastrigin
-from tests.zg.surrogates.test_ridge import Turned
+from tests.problems import Kinks, Rastrigin, Turned
 from zg.method import Budget, Method
 from zg.records import revision
 from zg.run import run

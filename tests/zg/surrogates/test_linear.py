@@ -6,37 +6,12 @@ import pytest
 import torch
 
 from tasks.texture import Texture
-from tests.problems import HighSphere, Quadratic
+from tests.problems import HighSphere, NoisySphere, Quadratic, Steps
 from zg.method import Budget
 from zg.run import run
 from zg.seeding import make_generator
-from zg.space import Block, ParameterSpace
 from zg.surrogates.linear import LinearSurrogate
-from zg.task import Task
 from zg.zerograds import ZeroGrads
-
-
-class Steps(Task):
-    """Mean of squares of rounded coordinates, n = 200, from 1: no slope anywhere."""
-
-    def build(self) -> None:
-        self.space = ParameterSpace(x=Block(torch.ones(200)))
-
-    def render(self, x, *seeds):
-        return (5 * x).round().square().mean(1) / 25
-
-
-class NoisySphere(Task):
-    """Mean of squares in 1,000 coordinates, from 1, under noise of 0.1."""
-
-    noisy = True
-
-    def build(self) -> None:
-        self.space = ParameterSpace(x=Block(torch.ones(1000)))
-
-    def render(self, x, *seeds):
-        noise = [torch.randn((), generator=torch.Generator().manual_seed(int(seed))) for seed in seeds[0]]
-        return x.square().mean(1) + 0.1 * torch.stack(noise)
 
 
 def share(task, renders, seed=0, sigma=0.05):

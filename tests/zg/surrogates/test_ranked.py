@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.problems import Quadratic, Sphere
+from tests.problems import Kinks, Quadratic, Rastrigin, Sphere
 from zg.method import Budget
 from zg.run import run
 from zg.seeding import make_generator
@@ -13,24 +13,6 @@ from zg.space import Block, ParameterSpace
 from zg.surrogates.ranked import RankedSurrogate
 from zg.task import Task
 from zg.zerograds import ZeroGrads
-
-
-class Kinks(Quadratic):
-    """Σ |x − 0.5|."""
-
-    def render(self, x, *seeds):
-        return (x - 0.5).abs().sum(1)
-
-
-class Rastrigin(Task):
-    """Σ x² − 10 cos 2πx + 10: a bowl with a minimum at every whole number; 0 at 0."""
-
-    def build(self) -> None:
-        start = 10 * torch.rand(5, generator=self.generator("start"), dtype=torch.float64) - 5
-        self.space = ParameterSpace(x=Block(start))
-
-    def render(self, x, *seeds):
-        return (x.square() - 10 * (2 * math.pi * x).cos() + 10).sum(1)
 
 
 class Weave(Task):

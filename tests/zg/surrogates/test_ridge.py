@@ -5,39 +5,12 @@ import math
 import pytest
 import torch
 
-from tests.problems import Quadratic
+from tests.problems import Quadratic, Turned
 from zg.method import Budget
 from zg.run import run
 from zg.seeding import make_generator
 from zg.surrogates.ridge import RidgeSurrogate, trusted
 from zg.zerograds import ZeroGrads
-
-
-class Turned(Quadratic):
-    """A rotated quadratic, its mean over coordinates, with noise from the seeds: `noise` added, `loud` relative."""
-
-    noisy = True
-
-    def __init__(
-        self, n: int = 12, noise: float = 0.0, loud: float = 0.0, shift: float = 0.0, unit: float = 1.0
-    ) -> None:
-        super().__init__(n, condition=30.0)
-        self.noise, self.loud, self.shift, self.unit = noise, loud, shift, unit
-
-    def build(self) -> None:
-        super().build()
-        draw = torch.randn(self.n, self.n, generator=self.generator("rotation"), dtype=torch.float64)
-        self.rotation = torch.linalg.qr(draw)[0]
-        self.space.init += self.shift
-
-    def clean(self, x):
-        return self.unit * ((x - self.shift - 0.5) @ self.rotation).square() @ self.weights / self.n
-
-    def render(self, x, *seeds):
-        normal = torch.stack(
-            [torch.randn(1, generator=torch.Generator().manual_seed(int(seed)))[0] for seed in seeds[0]]
-        )
-        return self.clean(x) * (1 + self.loud * normal) + self.unit * self.noise * normal
 
 
 def test_a_step_inside_the_ball_is_newtons_and_one_that_is_held_back_ends_on_it():
