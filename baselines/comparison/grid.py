@@ -58,6 +58,7 @@ def plan(
     limits: Config,
     out: Path,
     settings: Settings = "default",
+    tuned: Path = TUNED,
 ) -> list[Job]:
     """The jobs of a grid, task by task and seed by seed, so that the first table is there early.
 
@@ -71,7 +72,7 @@ def plan(
     for task, task_layer in task_layers.items():
         chosen = {}
         for method, layer in method_layers.items():
-            layers, origin = choose_settings(task, method, task_layer, layer, settings)
+            layers, origin = choose_settings(task, method, task_layer, layer, settings, tuned)
             chosen[method] = compose(*layers, {"video": False}, task_layer, limits), origin
             check(chosen[method][0])
         for seed in seeds:
@@ -113,11 +114,11 @@ def model_of(method: str) -> Config:
 
 
 def choose_settings(
-    task: str, method: str, task_layer: Config, layer: Config, settings: Settings
+    task: str, method: str, task_layer: Config, layer: Config, settings: Settings, tuned: Path = TUNED
 ) -> tuple[list[Config], str]:
     """The layers of a method's config on a task, and where they come from."""
     if settings == "tuned":
-        path = TUNED / task / f"{method}.yaml"
+        path = tuned / task / f"{method}.yaml"
         return ([layer, read_yaml(path)], "tuned") if path.is_file() else ([layer], "untuned")
     if settings == "paper":
         for name in (task, class_name("task", compose(task_layer)["data"])):

@@ -252,13 +252,14 @@ def test_a_key_is_of_all_that_a_result_depends_on():
     assert len({job.key, *(other.key for other in others)}) == 6
 
 
-def test_settings_are_tuned_where_they_are_and_say_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(grid, "TUNED", tmp_path / "tuned")
+def test_settings_are_tuned_where_they_are_and_say_so(tmp_path):
     for name, model in {"es": "{name: es, lr: 0.5}", "nevergrad-CMA": "{name: nevergrad, sigma: 0.7}"}.items():
         path = tmp_path / "tuned" / "toy" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"model: {model}\n")
-    found = {(job.task, job.method): job for job in plan("es,nevergrad:CMA,spsa", "tuned")}
+    methods = ["es", "nevergrad:CMA", "spsa"]
+    jobs = grid.plan(["toy", "rosenbrock10"], methods, [0], {}, Path("out"), "tuned", tmp_path / "tuned")
+    found = {(job.task, job.method): job for job in jobs}
     assert found["toy", "es"].settings == "tuned"
     assert found["toy", "es"].config["model"]["init_args"] == {"lr": 0.5}
     assert found["toy", "nevergrad-CMA"].config["model"]["init_args"] == {"optimizer": "CMA", "sigma": 0.7}
