@@ -55,5 +55,5 @@ def ordered(methods: Iterable[str]) -> list[str]:
 def why_missing(rows: Iterable[Row], limit: int = 160) -> str:
     """The reason of rows that all failed, on one line and not longer than a footnote."""
     reasons = list(dict.fromkeys(" ".join(str(row["error"]).split()) for row in rows if row["error"]))
-    said = reasons[0] if reasons else "the result's loss is not finite"
+    said = reasons[0] if reasons else "the loss of the start or of the result is not finite"
     return said if len(said) <= limit else said[: limit - 1] + "…"

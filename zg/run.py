@@ -95,12 +95,14 @@ def run(
     wandb: str = "disabled",
     group: str | None = None,
     jobs: int = 1,
+    names: tuple[str, str] | None = None,
 ) -> Result:
     """Optimise, and write the run folder if there is one.
 
     config: the composed config, for the record. say: where progress goes; None for silence. trainer: more arguments for
     Lightning's Trainer. curve_points: how often the recommended θ is rendered for the curve. wandb: one of
-    `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the machine, for the record.
+    `zg.tracking.MODES`, for runs with a folder. jobs: how many runs share the machine, for the record. names: what task
+    and method go by in row and W&B; by default their registered names.
     Raises SettingError for what the user can mend; whatever else ends the run is in the row before it is raised.
     """
     config = config or {}
@@ -110,6 +112,7 @@ def run(
         check_whole(checkpoint_renders=checkpoint_renders)
     task.seed = method.seed = seed
     method.budget = budget
+    names = names or names_of(task, method, config)
     history = History(folder)
     tracked: list[Logger] = [history, *loggers]
     mode = wandb_mode(wandb)
@@ -118,7 +121,7 @@ def run(
     with contextlib.closing(task), disk_trouble_told(folder):
         if folder:
             prepare_folder(folder, resume, config)
-            tracked += track(folder, mode, group, seed, config, *names_of(task, method, config))
+            tracked += track(folder, mode, group, seed, config, *names)
             watchers.append(RenderCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
         if say:
             watchers.append(ShowProgress(say))
@@ -136,9 +139,9 @@ def run(
             elif folder:
                 error = f"{type(exception).__name__}: {exception}"
                 with contextlib.suppress(OSError):
-                    write_json(folder / ROW_FILE, describe(task, method, config, seed, budget, "error", error, jobs))
+                    write_json(folder / ROW_FILE, describe(method, names, config, seed, budget, "error", error, jobs))
             raise
-        row = describe(task, method, config, seed, budget, stop.reason, "", jobs)
+        row = describe(method, names, config, seed, budget, stop.reason, "", jobs)
         theta = method.recommend()
         loss, image = method.objective.measure(theta, "final")
         row |= {"init_loss": init_loss(method), "final_loss": loss}
@@ -248,15 +251,21 @@ def discard(folder: Path, loggers: Sequence[Logger]) -> None:
 
 
 def describe(
-    task: Task, method: Method, config: Config, seed: int, budget: Budget, reason: str, error: str, jobs: int
+    method: Method,
+    names: tuple[str, str],
+    config: Config,
+    seed: int,
+    budget: Budget,
+    reason: str,
+    error: str,
+    jobs: int,
 ) -> dict[str, Any]:
     """The row of a run, without what has to be measured."""
     objective = getattr(method, "objective", None)
     own = {key: value for key, value in config.items() if key in ("data", "model")}
-    task_name, method_name = names_of(task, method, config)
     return {
-        "task": task_name,
-        "method": method_name,
+        "task": names[0],
+        "method": names[1],
         "resolved": method.resolved,
         "feedback": method.feedback,
         "settings": own.get("model", {}).get("init_args", {}),

@@ -6,7 +6,6 @@ folder finishes what is missing. A row of other settings, budget or code is run 
 
 import argparse
 import contextlib
-import math
 import os
 import shutil
 from collections import Counter
@@ -133,15 +132,17 @@ def execute(job: Job, side_by_side: int, mode: str, group: str, beat: Beat) -> R
         key_file(job).write_text(job.key)
     tracking = {"wandb": mode, "group": group}
     try:
-        fit(job.config, job.folder, resume=resume, callbacks=[Heartbeat(beat)], jobs=side_by_side, **tracking)
+        callbacks = [Heartbeat(beat)]
+        known_as = job.task, job.method
+        fit(job.config, job.folder, resume=resume, callbacks=callbacks, jobs=side_by_side, names=known_as, **tracking)
         error = ""
     except Exception as exception:
         error = f"{type(exception).__name__}: {exception}"
     row = missing_row(job, error, 0, side_by_side) | (read_row(job.folder) or {}) | names(job)
     if error:
         row |= {"stop_reason": "error", "error": error}
-    elif row["final_loss"] is None or not math.isfinite(row["final_loss"]):
-        row["error"] = row["error"] or "the result's loss is not finite"
+    elif failed(row):
+        row["error"] = row["error"] or "the loss of the start or of the result is not finite"
     job.folder.mkdir(parents=True, exist_ok=True)
     write_json(job.folder / ROW_FILE, row)
     return row

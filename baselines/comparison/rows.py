@@ -39,9 +39,9 @@ class Run:
 
 
 def failed(row: Row) -> bool:
-    """Whether a run ended in an error or without a result."""
-    loss = row["final_loss"]
-    return row["stop_reason"] == "error" or loss is None or not math.isfinite(loss)
+    """Whether a run ended in an error, or without a result or a start to hold it against."""
+    losses = row["init_loss"], row["final_loss"]
+    return row["stop_reason"] == "error" or any(loss is None or not math.isfinite(loss) for loss in losses)
 
 
 def read_runs(out: Path) -> list[Run]:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from baselines.comparison.rows import Curve, Run
+from zg.errors import SettingError
 
 # Nothing is lower than 10⁻¹² of the start: beyond it floating point decides.
 MOST_GAIN = 12.0
@@ -29,8 +30,13 @@ class Estimate(NamedTuple):
 
 
 def gain(initial: float, final: float) -> float:
-    """Orders of magnitude from the initial to the final loss, at most MOST_GAIN; negative where it got worse."""
-    if final <= 0:
+    """Orders of magnitude from the initial to the final loss, at most MOST_GAIN; negative where it got worse.
+
+    Raises SettingError for a loss below 0, which has none.
+    """
+    if min(initial, final) < 0:
+        raise SettingError(f"loss must be >= 0 to be compared in orders of magnitude, got {min(initial, final):g}")
+    if final == 0:
         return MOST_GAIN
     return min(MOST_GAIN, math.log10(initial / final)) if initial > 0 else 0.0
 

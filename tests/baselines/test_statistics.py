@@ -9,6 +9,7 @@ from scipy.stats import mannwhitneyu, rankdata, trim_mean
 from baselines.comparison import statistics
 from baselines.comparison.rows import Curve, Run
 from baselines.comparison.summary import summarise
+from zg.errors import SettingError
 
 
 def make_run(final: float | None, initial: float = 1.0, **columns: object) -> Run:
@@ -30,6 +31,8 @@ def test_gain_is_orders_of_magnitude():
     assert statistics.gain(10.0, 0.01) == pytest.approx(3.0)
     assert statistics.gain(1.0, 100.0) == pytest.approx(-2.0)
     assert statistics.gain(1.0, 0.0) == statistics.gain(1.0, 1e-30) == 12.0
+    with pytest.raises(SettingError, match=r"loss must be >= 0 .* got -0.5"):
+        statistics.gain(1.0, -0.5)
 
 
 def test_a_failed_run_counts_as_the_worst_and_never_as_better_than_its_start():
@@ -59,6 +62,13 @@ def test_probability_of_improvement_is_mann_whitneys():
     mean = statistics.improvement([ours, theirs], [theirs, theirs])
     assert mean.value == pytest.approx((expected + 0.5) / 2)
     assert 0 <= mean.interval[0] < mean.value < mean.interval[1] <= 1
+
+
+def test_a_run_without_a_finite_start_has_failed():
+    broken, whole = make_run(0.1, method="b"), make_run(0.2, method="b", seed=1)
+    broken.row["init_loss"] = None
+    (line,) = summarise([broken, whole], "b").lines
+    assert (line.failures, line.reached) == (1, 0)
 
 
 def test_ranks_are_seed_by_seed_with_ties_shared():
