@@ -5,6 +5,7 @@ told relative to the squared length of its mean, so that the network's scale doe
 """
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 from baselines.comparison.grid import PUBLISHED
@@ -20,15 +21,14 @@ WARM_UP = 0.5
 
 
 def variance_probes(preset: Preset, tasks: Sequence[str], out: Path) -> list[Probe]:
-    """One for each of some tasks and form of memory; seed 0."""
+    """One for each of some tasks, seeds and forms of memory."""
     found = []
-    for task in tasks:
-        for label, memory in MEMORY.items():
-            variant = Variant(OURS_PUBLISHED, put={"memory": memory, "lr_theta": STILL})
-            config, _ = compose_run(task, variant, 0, {"max_renders": 10**9}, "paper")
-            path = out / "probes" / "variance" / f"{task}-{label.replace(' ', '_')}.json"
-            about = {"task": task, "memory": label, "published": (PUBLISHED / f"{task}.yaml").is_file()}
-            found.append(Probe(about, path, measure_variance, (config, preset.variance["iterations"])))
+    for task, seed, (label, memory) in product(tasks, range(preset.variance["seeds"]), MEMORY.items()):
+        variant = Variant(OURS_PUBLISHED, put={"memory": memory, "lr_theta": STILL})
+        config, _ = compose_run(task, variant, seed, {"max_renders": 10**9}, "paper")
+        path = out / "probes" / "variance" / f"{task}-{label.replace(' ', '_')}-{seed}.json"
+        about = {"task": task, "seed": seed, "memory": label, "published": (PUBLISHED / f"{task}.yaml").is_file()}
+        found.append(Probe(about, path, measure_variance, (config, preset.variance["iterations"])))
     return found
 
 

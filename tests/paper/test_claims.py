@@ -12,7 +12,7 @@ from paper.rows import Material
 
 
 def run(method, seed, final, task="texture", initial=1.0):
-    row = {"task": task, "method": method, "seed": seed, "init_loss": initial, "final_loss": final}
+    row = {"task": task, "method": method, "seed": seed, "init_loss": initial, "final_loss": final, "max_renders": 99}
     return Run(row | {"stop_reason": "budget", "feedback": "loss"}, Path(), None)
 
 
@@ -35,6 +35,8 @@ def verdict(found, claim, view="as published"):
         ({}, claims.REPRODUCED),
         ({"genetic": [1e-3] * 3}, claims.PARTLY),
         ({"zerograds-paper": [0.9] * 3, "spsa": [0.8] * 3, "fr22": [0.7] * 3}, claims.NOT),
+        ({"zerograds-paper": [0.45] * 3}, claims.NOT),
+        ({name: [0.99 - 0.01 * place] * 3 for place, name in enumerate(reversed(ORDERED))}, claims.UNTESTED),
     ],
 )
 def test_an_order_of_methods(changed, expected):
@@ -51,13 +53,18 @@ def test_what_has_no_rows_is_not_tested_and_a_pair_without_rows_is_no_proof():
 def test_memory_lowers_the_variance_or_does_not():
     def rows(with_memory, without):
         both = {"with memory": with_memory, "without memory": without}
-        return [{"task": "toy", "memory": name, "variance": value, "error": ""} for name, value in both.items()]
+        about = {"task": "toy", "seed": 0, "error": ""}
+        return [about | {"memory": name, "variance": value} for name, value in both.items()]
 
     assert verdict(material({}, variance=rows(0.1, 2.0)), "hysteresis").verdict == claims.REPRODUCED
     assert verdict(material({}, variance=rows(2.0, 0.1)), "hysteresis").verdict == claims.NOT
+    other = [row | {"seed": 1} for row in rows(2.0, 0.1)]
+    assert verdict(material({}, variance=rows(0.1, 2.0) + other), "hysteresis").verdict == claims.PARTLY
 
 
 def test_a_full_covariance_that_cannot_run_where_its_separable_form_does():
+    rows = [{"method": "cmaes-full", "n": 1_000_000, "error": "ImportError: no module named cma"}]
+    assert verdict(material({}, cost=rows), "cmaes_texture", "any").verdict == claims.UNTESTED
     rows = [{"method": "cmaes-full", "n": 1_000_000, "error": "cannot run: too large"}]
     assert verdict(material({}, cost=rows), "cmaes_texture", "any").verdict == claims.REPRODUCED
     rows.append({"method": "cmaes", "n": 1_000_000, "error": ""})
