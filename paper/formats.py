@@ -12,7 +12,7 @@ from paper.tables import Cell, Panel, Table
 
 # So many columns fit a page's width.
 ACROSS = 5
-DASH = "–"
+DASH, REFUSED = "–", "cannot run"
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -42,6 +42,11 @@ def letters(cell: Cell, table: Table) -> str:
     """The footnotes of a cell: `a` or `a,c`."""
     notes = table.footnotes
     return ",".join(letter(notes.index(note)) for note in cell.notes)
+
+
+def missing(cell: Cell) -> str:
+    """What stands where there is no number."""
+    return REFUSED if any(note.startswith(REFUSED) for note in cell.notes) else DASH
 
 
 def interval(cell: Cell) -> str:
@@ -90,7 +95,7 @@ def tex_cell(cell: Cell, table: Table) -> str:
     """A cell in LaTeX."""
     note = f"$^{{{letters(cell, table)}}}$" if cell.notes else ""
     if cell.middle is None:
-        return f"--{note}"
+        return missing(cell).replace(DASH, "--") + note
     value = number(cell.middle.value).replace("∞", r"$\infty$").replace(DASH, "--")
     value = {BEST: rf"\textbf{{{value}}}", TIED: rf"\textbf{{{value}}}$^\circ$", LOWEST: rf"\underline{{{value}}}"}.get(
         cell.mark, value
@@ -119,7 +124,7 @@ def markdown_cell(cell: Cell, table: Table) -> str:
     """A cell in Markdown."""
     note = f"<sup>{letters(cell, table)}</sup>" if cell.notes else ""
     if cell.middle is None:
-        return DASH + note
+        return missing(cell) + note
     value = number(cell.middle.value)
     value = {BEST: f"**{value}**", TIED: f"**{value}**°", LOWEST: f"<u>{value}</u>"}.get(cell.mark, value)
     return " ".join(part for part in (value, interval(cell)) if part) + note
@@ -158,7 +163,7 @@ def html_cell(cell: Cell, table: Table) -> page.Cell:
     """A cell in HTML."""
     note = f"<sup>{letters(cell, table)}</sup>" if cell.notes else ""
     if cell.middle is None:
-        return page.Cell(DASH + note, math.nan)
+        return page.Cell(missing(cell) + note, math.nan)
     value = number(cell.middle.value)
     value = {BEST: f"<b>{value}</b>", TIED: f"<b>{value}</b>°", LOWEST: f"<u>{value}</u>"}.get(cell.mark, value)
     spread = f" <small>{interval(cell)}</small>" if interval(cell) else ""

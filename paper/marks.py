@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import mannwhitneyu
+from scipy.stats import PermutationMethod, mannwhitneyu
 
 from baselines.comparison import statistics
 
 LEVEL = 0.05
+# p values of tied ranks are counted over all permutations, or so many drawn ones where there are more.
+PERMUTATIONS = 9999
 BEST, TIED, LOWEST = "best", "tied", "lowest"
 
 
@@ -80,4 +82,6 @@ def p_lower(ours: np.ndarray, theirs: np.ndarray) -> float:
     """The p value of `ours` being lower than `theirs` by luck."""
     if set(ours) == set(theirs) and len(set(ours)) == 1:
         return 1.0
-    return float(mannwhitneyu(ours, theirs, alternative="less").pvalue)
+    both = np.concatenate([ours, theirs])
+    exact = "exact" if len(np.unique(both)) == len(both) else PermutationMethod(PERMUTATIONS, rng=0)
+    return float(mannwhitneyu(ours, theirs, alternative="less", method=exact).pvalue)

@@ -52,7 +52,8 @@ def html(
 
 def opening(title: str, runs: Sequence[Run]) -> str:
     """Title, how much there is, and where to find it."""
-    tasks, methods, seeds = (len({run.row[key] for run in runs}) for key in ("task", "method", "seed"))
+    tasks, methods = (len({run.row[key] for run in runs}) for key in ("task", "method"))
+    seeds = sorted({run.row["seed"] for run in runs})
     budgets = unique(runs, lambda run: describe_budget(run.row))
     links = {"claims": "claims", "tables": "tables", "figures": "figures", "published": "published", "tasks": "tasks"}
     links |= {"endings": "how runs ended", "settings": "settings", "provenance": "machine and revision"}
@@ -66,7 +67,7 @@ def opening(title: str, runs: Sequence[Run]) -> str:
         notes.append("Rows are of different states of the code.")
     return (
         f'<header><h1>{escape(title)}</h1><p class="soft">{len(runs)} runs: {tasks} tasks, {methods} methods and '
-        f'variants, up to {seeds} seeds</p><ul class="notes">'
+        f'variants, seeds {", ".join(map(str, seeds))}</p><ul class="notes">'
         + "".join(f"<li>{escape(note)}</li>" for note in notes)
         + "</ul><nav>"
         + "".join(f'<a href="#{anchor}">{escape(word)}</a>' for anchor, word in links.items())

@@ -44,8 +44,7 @@ class Table:
     @property
     def footnotes(self) -> list[str]:
         """The notes of all cells, each once, in order."""
-        cells = [cell for panel in self.panels for line in panel.lines.values() for cell in line]
-        return list(dict.fromkeys(note for cell in cells for note in cell.notes))
+        return list(dict.fromkeys(note for panel in self.panels for cell in cells_of(panel) for note in cell.notes))
 
 
 def final_loss(run: Run) -> float:
@@ -119,7 +118,12 @@ def compare(
             columns.append(column)
         lines = {method: [column[method] for column in columns] for method in methods}
         panels.append(Panel(measure, [headed(task, material) for task in tasks], lines))
-    return Table(name, title, panels, notes_of(runs, len(methods)))
+    return Table(name, title, panels, notes_of(runs, {cell.mark for panel in panels for cell in cells_of(panel)}))
+
+
+def cells_of(panel: Panel) -> list[Cell]:
+    """All of a panel's cells, line by line."""
+    return [cell for line in panel.lines.values() for cell in line]
 
 
 def judged(runs: Sequence[Run]) -> bool:
@@ -154,20 +158,21 @@ def cell_of(of: Measure, runs: Sequence[Run]) -> Cell:
     return Cell(middle(values) if known else None, notes=tuple(notes))
 
 
-def notes_of(runs: Sequence[Run], methods: int) -> list[str]:
-    """What is true of a whole table."""
+def notes_of(runs: Sequence[Run], marked: set[str]) -> list[str]:
+    """What is true of a whole table; `marked`: the marks in it."""
     seeds = len({run.row["seed"] for run in runs})
-    if seeds == 1:
-        return ["One seed: no intervals, and no test could tell the methods apart; the lowest is underlined."]
-    told = f"Median over {seeds} seeds [95 % bootstrap interval]. "
+    said = [f"Median over {seeds} seeds [95 % bootstrap interval]." if seeds > 1 else "One seed: no intervals."]
+    if marks.BEST in marked:
+        said.append("Bold: best; bold with °: not told from the best (one-sided Mann–Whitney, Holm, 5 %).")
+    if marks.LOWEST in marked:
+        said.append("Underlined: the lowest, where so few seeds cannot tell so many methods apart.")
     budgets = sorted({run.row["max_renders"] for run in runs})
-    least = f"{budgets[0]:,}" + (f" to {budgets[-1]:,}" if len(budgets) > 1 else "") + " renders a run."
-    if not marks.can_tell(seeds, methods):
-        return [
-            told + "So few seeds cannot tell so many methods apart: the lowest is underlined, none is called best.",
-            least,
-        ]
-    return [told + "Bold: best; bold with °: not told from the best (one-sided Mann–Whitney, Holm, 5 %).", least]
+    limits = [float(run.row["max_seconds"]) for run in runs if run.row.get("max_seconds")]
+    most = f", or {max(limits):g} s if that is sooner" if limits else ""
+    said.append(f"{budgets[0]:,}" + (f" to {budgets[-1]:,}" if len(budgets) > 1 else "") + f" renders a run{most}.")
+    if any(run.row["jobs"] != 1 for run in runs):
+        said.append("Runs were made side by side: seconds are not to be compared.")
+    return said
 
 
 def cost_table(material: Material) -> Table:

@@ -29,6 +29,12 @@ def test_failed_runs_count_as_infinite_and_a_method_of_only_those_is_never_marke
     assert marks({"a": [math.inf] * 6, "b": [math.inf] * 6}) == {}
 
 
+def test_ties_among_one_methods_seeds_do_not_hide_the_best():
+    """All of 1 to 4 below all of 100: one of the 252 ways to share out ten ranks, with a tie or without."""
+    values = {"good": [1, 2, 3, 4, 4]} | {f"bad{k}": [100 + k, 101, 102, 103, 103] for k in range(11)}
+    assert marks(values) == {"good": BEST}
+
+
 def test_equal_columns_are_tied():
     assert marks({"a": [0.0] * 8, "b": [0.0] * 8}) == {"a": BEST, "b": TIED}
 
