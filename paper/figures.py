@@ -1,6 +1,6 @@
 """The figures, as PNG and PDF: picture rows, convergence, the toy's frames, cost against n, sensitivity."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -20,6 +20,8 @@ from paper.tables import final_loss
 
 # So many frames of the toy stand side by side.
 FRAMES = 4
+# Shares of the initial loss below it are drawn here.
+LEAST = 1e-12
 
 
 def write(material: Material, out: Path) -> dict[str, Path]:
@@ -36,21 +38,22 @@ def write(material: Material, out: Path) -> dict[str, Path]:
 
 
 def all_figures(material: Material) -> Iterator[tuple[str, Figure]]:
-    """Each figure under its name."""
+    """Each figure under its name; a method looks the same in all."""
+    looks = style.looks([*NAMES, *(run.row["method"].split("~")[0] for run in material.everything)])
     for part in ("published", "tuned"):
         suffix = "" if part == "published" else "-tuned"
         runs = material.runs(part)
         made = {f"pictures{suffix}": pictures(runs)}
         measured = [run for run in runs if run.curve is not None]
         for axis in ("renders", "seconds"):
-            made[f"convergence-{axis}{suffix}"] = curves(measured, axis) if measured else None
+            made[f"convergence-{axis}{suffix}"] = curves(measured, axis, looks, name_of) if measured else None
         yield from ((name, figure) for name, figure in made.items() if figure is not None)
     if (figure := frames(material.runs("frames"))) is not None:
         yield "frames", figure
     if any(not row["error"] for row in material.cost):
-        yield "cost", cost(material.cost)
+        yield "cost", cost(material.cost, looks)
     if material.runs("sensitivity"):
-        yield "sensitivity", sensitivity(material.runs("sensitivity"))
+        yield "sensitivity", sensitivity(material.runs("sensitivity"), looks)
 
 
 def pictures(runs: Sequence[Run]) -> Figure | None:
@@ -114,10 +117,9 @@ def frames(runs: Sequence[Run]) -> Figure | None:
     return figure
 
 
-def cost(rows: Sequence[Row]) -> Figure:
+def cost(rows: Sequence[Row], looks: Mapping[str, style.Look]) -> Figure:
     """Seconds an iteration and a render, and memory, against n."""
-    methods = ordered({row["method"] for row in rows})
-    looks = style.looks(methods)
+    methods = ordered({row["method"] for row in rows if not row["error"]})
     figure = Figure(figsize=(11.5, 3.4), layout="constrained")
     panels = figure.subplots(1, 3)
     titles = ("seconds an iteration", "seconds a render", "memory beyond the process's own, MB")
@@ -147,7 +149,7 @@ def draw(
         line.set_dashes(look.dashes)
 
 
-def sensitivity(runs: Sequence[Run]) -> Figure:
+def sensitivity(runs: Sequence[Run], looks: Mapping[str, style.Look]) -> Figure:
     """The final loss, as a share of the initial one, when σ or the step is multiplied."""
     found: dict[tuple[str, str], dict[str, dict[float, list[float]]]] = {}
     for run in runs:
@@ -155,7 +157,6 @@ def sensitivity(runs: Sequence[Run]) -> Figure:
         share = final_loss(run) / run.row["init_loss"] if run.row["init_loss"] else np.inf
         panel = found.setdefault((run.row["task"], setting), {})
         panel.setdefault(method, {}).setdefault(float(factor), []).append(share)
-    looks = style.looks(method for panel in found.values() for method in panel)
     tasks = unique(found, lambda key: key[0])
     words = {"sigma": "σ", "step": "step"}
     figure = Figure(figsize=(9.5, 3.0 * len(tasks)), layout="constrained")
@@ -167,8 +168,12 @@ def sensitivity(runs: Sequence[Run]) -> Figure:
             style.quiet(panel)
             for method, by_factor in found.get((task, setting), {}).items():
                 factors = sorted(by_factor)
-                values = [max(middle(by_factor[factor]).value, 1e-12) for factor in factors]
-                draw(panel, factors, values, looks[method], method)
+                values = [middle(by_factor[factor]) for factor in factors]
+                draw(panel, factors, [max(one.value, LEAST) for one in values], looks[method], method)
+                edges = [(one.low, one.high) for one in values]
+                if all(low is not None for low, _ in edges):
+                    low, high = ([max(edge or 0.0, LEAST) for edge in side] for side in zip(*edges, strict=True))
+                    panel.fill_between(factors, low, high, color=looks[method].colour, alpha=0.12, linewidth=0)
             handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
         line[0].set_ylabel("final loss / initial loss")
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", handlelength=3.5)

@@ -1,6 +1,6 @@
 """The figures of a comparison: curves against renders and seconds, gains with intervals, pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -31,13 +31,21 @@ def write_figures(out: Path, runs: Sequence[Run], summary: Summary) -> None:
                 figure.savefig(out / f"{name}.pdf")
 
 
-def curves(runs: Sequence[Run], axis: str) -> Figure | None:
-    """The loss of the recommended θ along the runs, a panel a task: median over seeds, and the quartiles as a band."""
+def curves(
+    runs: Sequence[Run],
+    axis: str,
+    looks: Mapping[str, style.Look] | None = None,
+    name_of: Callable[[str], str] = str,
+) -> Figure | None:
+    """The loss of the recommended θ along the runs, a panel a task: median over seeds, and the quartiles as a band.
+
+    looks, name_of: of the methods, where other figures are to agree.
+    """
     tasks = unique(runs, lambda run: run.row["task"])
     found = {task: curves_of(runs, task) for task in tasks}
     if not any(found.values()):
         return None
-    looks = style.looks(method for of_task in found.values() for method in of_task)
+    looks = looks or style.looks(method for of_task in found.values() for method in of_task)
     columns = min(len(tasks), 3)
     lines = -(-len(tasks) // columns)
     figure = Figure(figsize=(3.4 * columns + 1.8, 2.9 * lines), layout="constrained")
@@ -68,7 +76,7 @@ def curves(runs: Sequence[Run], axis: str) -> Figure | None:
         style.quiet(panel)
     figure.axes[0].set_ylabel("loss of the recommended θ")
     names = [name for name in looks if name in labelled]
-    figure.legend([labelled[name] for name in names], names, loc="outside right upper")
+    figure.legend([labelled[name] for name in names], [*map(name_of, names)], loc="outside right upper")
     return figure
 
 
