@@ -246,7 +246,8 @@ class Planner:
                 for label, variant in suited.items():
                     config, origin = compose_run(path, variant, seed, limits, settings)
                     folder = self.out / name / "runs" / task / label / f"seed{seed}"
-                    job = Job(task, label, seed, config, folder, origin, key_for(config))
+                    group = f"{self.out.name}-{name}"
+                    job = Job(task, label, seed, config, folder, origin, key_for(config), group)
                     if reason := variant.refusal(n, self.preset.memory_gb):
                         part.refused.append((job, reason))
                     else:

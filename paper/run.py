@@ -1,6 +1,7 @@
 """`zg paper`: measure, say how long it will take, run what is missing, write tables, figures, verdicts and report."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from zg.errors import SettingError, check_positive, nearest
 from zg.records import write_json
 
 SETTINGS = ("published", "tuned")
+PRESET_FILE = "preset.json"
 # A probe that is silent for so long beyond its own limit is ended.
 PATIENCE = 120.0
 MEASURED_RENDERS = 8
@@ -75,11 +77,17 @@ def paper_command(words: list[str]) -> int:
 
 def refuse_strange_folder(out: Path) -> None:
     """Raise SettingError for a folder that holds something else."""
-    known = {*rows.PARTS, "probes", "preset.json"}
+    known = {*rows.PARTS, "probes", PRESET_FILE}
     if out.exists() and (
         not out.is_dir() or (any(out.iterdir()) and not known & {path.name for path in out.iterdir()})
     ):
         raise SettingError(f"out must be a new folder or one that zg paper made, got '{out}'")
+
+
+def refuse_other_preset(path: Path, name: str) -> None:
+    """Raise SettingError for a folder of another preset, whose rows would stand in the same tables."""
+    if path.is_file() and (there := json.loads(path.read_text())["preset"]) != name:
+        raise SettingError(f"out must be a folder of its own for each preset, and '{path.parent}' is of '{there}'")
 
 
 def make(options: argparse.Namespace, settings: Sequence[str]) -> tuple[bool, str]:
@@ -88,6 +96,7 @@ def make(options: argparse.Namespace, settings: Sequence[str]) -> tuple[bool, st
 
     mode = wandb_mode(options.wandb)
     preset = read_preset(options.preset)
+    refuse_other_preset(options.out / PRESET_FILE, options.preset)
     if options.seeds:
         preset = replace(preset, seeds=options.seeds)
     tasks = options.tasks.split(",") if options.tasks else tasks_of(preset)
@@ -104,7 +113,7 @@ def make(options: argparse.Namespace, settings: Sequence[str]) -> tuple[bool, st
     print(f"{len(jobs)} runs, {len(missing)} of them missing: about {duration(ahead)}", flush=True)
     if options.estimate:
         return False, mode
-    write_json(options.out / "preset.json", {"preset": options.preset, "estimated_seconds": ahead, "runs": len(jobs)})
+    write_json(options.out / PRESET_FILE, {"preset": options.preset, "estimated_seconds": ahead, "runs": len(jobs)})
     return compare(jobs, options.out, options.jobs, HANG_SECONDS, options.retry, mode), mode
 
 

@@ -70,7 +70,12 @@ def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: b
             while True:
                 while len(pool.running) < side_by_side and (job := next(waiting, None)):
                     key_file(job).parent.mkdir(parents=True, exist_ok=True)
-                    pool.start(job, execute, (job, side_by_side, mode, out.name), key_file(job).with_suffix(".log"))
+                    pool.start(
+                        job,
+                        execute,
+                        (job, side_by_side, mode, job.group or out.name),
+                        key_file(job).with_suffix(".log"),
+                    )
                     display.start(job)
                 if not pool.running:
                     return True

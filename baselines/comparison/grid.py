@@ -25,7 +25,7 @@ class Job:
 
     config: task, method, seed and budget, composed. settings: where the method's settings come from: `default`,
     `tuned`, `untuned` (asked for, and not there), `paper`. key: see `key_of`; taken when the grid was planned, for that
-    is the code that runs.
+    is the code that runs. group: of W&B, where it is not the comparison's.
     """
 
     task: str
@@ -35,6 +35,7 @@ class Job:
     folder: Path
     settings: str
     key: str
+    group: str = ""
 
 
 def key_of(config: Config) -> str:

@@ -87,6 +87,11 @@ def test_the_estimate_came_before_the_runs(smoke):
     assert 1 < said["estimated_seconds"] < 3600
 
 
+def test_presets_do_not_share_a_folder(smoke, capsys):
+    assert main(["paper", "--preset", "cpu", "--out", str(smoke)]) == 2
+    assert "is of 'smoke'" in capsys.readouterr().err
+
+
 def test_a_deleted_row_is_run_again_alone(smoke, tmp_path, capsys):
     out = tmp_path / "copy"
     shutil.copytree(smoke, out)
@@ -137,7 +142,8 @@ def test_tuned_rows_have_every_method_and_say_which_are_not_tuned():
     tuned = {path.stem for path in (TUNED / "toy").glob("*.yaml")}
     assert {job.method: job.settings for job in part.jobs} == {
         name: "tuned" if name in tuned else "untuned" for name in methods_of(extra=False)
-    } or not tuned
+    }
+    assert tuned
 
 
 def test_the_full_preset_has_the_published_budgets():
