@@ -39,7 +39,10 @@ def write(material: Material, out: Path) -> dict[str, Path]:
 
 def all_figures(material: Material) -> Iterator[tuple[str, Figure]]:
     """Each figure under its name; a method looks the same in all."""
-    looks = style.looks([*NAMES, *(run.row["method"].split("~")[0] for run in material.everything)])
+    drawn = [
+        run.row["method"].split("~")[0] for part, runs in material.parts.items() if part != "ablations" for run in runs
+    ]
+    looks = style.looks([*drawn, *(row["method"] for row in material.cost)])
     for part in ("published", "tuned"):
         suffix = "" if part == "published" else "-tuned"
         runs = material.runs(part)
