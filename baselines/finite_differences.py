@@ -32,7 +32,7 @@ class FiniteDifferences(Descent):
 
     ranges: ClassVar = {
         "step": Range(0.0001, 0.1, log=True),
-        "lr": Range(0.0003, 0.1, log=True),
+        "lr": Range(0.0003, 1.0, log=True),
         "block": Range(1, MAX_BLOCK, log=True, integer=True),
     }
 

@@ -32,7 +32,7 @@ class SNES(Method):
     ranges: ClassVar = {
         "sigma": Range(0.003, 0.5, log=True),
         "population": Range(4, 200, log=True, integer=True),
-        "lr_mean": Range(0.1, 2.0, log=True),
+        "lr_mean": Range(0.1, 10.0, log=True),
     }
 
     def __init__(

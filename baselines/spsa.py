@@ -26,13 +26,14 @@ LEAP = 5.0
 class SPSA(Method):
     """Simultaneous perturbation stochastic approximation.
 
-    c: first perturbation of each coordinate, scaled units. step: length of the first steps, scaled units.
+    c: first perturbation of each coordinate, scaled units. step: length of the first steps, scaled units (of the whole
+    vector, so more where there are more parameters).
     pairs: gradient estimates averaged an iteration (2 renders each). calibration: those that set the gain a.
     """
 
     ranges: ClassVar = {
         "c": Range(0.003, 0.3, log=True),
-        "step": Range(0.003, 1.0, log=True),
+        "step": Range(0.003, 30.0, log=True),
         "pairs": Range(1, 20, log=True, integer=True),
     }
 
