@@ -39,8 +39,9 @@ class CMAES(Replayed):
         options: dict[str, Any] = {"seed": np.nan, "verbose": -9, "maxiter": np.inf, "maxfevals": np.inf}
         if self.population is not None:
             options["popsize"] = self.population
-        if self.space.n > MAX_FULL if self.diagonal is None else self.diagonal:
-            options["CMA_diagonal"] = True
+        diagonal = self.space.n > MAX_FULL if self.diagonal is None else self.diagonal
+        options["CMA_diagonal"] = diagonal
+        self.resolved = "diagonal" if diagonal else "full covariance"
         if self.space.bounded:
             options["bounds"] = [self.space.low.tolist(), self.space.high.tolist()]
         return cma.CMAEvolutionStrategy(theta, self.sigma, options)
