@@ -33,7 +33,7 @@ tuning: .venv/installed
 
 comparison: .venv/installed
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \
-		--max-renders 50000 --max-seconds 30 --seeds 5 --out runs/comparison
+		--max-renders 50000 --max-seconds 60 --seeds 5 --out runs/comparison
 
 paper: .venv/installed
 	$(BIN)/zg paper --preset $(PRESET) --jobs 2 --out runs/paper-$(PRESET)
