@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.path.append("")  # a class path may name a module of the working directory
         if words[0] not in COMMANDS:
             raise SettingError(f"command '{words[0]}' is unknown{nearest(words[0], COMMANDS)}")
-        return COMMANDS[words[0]](words[1:])
+        code = COMMANDS[words[0]](words[1:])
+        sys.stdout.flush()  # or a reader that is gone would be noticed where nothing can be done about it
+        return code
     except SettingError as error:
         if debug:
             raise

@@ -1,6 +1,7 @@
 """The command line, in this process: a process of its own costs the imports."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -184,10 +185,12 @@ def test_a_foreign_package_of_a_common_name_is_told(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_has_enough_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_enough_is_no_error(unbuffered):
     command = f"{sys.executable} -m zg.cli list tasks | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    assert (done.stderr, done.returncode) == ("", 141)
 
 
 def test_the_version(capsys):
