@@ -222,7 +222,8 @@ def add_rows(options: argparse.Namespace) -> None:
     """Run every variant of every problem, a process each, for peak memory is a process's own."""
     if not options.out.exists():
         options.out.write_text(",".join(COLUMNS) + "\n")
-    words = [word if word != options.mnist else "PATH" for word in sys.argv[1:]]
+    places = {options.mnist: "PATH", str(options.out): "OUT"}  # where they are on this machine is of no use elsewhere
+    words = [places.get(word, word) for word in sys.argv[1:]]
     command = " ".join(["python -m tests.benchmarks.bench_large", *words])
     there = problems(options.mnist)
     done = {(row["problem"], row["variant"], int(row["seed"])) for row in read(options.out)}
