@@ -70,12 +70,8 @@ def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: b
             while True:
                 while len(pool.running) < side_by_side and (job := next(waiting, None)):
                     key_file(job).parent.mkdir(parents=True, exist_ok=True)
-                    pool.start(
-                        job,
-                        execute,
-                        (job, side_by_side, mode, job.group or out.name),
-                        key_file(job).with_suffix(".log"),
-                    )
+                    log, group = key_file(job).with_suffix(".log"), job.group or out.name
+                    pool.start(job, execute, (job, side_by_side, mode, group), log)
                     display.start(job)
                 if not pool.running:
                     return True
