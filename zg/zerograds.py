@@ -26,7 +26,7 @@ from torch import Tensor
 from zg.errors import SettingError, check_positive, nearest
 from zg.method import Method, Range
 from zg.objective import Evaluation
-from zg.surrogates.base import LocalSurrogate
+from zg.surrogates.base import LocalSurrogate, differ
 from zg.surrogates.curved import CurvedSurrogate
 from zg.surrogates.linear import LinearSurrogate
 from zg.surrogates.neural import NeuralSurrogate
@@ -99,7 +99,7 @@ class ZeroGrads(Method):
         losses = evaluation.losses
         if self.probing:
             self.probing = False
-            self.noisy = len(losses) == 2 and bool(losses[0] != losses[1])
+            self.noisy = len(losses) == 2 and differ(losses[0], losses[1])
             kind = self.kind if self.kind != "auto" else self._suited()
             self.surrogate = self.make(kind, self.surrogate.theta, self.sigma)
             return

@@ -27,6 +27,17 @@ class Steps(Task):
         return ((10 * x).floor() - 3).square().sum(1)
 
 
+class Rounded(Quadratic):
+    """A quadratic whose last bits depend on the row of the batch, as those of batched sums do."""
+
+    def __init__(self, n: int, relative: float) -> None:
+        super().__init__(n)
+        self.relative = relative
+
+    def render(self, x, *seeds):
+        return super().render(x) * (1 + self.relative * torch.arange(len(x)))
+
+
 class Shifted(Quadratic):
     """The quadratic, seen from far away, in other units, under another loss."""
 
@@ -47,11 +58,13 @@ class Shifted(Quadratic):
     [
         (Quadratic(), "curved"),
         (Noisy(), "ridge"),
+        (Rounded(4, 3e-7), "curved"),
+        (Rounded(4, 1e-3), "ridge"),
         (Quadratic(n=FEW + 1), "linear"),
         (Steps(), "ranked"),
         (Sphere(), "ranked"),
     ],
-    ids=["smooth", "noisy", "many", "steps", "counts"],
+    ids=["smooth", "noisy", "rounded", "barely noisy", "many", "steps", "counts"],
 )
 def test_the_surrogate_suits_the_problem(task, surrogate):
     method = ZeroGrads()

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+ROUNDING = 1e-6  # relative: two renders of one θ that are nearer differ by the order of a sum, not by noise
+
 
 class Regression(nn.Module):
     """A network that is fitted to samples: h(θ, φ). Its state is in parameters, buffers and `optimizer`."""
@@ -90,3 +92,8 @@ class LocalSurrogate(ABC):
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         vars(self).update(state)
+
+
+def differ(first: Tensor, second: Tensor) -> bool:
+    """Whether two losses [] of one θ differ by more than the rounding of batched or single-precision sums: noise."""
+    return not torch.isclose(first, second, rtol=ROUNDING, atol=0.0)

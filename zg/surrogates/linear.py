@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zg.sampling import CrossedDirections
-from zg.surrogates.base import LocalSurrogate
+from zg.surrogates.base import LocalSurrogate, differ
 
 TINY = 1e-300
 FADE = 0.9  # measured numbers are averaged over about 1 / (1 − FADE) blocks
@@ -94,7 +94,7 @@ class LinearSurrogate(LocalSurrogate):
             self.theta, self.radius = 0.5 * (self.theta + self.back), 0.5 * self.radius
             return
         before, self.f = self.f, float(losses[:at][valid[:at]].mean())
-        self.noisy |= at == 2 and bool(valid[:2].all()) and bool(losses[0] != losses[1])
+        self.noisy |= at == 2 and bool(valid[:2].all()) and differ(losses[0], losses[1])
         if self.f < self.lowest:
             self.lowest, self.best, self.proven = self.f, self.theta, self.radius
         self.back = self.theta

@@ -34,6 +34,7 @@ class RankedSurrogate(LocalSurrogate):
     WIDER, WIDEST = 3.0, 27.0  # σ of each new beginning / σ of the last; / first σ
     STILL = 1e-3  # relative decrease of the loss, over PATIENCE, below which it has come to rest
     SMALL = 0.1  # share of its first width, below which stillness is rest and not a valley's bend
+    LONGER, NOISY = 6, 2  # times PATIENCE that may be still above it: over ripples σ stays wide, and the best is luck
     PLATEAU = 2.0  # σ times so much where all samples look the same
 
     def __init__(
@@ -181,10 +182,11 @@ class RankedSurrogate(LocalSurrogate):
 
     def _rest(self, loss: float) -> None:
         """Begin anew where the record of this run's losses no longer falls, or nothing is left to tell apart."""
-        self.record = [*self.record, min([loss, *self.record[-1:]])][-2 * self.patience :]
+        longest = (self.NOISY if self.noisy else self.LONGER) * self.patience
+        self.record = [*self.record, min([loss, *self.record[-1:]])][-longest:]
         width = self.sigma * float((self.C.diagonal().sqrt() * self.stretch).max())
         resting = self._still(self.patience) and self.sigma < self.SMALL * self.began
-        if not (resting or self._still(2 * self.patience) or width < 4 * self.resolution(1.0)):
+        if not (resting or self._still(longest) or width < 4 * self.resolution(1.0)):
             return
         if self.noisy:
             self.population, self.record = 2 * self.population, []

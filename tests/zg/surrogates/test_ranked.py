@@ -81,6 +81,12 @@ def test_what_is_left_of_the_budget_looks_beyond_a_minimum():
     assert losses[1] < 2
 
 
+@pytest.mark.parametrize("seed", [1, 3])
+def test_ripples_are_crossed_with_a_sigma_that_stays_wide(seed):
+    result = run(Rastrigin(20), ZeroGrads(), Budget(20000), seed=seed)
+    assert result.loss < 0.1 * result.row["init_loss"]
+
+
 def test_counts_are_found_exactly():
     right = 0
     for seed in range(5):
