@@ -26,7 +26,7 @@ class CMAES(Replayed):
     """
 
     whole_batches = True
-    ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True), "population": Range(4, 200, log=True, integer=True)}
+    ranges: ClassVar = {"sigma": Range(0.003, 3.0, log=True), "population": Range(4, 200, log=True, integer=True)}
 
     def __init__(self, sigma: float = 0.1, population: int | None = None, diagonal: bool | None = None) -> None:
         super().__init__()

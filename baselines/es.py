@@ -24,7 +24,7 @@ class ES(Descent):
     """
 
     ranges: ClassVar = {
-        "sigma": Range(0.003, 0.3, log=True),
+        "sigma": Range(0.003, 3.0, log=True),
         "lr": Range(0.0003, 0.1, log=True),
         "pairs": Range(1, 50, log=True, integer=True),
     }

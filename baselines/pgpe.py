@@ -31,7 +31,7 @@ class PGPE(Descent):
     """
 
     ranges: ClassVar = {
-        "sigma": Range(0.003, 0.3, log=True),
+        "sigma": Range(0.003, 3.0, log=True),
         "lr": Range(0.0003, 0.1, log=True),
         "lr_sigma": Range(0.01, 0.5, log=True),
         "pairs": Range(2, 50, log=True, integer=True),
