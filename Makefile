@@ -3,11 +3,12 @@
 # make test-slow         the tests that take minutes
 # make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
 # make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
-# make comparison        every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
+# make comparison [JOBS=2]  every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
 # make paper [PRESET=cpu]  the paper's tables, figures and report in runs/paper-PRESET (goes on where it was)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TASK ?= toy
 PRESET ?= smoke
+JOBS ?= 1
 BIN := .venv/bin
 
 METHODS = $(shell $(BIN)/zg list methods --plain | paste -sd,)
@@ -33,7 +34,7 @@ tuning: .venv/installed
 
 comparison: .venv/installed
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \
-		--max-renders 50000 --max-seconds 60 --seeds 5 --out runs/comparison
+		--max-renders 50000 --max-seconds 60 --seeds 5 --jobs $(JOBS) --out runs/comparison
 
 paper: .venv/installed
 	$(BIN)/zg paper --preset $(PRESET) --jobs 2 --out runs/paper-$(PRESET)
