@@ -1,6 +1,6 @@
 """CMA-ES through the `cma` package: full covariance where n² fits, diagonal above.
 
-Hansen, "The CMA Evolution Strategy: A Tutorial" (2016); diagonal: Ros and Hansen 2008.
+Hansen, "The CMA Evolution Strategy: A Tutorial" (2016); diagonal: Ros and Hansen 2008; restarts: Auger and Hansen 2005.
 """
 
 from typing import Any, ClassVar
@@ -22,29 +22,39 @@ class CMAES(Replayed):
     """CMA-ES.
 
     sigma: initial step size, scaled units. population: λ, by default cma's 4 + ⌊3 ln n⌋.
-    diagonal: keep variances only; by default from n > 1000.
+    diagonal: keep variances only; by default from n > 1000. restarts: how often it begins anew from θ₀ with twice the
+    population when it has come to rest and budget is left.
     """
 
     whole_batches = True
     ranges: ClassVar = {"sigma": Range(0.003, 3.0, log=True), "population": Range(4, 200, log=True, integer=True)}
 
-    def __init__(self, sigma: float = 0.1, population: int | None = None, diagonal: bool | None = None) -> None:
+    def __init__(
+        self, sigma: float = 0.1, population: int | None = None, diagonal: bool | None = None, restarts: int = 9
+    ) -> None:
         super().__init__()
         check_positive(sigma=sigma)
+        check_whole(0, restarts=restarts)
         if population is not None:
             check_whole(2, population=population)
-        self.sigma, self.population, self.diagonal = sigma, population, diagonal
+        self.sigma, self.population, self.diagonal, self.restarts = sigma, population, diagonal, restarts
 
     def make(self, theta: np.ndarray) -> cma.CMAEvolutionStrategy:
+        self.origin, self.restarted = theta, 0
+        self.lowest, self.favorite = np.inf, theta  # loss and θ that the runs before the present one ended with
+        return self.begin(self.population)
+
+    def begin(self, population: int | None) -> cma.CMAEvolutionStrategy:
+        """The library's optimiser from θ₀ with that λ."""
         options: dict[str, Any] = {"seed": np.nan, "verbose": -9, "maxiter": np.inf, "maxfevals": np.inf}
-        if self.population is not None:
-            options["popsize"] = self.population
+        if population is not None:
+            options["popsize"] = population
         diagonal = self.space.n > MAX_FULL if self.diagonal is None else self.diagonal
         options["CMA_diagonal"] = diagonal
         self.resolved = "diagonal" if diagonal else "full covariance"
         if self.space.bounded:
             options["bounds"] = [self.space.low.tolist(), self.space.high.tolist()]
-        return cma.CMAEvolutionStrategy(theta, self.sigma, options)
+        return cma.CMAEvolutionStrategy(self.origin, self.sigma, options)
 
     def ask_library(self) -> np.ndarray:
         self.asked = self.library.ask()
@@ -52,9 +62,20 @@ class CMAES(Replayed):
 
     def tell_library(self, losses: np.ndarray) -> None:
         self.library.tell(self.asked, losses.tolist())
+        if self.restarted < self.restarts and self.library.stop():
+            self.lowest, self.favorite = self.best()
+            self.restarted += 1
+            self.library = self.begin(2 * self.library.popsize)
+
+    def best(self) -> tuple[float, np.ndarray]:
+        """The lowest loss of any run, and what that run recommends: its mean or its best sample."""
+        result = self.library.result
+        found = result.fbest is not None and result.fbest < self.lowest
+        return (result.fbest, result.xfavorite) if found else (self.lowest, self.favorite)
 
     def recommend(self) -> Tensor:
-        return self.space.project(torch.as_tensor(self.library.result.xfavorite).to(self.space.init))
+        favorite = self.best()[1] if self.restarted else self.library.result.xfavorite
+        return self.space.project(torch.as_tensor(favorite).to(self.space.init))
 
     def status(self) -> dict[str, float]:
         return {"sigma": float(self.library.sigma)}

@@ -24,7 +24,7 @@ from baselines.pgpe import PGPE
 from baselines.snes import SNES, utilities
 from baselines.spsa import SPSA
 from tasks.rosenbrock import Rosenbrock
-from tests.problems import HighSphere, Noisy, Recorded
+from tests.problems import HighSphere, Noisy, Rastrigin, Recorded
 from zg.method import Budget, Method
 from zg.objective import Evaluation, Objective
 from zg.run import run
@@ -287,6 +287,33 @@ def test_cmaes_is_cma_driven_by_hand(make: type[Seen], seed: int) -> None:
     np.random.set_state(outside)  # noqa: NPY002
     assert torch.equal(batches(task, 6), torch.cat(asked))
     assert torch.equal(result.theta, space.to_user(torch.as_tensor(library.result.xfavorite)))
+
+
+def test_cmaes_begins_anew_as_by_hand_and_keeps_the_best() -> None:
+    """Two minima: at rest in one, it begins anew from θ₀ with twice the population."""
+    task = Rastrigin(3)
+    result = run(task, method := CMAES(), Budget(3000), seed=2, video=False)
+    start, populations, best = task.space.init.numpy(), [], (math.inf, None)
+    outside = np.random.get_state()  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002
+    left, population = 3000, 7
+    while left >= population:
+        library = cma.CMAEvolutionStrategy(start, 0.1, {"seed": math.nan, "verbose": -9, "popsize": population})
+        populations.append(population)
+        while left >= population and not library.stop():
+            theta = library.ask()
+            library.tell(theta, task.render(task.space.to_user(torch.as_tensor(np.stack(theta)))).tolist())
+            left -= population
+        best = min(best, (library.result.fbest, library.result.xfavorite), key=lambda pair: pair[0])
+        population *= 2
+    np.random.set_state(outside)  # noqa: NPY002
+    assert len(populations) > 2 and method.library.popsize == populations[-1]
+    assert torch.equal(result.theta, task.space.to_user(torch.as_tensor(best[1])))
+
+
+def test_cmaes_without_restarts_ends_at_rest() -> None:
+    result = run(Rosenbrock(), CMAES(restarts=0), Budget(5000), video=False)
+    assert result.stop_reason.startswith("cma: tol") and result.renders < 1500
 
 
 def batches(task: Seen, size: int) -> Tensor:
