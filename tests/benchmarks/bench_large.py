@@ -1,4 +1,4 @@
-"""The default against tuned baselines, with many parameters and on small problems, and without each of its parts.
+"""The default against tuned baselines, with many parameters and on small problems, without its parts and begun wrongly.
 
     python -m tests.benchmarks.bench_large [--seeds 5] [--problems mlp ...] [--variants default ...] [--mnist PATH]
         [--out results/surrogates_large.csv] [--table]
@@ -52,6 +52,7 @@ COLUMNS = (
 ).split()
 HERE = Path(__file__).parent
 AS_TUNED = "1.1 × the best tuned"
+SIGMA = ZeroGrads().sigma
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ VARIANTS: dict[str, Callable[[], Method]] = {
     "no smoothing": variant(NoSmoothing),
     "no locality": variant(NoLocality),
     "no curvature": variant(NoCurvature),
+    "first σ / 10": lambda: ZeroGrads(sigma=SIGMA / 10),
+    "first σ × 10": lambda: ZeroGrads(sigma=SIGMA * 10),
 }
 BASELINES = ("es", "pgpe", "snes", "cmaes", "spsa")
 
