@@ -290,7 +290,7 @@ def test_cmaes_is_cma_driven_by_hand(make: type[Seen], seed: int) -> None:
 
 
 def test_cmaes_begins_anew_as_by_hand_and_keeps_the_best() -> None:
-    """Two minima: at rest in one, it begins anew from θ₀ with twice the population."""
+    """Many minima: at rest in one, it begins anew from θ₀ with twice the population."""
     task = Rastrigin(3)
     result = run(task, method := CMAES(), Budget(3000), seed=2, video=False)
     start, populations, best = task.space.init.numpy(), [], (math.inf, None)
