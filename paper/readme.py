@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 # The rows of `zg paper --preset cpu --keep results/paper`; until they are there, those of a smaller comparison.
 KEPT = ("results/paper/published", "results/toy_rosenbrock")
+SETTINGS = (
+    "ZeroGrads as published has the settings of `configs/paper`, made for many more renders (126,000 on the toy); every "
+    "other method is at its defaults, untuned."
+)
 BEGIN, END = "<!-- made by python -m paper.readme -->", "<!-- end -->"
 BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
 
@@ -31,7 +35,7 @@ def table() -> str:
     said = header("final loss", *map(escape, panel.columns))
     said += [table_line(escape(name_of(method)), *map(short, cells)) for method, cells in panel.lines.items()]
     notes = " ".join(found.notes).replace(" [95 % bootstrap interval]", "")
-    return "\n".join([*said, "", f"{notes} Rows: [`{folder}`]({folder}).", ""])
+    return "\n".join([*said, "", f"{notes} {SETTINGS} Rows: [`{folder}`]({folder}).", ""])
 
 
 def short(cell: Cell) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+import imageio.v3 as imageio
+
 from baselines.comparison import page
 from baselines.comparison.rows import Run, unique
 from baselines.comparison.summary import describe_budget
@@ -102,14 +104,15 @@ def claims(verdicts: Sequence[Verdict]) -> str:
 
 
 def figure(name: str, path: Path) -> str:
-    """A figure under its caption; it keeps its own white ground."""
+    """A figure under its caption, as WebP, a third of its PNG; it keeps its own white ground."""
     plain = name.removesuffix("-tuned")
     caption = CAPTIONS[plain] + (" At tuned settings." if plain != name else "")
-    content = base64.b64encode(path.read_bytes()).decode()
+    picture = imageio.imread(path)[..., :3]
+    content = base64.b64encode(imageio.imwrite("<bytes>", picture, extension=".webp", quality=85)).decode()
     style = "image-rendering:auto;background:#fff"
     return (
         f'<figure class="panel" id="{escape(name)}"><img style="{style}" alt="{escape(caption, quote=True)}" '
-        f'src="data:image/png;base64,{content}"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'src="data:image/webp;base64,{content}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 
