@@ -18,8 +18,8 @@ README = ROOT / "README.md"
 # The rows of `zg paper --preset cpu --keep results/paper`; until they are there, those of a smaller comparison.
 KEPT = ("results/paper/published", "results/toy_rosenbrock")
 SETTINGS = (
-    "ZeroGrads as published has the settings of `configs/paper`, made for many more renders (126,000 on the toy); every "
-    "other method is at its defaults, untuned."
+    "ZeroGrads as published has the settings of `configs/paper`, made for many more renders (126,000 on the toy); "
+    "every other method is at its defaults, untuned."
 )
 BEGIN, END = "<!-- made by python -m paper.readme -->", "<!-- end -->"
 BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
