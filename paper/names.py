@@ -24,6 +24,7 @@ NAMES = {
     "no_smoothing": "published, no smoothing",
     "no_locality": "published, no locality",
     "no_memory": "published, no memory",
+    "no_network": "published, quadratic surrogate (QP)",
     "no_smoothing_no_memory": "published, neither smoothing nor memory",
     "default_neural": "default, with the network instead",
     "default_linear": "default, linear surrogate only",

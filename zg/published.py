@@ -11,7 +11,7 @@ The algorithm knows no scaled units: σ and learning rates are in the user's uni
 """
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from zg import sampling
 from zg.errors import SettingError, check_positive, check_whole
 from zg.method import Method, Range
 from zg.objective import Evaluation
-from zg.surrogates.published import PublishedSurrogate
+from zg.surrogates.published import Kind, PublishedSurrogate
 
 
 class PaperZeroGrads(Method):
@@ -29,8 +29,8 @@ class PaperZeroGrads(Method):
     sigma: width of the sampling Gaussian. batch: draws an iteration (twice as many renders if antithetic).
     inner_sigma: width of the smoothing kernel relative to sigma, 0 for no smoothing. lr_theta, lr_phi: Adam's
     learning rates. k_theta, k_phi, order: inner steps, and which come first. memory: whether the surrogate goes on from
-    the last iteration; without it each one fits a fresh network. hidden, layers, frequencies,
-    input_scale, log_space, criterion: the surrogate's (`PublishedSurrogate`).
+    the last iteration; without it each one fits a fresh one. surrogate: neural (NP) or quadratic (QP). hidden, layers,
+    frequencies, input_scale, log_space, criterion: the surrogate's (`PublishedSurrogate`).
     """
 
     ranges: ClassVar = {
@@ -51,6 +51,7 @@ class PaperZeroGrads(Method):
         k_phi: int = 3,
         order: Literal["theta_first", "phi_first"] = "theta_first",
         memory: bool = True,
+        surrogate: Kind = "neural",
         hidden: int = 64,
         layers: int = 3,
         frequencies: int = 0,
@@ -66,14 +67,16 @@ class PaperZeroGrads(Method):
             raise SettingError(f"inner_sigma must be >= 0 and finite, got {inner_sigma}")
         if order not in ("theta_first", "phi_first"):
             raise SettingError(f"order must be theta_first or phi_first, got '{order}'")
+        if surrogate not in get_args(Kind):
+            raise SettingError(f"surrogate must be neural or quadratic, got '{surrogate}'")
         self.sigma, self.batch, self.antithetic, self.inner_sigma = sigma, batch, antithetic, inner_sigma
         self.lr_theta, self.lr_phi, self.k_theta, self.k_phi, self.order = lr_theta, lr_phi, k_theta, k_phi, order
-        self.memory = memory
+        self.memory, self.kind = memory, surrogate
         self.network = {"hidden": hidden, "layers": layers, "frequencies": frequencies, "input_scale": input_scale}
         self.fitting = {"log_space": log_space, "criterion": criterion, "lr": lr_phi}
 
     def build(self, theta: Tensor) -> None:
-        settings = {**self.network, **self.fitting, "generator": self.random}
+        settings = {"kind": self.kind, **self.network, **self.fitting, "generator": self.random}
         self.surrogate = PublishedSurrogate(self.space.n, **settings)  # type: ignore[arg-type]
         self.best_theta: Tensor
         self.theta = nn.Parameter(theta * self.space.scale)

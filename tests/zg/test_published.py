@@ -73,7 +73,7 @@ def test_theta_steps_before_the_surrogate_has_seen_the_samples_or_after():
 
 def test_log_space_is_fitted_and_undone():
     settings = {"hidden": 16, "layers": 2, "frequencies": 0, "input_scale": 1.0, "criterion": "mse", "lr": 1e-2}
-    surrogate = PublishedSurrogate(2, log_space=True, generator=make_generator(0, "test"), **settings)
+    surrogate = PublishedSurrogate(2, "neural", log_space=True, generator=make_generator(0, "test"), **settings)
     samples = torch.rand(64, 2, generator=make_generator(1, "test"))
     losses = torch.full((64,), 999.0)
     surrogate.fit(samples, losses, torch.ones(64), 400)
@@ -85,10 +85,38 @@ def test_log_space_is_fitted_and_undone():
 def test_the_criterion_decides_what_an_outlier_weighs(criterion, centre):
     """Three losses of 0 and one of 100 at the same place: mean 25, median 0."""
     settings = {"hidden": 16, "layers": 1, "frequencies": 0, "input_scale": 1.0, "log_space": False, "lr": 1e-2}
-    surrogate = PublishedSurrogate(1, criterion=criterion, generator=make_generator(0, "test"), **settings)
+    surrogate = PublishedSurrogate(1, "neural", criterion=criterion, generator=make_generator(0, "test"), **settings)
     samples = torch.zeros(4, 1)
     surrogate.fit(samples, torch.tensor([0.0, 0.0, 0.0, 100.0]), torch.ones(4), 3000)
     assert float(surrogate(samples)[0].detach()) == pytest.approx(centre, abs=1.0)
+
+
+def test_the_quadratic_surrogate_learns_a_quadratic():
+    """QP on Σ i xᵢ² + x₀ - 2: its gradient at a point that it has not seen is the true one."""
+    surrogate = started(surrogate="quadratic", lr_phi=1e-2).surrogate
+    samples = torch.randn(256, 3, generator=make_generator(0, "test"))
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    surrogate.fit(samples, samples.square() @ weights + samples[:, 0] - 2, torch.ones(256), 2000)
+    point = torch.tensor([0.4, -0.8, 1.2])
+    assert torch.allclose(surrogate.gradient(point), 2 * weights * point + torch.tensor([1.0, 0, 0]), atol=1e-2)
+    surrogate.forget(make_generator(0, "test"))
+    assert not surrogate(samples).any()
+
+
+def test_the_quadratic_surrogate_drives_theta():
+    """From 0 to (1, 1, 1), where the loss is lowest."""
+    method = started(surrogate="quadratic", lr_theta=0.05, lr_phi=0.05)
+    for _ in range(200):
+        losses = (method.ask() - 1).square().sum(1)
+        method.tell(method.samples, Evaluation(losses, losses.isfinite()))
+    assert float((method.recommend() - 1).square().sum()) < 1e-3
+
+
+def test_a_quadratic_surrogate_that_memory_forbids_is_refused():
+    with pytest.raises(SettingError, match="must be neural above 16,384 parameters, got quadratic for 20,000"):
+        started(20_000, surrogate="quadratic")
+    with pytest.raises(SettingError, match="surrogate must be neural or quadratic, got 'cubic'"):
+        PaperZeroGrads(surrogate="cubic")
 
 
 def test_the_encoding_keeps_its_input_and_adds_waves():

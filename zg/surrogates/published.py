@@ -1,11 +1,13 @@
-"""The paper's neural surrogate (NP), as released: raw parameters in, raw losses out.
+"""The paper's surrogates, neural (NP) and quadratic (QP): raw parameters in, raw losses out.
 
-An MLP with a leaky ReLU after every layer, the last included; in high dimension behind a positional encoding
-(Mildenhall et al. 2020) that keeps its input, so that the first layer has (1 + 2 · frequencies) · n inputs.
+NP, as released, is an MLP with a leaky ReLU after every layer, the last included; in high dimension behind a positional
+encoding (Mildenhall et al. 2020) that keeps its input, so that the first layer has (1 + 2 · frequencies) · n inputs.
+QP was not released: θᵀ M θ + b·θ + c, fitted in the same way.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,8 @@ from zg.errors import SettingError, nearest
 from zg.surrogates.base import Regression
 from zg.surrogates.neural import draw_weights, make_linear
 
+Kind = Literal["neural", "quadratic"]
+MAX_QUADRATIC = 16_384  # 4.3 GB
 CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": functional.mse_loss,
     "l1": functional.l1_loss,
@@ -34,16 +38,31 @@ class PositionalEncoding(nn.Module):
         return torch.cat([x, *waves], dim=-1)
 
 
-class PublishedSurrogate(Regression):
-    """h(θ, φ) = MLP(encode(θ / input_scale)).
+class Quadratic(nn.Module):
+    """x [B, n] -> xᵀ M x + b·x + c [B, 1], zero at first."""
 
-    n: coordinates. hidden, layers: width and number of hidden layers. frequencies: of the encoding, 0 for none.
-    input_scale: what coordinates are divided by. log_space: fit log(loss + 1). criterion: a name in CRITERIA.
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.M = nn.Parameter(torch.zeros(n, n))
+        self.b = nn.Parameter(torch.zeros(n, 1))
+        self.c = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ((x @ self.M) * x).sum(1, keepdim=True) + x @ self.b + self.c
+
+
+class PublishedSurrogate(Regression):
+    """h(θ, φ) = MLP(encode(θ / input_scale)), or a quadratic of θ / input_scale.
+
+    n: coordinates. kind: neural or quadratic. hidden, layers: width and number of hidden layers. frequencies: of the
+    encoding, 0 for none. input_scale: what coordinates are divided by. log_space: fit log(loss + 1). criterion: a name
+    in CRITERIA. A quadratic takes 16 n² bytes and has no use for hidden, layers and frequencies.
     """
 
     def __init__(
         self,
         n: int,
+        kind: Kind,
         hidden: int,
         layers: int,
         frequencies: int,
@@ -57,9 +76,16 @@ class PublishedSurrogate(Regression):
         if criterion not in CRITERIA:
             raise SettingError(f"criterion '{criterion}' is unknown{nearest(criterion, CRITERIA)}")
         self.criterion, self.log_space, self.input_scale = CRITERIA[criterion], log_space, input_scale
-        modules: list[nn.Module] = [PositionalEncoding(frequencies)] if frequencies else []
-        for width_in, width_out in pairwise([(1 + 2 * frequencies) * n, *[hidden] * layers, 1]):
-            modules += [make_linear(width_in, width_out, generator, torch.float32), nn.LeakyReLU()]
+        modules: list[nn.Module] = []
+        if kind == "neural":
+            if frequencies:
+                modules.append(PositionalEncoding(frequencies))
+            for width_in, width_out in pairwise([(1 + 2 * frequencies) * n, *[hidden] * layers, 1]):
+                modules += [make_linear(width_in, width_out, generator, torch.float32), nn.LeakyReLU()]
+        elif n <= MAX_QUADRATIC:
+            modules.append(Quadratic(n))
+        else:
+            raise SettingError(f"surrogate must be neural above {MAX_QUADRATIC:,} parameters, got quadratic for {n:,}")
         self.network = nn.Sequential(*modules)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
 
@@ -75,10 +101,13 @@ class PublishedSurrogate(Regression):
         return float(misfit.detach()) ** 0.5
 
     def forget(self, generator: torch.Generator) -> None:
-        """Be as before the first fit, with weights drawn anew."""
+        """Be as before the first fit, with a network's weights drawn anew."""
         for module in self.network:
             if isinstance(module, nn.Linear):
                 draw_weights(module, generator)
+            elif isinstance(module, Quadratic):
+                for parameter in module.parameters():
+                    nn.init.zeros_(parameter)
         self.optimizer.state.clear()
 
     def forward(self, theta: Tensor) -> Tensor:
