@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 
 import imageio.v3 as imageio
+from skimage.transform import rescale
+from skimage.util import img_as_ubyte
 
 from baselines.comparison import page
 from baselines.comparison.rows import Run, unique
@@ -26,6 +28,7 @@ CAPTIONS = {
     "sensitivity": "Final loss, as a share of the initial one, when σ or the step is multiplied; σ of ZeroGrads' "
     "default is a first guess only, and it has no step to set.",
 }
+SHRINK = 0.6  # figures are of 150 dots an inch, for print
 NOT_AT_HAND = (
     "The paper's own tables were not at hand: claims are those of the project page, and what is known of the published "
     "experiments is listed below, blank where it is not known."
@@ -104,11 +107,13 @@ def claims(verdicts: Sequence[Verdict]) -> str:
 
 
 def figure(name: str, path: Path) -> str:
-    """A figure under its caption, as WebP, a third of its PNG; it keeps its own white ground."""
+    """A figure under its caption, as a WebP small enough for git; it keeps its own white ground."""
     plain = name.removesuffix("-tuned")
     caption = CAPTIONS[plain] + (" At tuned settings." if plain != name else "")
-    picture = imageio.imread(path)[..., :3]
-    content = base64.b64encode(imageio.imwrite("<bytes>", picture, extension=".webp", quality=85)).decode()
+    picture = rescale(imageio.imread(path)[..., :3], SHRINK, channel_axis=2, anti_aliasing=True)
+    content = base64.b64encode(
+        imageio.imwrite("<bytes>", img_as_ubyte(picture), extension=".webp", quality=70)
+    ).decode()
     style = "image-rendering:auto;background:#fff"
     return (
         f'<figure class="panel" id="{escape(name)}"><img style="{style}" alt="{escape(caption, quote=True)}" '
