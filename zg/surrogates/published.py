@@ -2,7 +2,7 @@
 
 NP, as released, is an MLP with a leaky ReLU after every layer, the last included; in high dimension behind a positional
 encoding (Mildenhall et al. 2020) that keeps its input, so that the first layer has (1 + 2 · frequencies) · n inputs.
-QP was not released: θᵀ M θ + b·θ + c, fitted in the same way.
+QP's exact form was not at hand: here it is θᵀ M θ + b·θ + c, fitted in the same way.
 """
 
 from collections.abc import Callable
