@@ -15,11 +15,10 @@ from paper.tables import MEASURES, Cell, compare
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-# The rows of `zg paper --preset cpu --keep results/paper`; until they are there, those of a smaller comparison.
-KEPT = ("results/paper/published", "results/toy_rosenbrock")
+KEPT = "results/paper/published"  # by `zg paper --preset cpu --keep results/paper`
 SETTINGS = (
     "ZeroGrads as published has the settings of `configs/paper`, made for many more renders (126,000 on the toy); "
-    "every other method is at its defaults, untuned."
+    "every other method is at its defaults, untuned. A dash: not run, or cannot; why is in `results/paper/tables`."
 )
 BEGIN, END = "<!-- made by python -m paper.readme -->", "<!-- end -->"
 BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
@@ -27,15 +26,15 @@ BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOT
 
 def table() -> str:
     """The final loss of every method on every task, with marks and without intervals."""
-    folder = next(name for name in KEPT if (ROOT / name / rows.ROWS).is_file())
-    runs = rows.read_kept(ROOT / folder)
-    material = rows.Material(ROOT / folder, {"published": runs}, rows.read_probes(ROOT / folder / "..", "tasks"))
+    folder = ROOT / KEPT
+    runs = rows.read_kept(folder)
+    material = rows.Material(folder, {"published": runs}, rows.read_probes(folder.parent, "tasks"))
     found = compare("readme", "", runs, material, {"final loss": MEASURES["final loss"]})
     (panel,) = found.panels
     said = header("final loss", *map(escape, panel.columns))
     said += [table_line(escape(name_of(method)), *map(short, cells)) for method, cells in panel.lines.items()]
     notes = " ".join(found.notes).replace(" [95 % bootstrap interval]", "")
-    return "\n".join([*said, "", f"{notes} {SETTINGS} Rows: [`{folder}`]({folder}).", ""])
+    return "\n".join([*said, "", f"{notes} {SETTINGS} Rows: [`{KEPT}`]({KEPT}).", ""])
 
 
 def short(cell: Cell) -> str:
