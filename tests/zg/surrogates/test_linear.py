@@ -63,6 +63,30 @@ def test_a_wrong_sigma_costs_less_than_twice_the_renders(sigma):
     assert share(Quadratic(n=300, condition=10.0), 1500, sigma=sigma) <= share(Quadratic(n=300, condition=10.0), 750)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sigma_at_which_bounds_saturate_is_narrowed(seed):
+    assert share(Texture(size=16), 2 * 768, seed, sigma=0.5) < 0.15
+
+
+def test_a_sigma_at_which_the_model_holds_is_kept_and_where_none_does_too():
+    wide = blocks(bowl, count=1)
+    assert (wide.radius, wide.looks) == (wide.guess, wide.LOOKS)
+
+    def chance(theta, number):
+        losses = torch.rand(len(theta), generator=make_generator(number, "chance")).double()
+        losses[:2] = 0.5
+        return losses
+
+    rough = blocks(chance, count=LinearSurrogate.LOOKS - 1)
+    assert rough.radius < 0.02 * rough.guess
+    rough = blocks(chance, count=LinearSurrogate.LOOKS)
+    assert (rough.radius, rough.looks) == (rough.guess, rough.LOOKS)
+
+
+def test_noise_ends_the_look():
+    assert blocks(lambda theta, number: torch.rand(len(theta)).double(), count=1).noisy
+
+
 def test_a_cut_block_changes_nothing():
     surrogate = blocks(bowl)
     theta = surrogate.ask()
