@@ -69,20 +69,22 @@ def attempt(work: Callable[..., Row], arguments: tuple[Any, ...], beat: Callable
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def task_probe(task: str, config: Config, out: Path) -> Probe:
-    """How large a task is and how long it renders."""
+def task_probe(task: str, config: Config, tracked: bool, out: Path) -> Probe:
+    """How large a task is and how long it renders. tracked: whether its runs will go to W&B."""
     task = label_of(task)
-    return Probe({"task": task}, out / "probes" / "tasks" / f"{task}.json", measure_task, (config,))
+    return Probe({"task": task}, out / "probes" / "tasks" / f"{task}.json", measure_task, (config, tracked))
 
 
-def measure_task(config: Config, beat: Callable[[int, int], None]) -> Row:
-    """n, seconds a render, and the seconds that a run takes beside renders and method."""
+def measure_task(config: Config, tracked: bool, beat: Callable[[int, int], None]) -> Row:
+    """n, seconds a render, and the seconds that a run takes beside renders and method: pictures, files, W&B."""
+    import tempfile
     import time
 
     from zg.fit import fit
 
     start = time.perf_counter()
-    result = fit(config, None, wandb="disabled", callbacks=[])
+    with tempfile.TemporaryDirectory() as folder:
+        result = fit(config, Path(folder) / "run", wandb="offline" if tracked else "disabled")
     row = result.row
     spent = row["seconds_render"] + row["seconds_method"]
     return {

@@ -103,7 +103,7 @@ def make(options: argparse.Namespace, settings: Sequence[str]) -> tuple[bool, st
     also = [] if options.tasks else smaller_tasks(preset)
     methods = chosen(options.methods, methods_of())
     options.out.mkdir(parents=True, exist_ok=True)
-    measured, cost = measure(preset, list(dict.fromkeys([*tasks, *also])), methods, options)
+    measured, cost = measure(preset, list(dict.fromkeys([*tasks, *also])), methods, mode != "disabled", options)
     sizes = {row["task"]: row["n"] for row in measured if not row["error"]}
     parts = Planner(preset, options.out, sizes, tasks, methods, also).parts(settings)
     refuse(parts, options.jobs)
@@ -118,13 +118,13 @@ def make(options: argparse.Namespace, settings: Sequence[str]) -> tuple[bool, st
 
 
 def measure(
-    preset: Preset, tasks: Sequence[str], methods: dict[str, Variant], options: argparse.Namespace
+    preset: Preset, tasks: Sequence[str], methods: dict[str, Variant], tracked: bool, options: argparse.Namespace
 ) -> tuple[list[Row], list[Row]]:
     """The probes: tasks and methods, whose rows are returned, and how gradients vary."""
     costs = cost_probes(methods, preset, options.out)
     most = len(costs) * preset.cost["seconds"] / options.jobs
     print(f"{len(tasks)} tasks, {len(methods)} methods: they are measured first, about {duration(most)}", flush=True)
-    probes = [task_probe(task, first_run(task, preset), options.out) for task in tasks]
+    probes = [task_probe(task, first_run(task, preset), tracked, options.out) for task in tasks]
     measured = run_probes(probes, options.jobs, PATIENCE, "measuring tasks")
     for row in measured:
         if row["error"]:
