@@ -8,8 +8,9 @@ knows no longer is found out by looking along w itself; probes are one-sided, at
 tells curvature, noise and the right radius apart. (The correction is that of SEGA: Hanzely, Mishchenko and Richtárik,
 "SEGA: Variance Reduction via Gradient Sketching", NeurIPS 2018.)
 
-The first σ is a guess. Without noise it is looked at before the first step: as long as the model at r does not explain
-what a narrower radius shows of the slopes, as where bounds and sigmoids saturate, the radius is narrowed.
+The first σ is a guess. Without noise it is looked at before the first step: as long as the model at 2 r does not
+explain the slopes that a narrower radius shows, as where bounds and sigmoids saturate, r is narrowed; where that one
+shows nothing, as on steps, it is widened.
 
 Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
 units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
@@ -44,7 +45,7 @@ class LinearSurrogate(LocalSurrogate):
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
     LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
     LOOKED, FINER, LOOKS = 8, math.sqrt(0.1), 5  # first look: directions; the narrower radius / r; times at most
-    FAITHFUL = 0.5  # of the narrower radius' slopes, rms: what the model at r may be off
+    FAITHFUL = 0.4  # of the narrower radius' slopes, rms: what the model at 2 r may be off
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
     FIXED = (*LocalSurrogate.FIXED, "directions", "u", "room")
@@ -61,6 +62,7 @@ class LinearSurrogate(LocalSurrogate):
         self.radius = self.proven = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate; where f last fell
         self.widest = self.WIDEST * self.radius
         self.guess, self.looks = self.radius, 0  # times that the first radius was looked at; `LOOKS` when that is over
+        self.bends: list[float] = []  # |mean curvature| at the radius that was settled on and at the next wider
         self.f, self.lowest = math.nan, math.inf
         self.L = self.c = 0.0  # curvature: mean over directions; along w
         self.slope2 = 0.0  # mean square of the slopes
@@ -91,36 +93,42 @@ class LinearSurrogate(LocalSurrogate):
         return rows
 
     def _look(self, sweep: dict[str, Any]) -> Tensor:
-        """Centre twice, then probes to both sides: [2 + 4 k, n], at r and, the same directions, at the next radius."""
+        """Centre twice, then ± k directions: [2 + 4 k, n], at 2 r and at the next radius; the sweep stays as it was."""
         self.u = self.directions.draw(self.LOOKED)
-        self.directions.load_state(sweep)  # none of them is missing from the sweep
-        k = len(self.u)
-        rows = self.room[: 2 + 4 * k]
+        self.directions.load_state(sweep)
+        rows = self.room[: 2 + 4 * len(self.u)]
         rows[:2] = self.theta
-        for i, r in enumerate((self.radius, -self.radius, self.FINER * self.radius, -self.FINER * self.radius)):
-            self.u.around(self.theta, self.theta.new_full((k,), r), out=rows[2 + i * k : 2 + (i + 1) * k])
+        for out, times in zip(rows[2:].chunk(4), (2.0, -2.0, self.FINER, -self.FINER), strict=True):
+            self.u.around(self.theta, self.theta.new_full((len(self.u),), times * self.radius), out=out)
         return rows
 
     def _looked(self, losses: Tensor, valid: Tensor) -> None:
-        """Stay at r if it is faithful to the slopes at the next radius, else go there; after all, back to the guess."""
+        """Stay at r if the model at 2 r explains the slopes at the next radius; else go there, or wider if it is flat.
+
+        Under noise, and where no look settles it, the guess is as good as any.
+        """
         if len(losses) < 2 + 4 * len(self.u):
             return  # a cut block is the last one
         self.looks += 1
-        if not valid[:2].all():
-            self.looks = self.LOOKS  # what to do outside the valid is for `tell`
+        self.noisy = bool(valid[:2].all()) and differ(losses[0], losses[1])
+        if self.noisy or not valid[:2].all():
+            self.radius, self.looks, self.bends = self.guess, self.LOOKS, []
             return
-        if differ(losses[0], losses[1]):
-            self.radius, self.looks, self.noisy = self.guess, self.LOOKS, True
-            return
-        f, fine = losses[0], self.FINER * self.radius
-        plus, minus, fine_plus, fine_minus = losses[2:].view(4, -1)
+        seen = valid[2:].view(4, -1).all(0)
+        f, far, fine = losses[0], 2 * self.radius, self.FINER * self.radius
+        plus, minus, fine_plus, fine_minus = losses[2:].view(4, -1)[:, seen]
         slopes = (fine_plus - fine_minus) / (2 * fine)
-        bend = (plus + minus - 2 * f).mean() / self.radius**2
-        off = (plus - f) / self.radius - 0.5 * self.radius * bend - slopes
-        if valid.all() and off.norm() <= self.FAITHFUL * slopes.norm():
+        bend = (plus + minus - 2 * f).mean() / far**2
+        off = (plus - f) / far - 0.5 * far * bend - slopes
+        blind = 2 * int(seen.sum()) < len(seen)
+        flat = not blind and bool((fine_plus == f).all() and (fine_minus == f).all())
+        self.bends = self.bends if blind else [*self.bends[-1:], abs(float(bend))]
+        if not blind and not flat and off.norm() <= self.FAITHFUL * slopes.norm():
             self.looks = self.LOOKS
+        elif self.looks == self.LOOKS:
+            self.radius, self.bends = self.guess, []
         else:
-            self.radius = fine if self.looks < self.LOOKS else self.guess
+            self.radius = self.radius / self.FINER if flat else fine
         self.proven, self.widest = self.radius, self.WIDEST * self.radius
 
     def _centres(self) -> int:
@@ -183,22 +191,20 @@ class LinearSurrogate(LocalSurrogate):
         squares = self.u.squares()
         whole = rise / squares  # as if every direction were of length 1: on a wide radius, what was cut is seen
         near, far = whole[seen & ~self.wide], whole[seen & self.wide]
-        self.offset = doubt = 0.0  # doubt: standard error of this block's L
+        self.offset = 0.0
         if len(near) > 1 and len(far) > 1:
             rise_near, rise_far = float(near.mean()), float(far.mean())
             self.L = self._fade(self.L, (rise_far - rise_near) / (1.5 * self.radius**2), SLOW)
             self.spread = self._fade(self.spread, math.sqrt(float(near.square().mean())))
-            of_near, of_far = float(near.var()) / len(near), float(far.var()) / len(far)
-            chance = (16 * of_near + of_far) / 9
+            chance = (16 * float(near.var()) / len(near) + float(far.var()) / len(far)) / 9
             off = (4 * rise_near - rise_far) / 3
             self.odd = self._fade(self.odd, off * off / max(chance, TINY))
             self.offset = off if self.odd > self.ODD else 0.0
-            doubt = math.sqrt(of_near + of_far) / (1.5 * self.radius**2)
         r = self.radius * (1 + self.wide.double())
         y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L * squares, 0.0)
         self.slope2 = self._fade(self.slope2, float(y.square().mean()))
         if self.age == 0:
-            self.cap = self.CAUTION * float(y.norm()) / max(math.hypot(self.L, doubt), TINY)
+            self.cap = self.CAUTION * float(y.norm()) / max(*(self.bends or [abs(self.L)]), TINY)
         return y
 
     def _news(self, y: Tensor, seen: Tensor) -> Tensor:
