@@ -18,6 +18,7 @@ import argparse
 import csv
 import multiprocessing
 import resource
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -227,7 +228,7 @@ def add_rows(options: argparse.Namespace) -> None:
         options.out.write_text(",".join(COLUMNS) + "\n")
     places = {options.mnist: "PATH", str(options.out): "OUT"}  # where they are on this machine is of no use elsewhere
     words = [places.get(word, word) for word in sys.argv[1:]]
-    command = " ".join(["python -m tests.benchmarks.bench_large", *words])
+    command = f"python -m tests.benchmarks.bench_large {shlex.join(words)}"
     there = problems(options.mnist)
     done = {(row["problem"], row["variant"], int(row["seed"])) for row in read(options.out)}
     for label in options.problems or there:
