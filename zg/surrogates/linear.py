@@ -10,7 +10,8 @@ tells curvature, noise and the right radius apart. (The correction is that of SE
 
 The first σ is a guess. Without noise it is looked at before the first step: as long as the model at 2 r does not
 explain the slopes that a narrower radius shows, as where bounds and sigmoids saturate, r is narrowed; where that one
-shows nothing, as on steps, it is widened.
+shows nothing, as on steps, it is widened. Under noise it widens for as long as the loss goes on rising as a bowl does.
+Where two sweeps have led nowhere, it goes back to the best θ and looks from nearer.
 
 Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
 units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
@@ -41,9 +42,11 @@ class LinearSurrogate(LocalSurrogate):
     LEAP = 4.0  # its growth a block where the loss is isotropic
     SHARE, ALIKE = 0.05, 0.1  # of the gradient that w has to hold; how near c / L has to be to 1
     ODD = 10.0  # centre's disagreement with its probes, over chance (mean squares), from which it is taken out
-    WIDEST = 100.0  # σ is a guess, good to two orders of magnitude: no radius beyond that unless all is flat
+    WIDEST = 100.0  # σ is a guess, good to two orders of magnitude: no radius beyond that unless all is flat, or a bowl
+    BOWL = 2.0  # rise at 2 r / at r, from which the loss is a bowl out there (4: a quadratic; 1: it wanders)
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
     LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
+    STALE, NEARER = 2.0, 1.5  # sweeps without progress, from which it goes back to the best; how much nearer it looks
     LOOKED, FINER, LOOKS = 8, math.sqrt(0.1), 5  # first look: directions; the narrower radius / r; times at most
     FAITHFUL = 0.4  # of the narrower radius' slopes, rms: what the model at 2 r may be off
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
@@ -68,6 +71,8 @@ class LinearSurrogate(LocalSurrogate):
         self.slope2 = 0.0  # mean square of the slopes
         self.near = self.far = 0.0  # mean square of what w did not foresee in the slopes, at r and at 2 r
         self.spread = self.odd = self.offset = 0.0  # typical rise at r; the centre's disagreement; taken out
+        self.rise = self.rise_far = 0.0  # mean rises at r and at 2 r, over r²
+        self.level, self.floor, self.good, self.stale = 0.0, math.inf, self.radius, 0  # f's running mean, at its lowest
         self.cap = self.moved = self.length = 0.0
         self.age, self.noisy = 0, False
         self.gain = 1.0
@@ -158,6 +163,8 @@ class LinearSurrogate(LocalSurrogate):
         else:
             self.w, self.moved = self.w + news, 0.0
         self._turn_radius(bool(rise[seen].any()))
+        if not self.noisy:
+            self._go_back()
         self.age += 1
 
     def _fade(self, old: float, new: float, keep: float = FADE) -> float:
@@ -183,6 +190,10 @@ class LinearSurrogate(LocalSurrogate):
         share = min(1.0, self.length**2 / (self.n * self.slope2))
         return share > self.SHARE and abs(self.c / self.L - 1) < self.ALIKE
 
+    def _bowl(self) -> bool:
+        """Whether the loss rises with distance as a bowl does, at the radius of now."""
+        return self.rise > 0 and self.rise_far > self.BOWL * self.rise
+
     def _slopes(self, rise: Tensor, seen: Tensor) -> Tensor:
         """Slopes y [k] without curvature; L from the mean rises, F(2 r) − F(r) = 3/2 r² L, where the centre cancels.
 
@@ -194,6 +205,8 @@ class LinearSurrogate(LocalSurrogate):
         self.offset = 0.0
         if len(near) > 1 and len(far) > 1:
             rise_near, rise_far = float(near.mean()), float(far.mean())
+            self.rise = self._fade(self.rise, rise_near / self.radius**2)
+            self.rise_far = self._fade(self.rise_far, rise_far / self.radius**2)
             self.L = self._fade(self.L, (rise_far - rise_near) / (1.5 * self.radius**2), SLOW)
             self.spread = self._fade(self.spread, math.sqrt(float(near.square().mean())))
             chance = (16 * float(near.var()) / len(near) + float(far.var()) / len(far)) / 9
@@ -228,10 +241,10 @@ class LinearSurrogate(LocalSurrogate):
         bend = (plus + minus - 2 * (self.f + self.offset)) / self.radius**2
         self.c = self._fade(self.c or bend, bend, 0.8)
         unit, self.moved = self.w / self.length, 0.0
-        if slope <= 0:
-            self.w = self.w + news
-            return
         trust = 1 + self.gain * (slope / self.length - 1)
+        if slope <= 0:
+            self.w = max(0.0, trust) * self.w + news
+            return
         self.moved = min(slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
         self.theta = self.project(self.theta - self.moved * unit)
         left = min(1.5, trust) * self.length - min(self.moved * max(self.c, 0.0), slope)
@@ -244,6 +257,8 @@ class LinearSurrogate(LocalSurrogate):
         beyond where the loss last fell. Without noise a slope is best seen where curvature is not most of the rise.
         """
         before = self.radius
+        if self._bowl():
+            self.widest = max(self.widest, self.WIDEN * self.radius)
         if not any_rise:
             self.radius *= 2
             self.widest = max(self.widest, self.radius)
@@ -255,6 +270,20 @@ class LinearSurrogate(LocalSurrogate):
             if not self.noisy and self.L > 0:
                 straight = math.sqrt(self.slope2) / self.L
                 self.radius = max(min(self.radius, self.BENT * straight), before / self.STRICT)
+
+    def _go_back(self) -> None:
+        """To the best θ, and nearer, where the running mean of f has not fallen for long.
+
+        The radius then smooths away what could still be gained, and has led to a minimum of its own.
+        """
+        self.level = self._fade(self.level, self.f)
+        if self.level < self.floor:
+            self.floor, self.good, self.stale = self.level, self.radius, 0
+            return
+        self.stale += len(self.u)
+        if self.stale > self.STALE * self.n:
+            self.theta, self.level, self.stale = self.best, self.floor, 0
+            self.radius = self.good = min(self.radius, self.good) / self.NEARER
 
     def recommend(self) -> Tensor:
         """The centre where the loss is noisy (the lowest of many noisy losses is luck), else the best centre."""

@@ -54,9 +54,10 @@ def test_steps_without_a_slope(sigma):
     assert share(Steps(), 6000, sigma=sigma) < 0.02
 
 
-def test_noise_is_averaged_away():
-    result = run(NoisySphere(), ZeroGrads(), Budget(5000))
-    assert result.theta.square().mean() < 0.25
+@pytest.mark.parametrize(("sigma", "left"), [(0.005, 0.2), (0.05, 0.005), (0.5, 0.001)])
+def test_noise_is_averaged_away_by_looking_as_far_as_the_bowl_goes(sigma, left):
+    result = run(NoisySphere(), ZeroGrads(sigma=sigma), Budget(10000))
+    assert result.theta.square().mean() < left
 
 
 @pytest.mark.parametrize("sigma", [0.005, 0.5])
@@ -86,6 +87,25 @@ def test_a_sigma_at_which_the_model_holds_is_kept_and_where_none_does_too():
 
 def test_noise_ends_the_look():
     assert blocks(lambda theta, number: torch.rand(len(theta)).double(), count=1).noisy
+
+
+def test_two_sweeps_that_lead_nowhere_lead_back_to_the_best_and_nearer():
+    left, radii = [], []
+
+    def loss(theta, number):
+        left.append(theta[0].clone())
+        return bowl(theta) + 1000 * (number >= 10)  # whatever is found from then on, all is worse than before
+
+    surrogate = blocks(loss, count=10)
+    best = surrogate.best
+    for number in range(10, 10 + 30):
+        theta = surrogate.ask()
+        radii.append(surrogate.radius)
+        losses = loss(theta, number)
+        surrogate.tell(theta, losses, losses.isfinite())
+    returned = [bool(torch.equal(at, best)) for at in left[11:]]
+    assert any(returned)
+    assert radii[returned.index(True) + 1] < min(radii[0], radii[returned.index(True)])
 
 
 def test_a_cut_block_changes_nothing():
