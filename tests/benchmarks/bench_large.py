@@ -11,6 +11,8 @@ of `configs/tuned` or, for the YAMLs in `problems` beside this file, of `tuned`,
     zg tune --tasks $(ls tests/benchmarks/problems/*.yaml | paste -sd,) --methods es,pgpe,cmaes --trials 24 \\
         --out tests/benchmarks/tuned
 
+The other tasks have the renders of their own YAML or, where a render is slow, a share of them that the name says.
+
 At the end the table of docs/surrogates.md; `--table` prints it from the rows that are there.
 """
 
@@ -37,7 +39,7 @@ from tasks.mlp import Mlp
 from tasks.texture import Texture
 from tests.problems import NoisySphere, Quadratic
 from zg.api import make_method
-from zg.config import compose, read_yaml
+from zg.config import compose, read_yaml, task_config
 from zg.fit import instantiate, parse_component
 from zg.method import Budget, Method
 from zg.records import revision
@@ -111,7 +113,10 @@ VARIANTS: dict[str, Callable[[], Method]] = {
     "first σ / 10": lambda: ZeroGrads(sigma=SIGMA / 10),
     "first σ × 10": lambda: ZeroGrads(sigma=SIGMA * 10),
 }
-BASELINES = ("es", "pgpe", "snes", "cmaes", "spsa")
+BASELINES = ("es", "pgpe", "snes", "cmaes", "spsa", "genetic")
+# Tasks as their YAML has them, and the parts of its renders that a run here has.
+OTHERS = {"rocket": 1, "rocket_stages": 5, "wicker": 1, "mosaic": 1, "procedural": 1, "brdf": 4, "mesh": 4}
+OTHERS |= {"led_display": 4, "cornell_box": 4}
 
 
 def problems(mnist: str | None) -> dict[str, Problem]:
@@ -125,6 +130,11 @@ def problems(mnist: str | None) -> dict[str, Problem]:
         "caustic, longer": Problem(Caustic, 100000, None, "0.085"),
         "quadratic 1 … 1,000, n = 1,000": Problem(lambda: Quadratic(n=1000, condition=1000.0), 20000),
     }
+    for name, parts in OTHERS.items():
+        config = compose(task_config(name))
+        make = partial(instantiate, "data", parse_component("data", config["data"]))
+        label = name if parts == 1 else f"{name}, 1/{parts} of its renders"
+        found[label] = Problem(make, config["max_renders"] // parts, TUNED / name, AS_TUNED)
     for path in sorted((HERE / "problems").glob("*.yaml")):
         config = compose(read_yaml(path))
         make = partial(instantiate, "data", parse_component("data", config["data"]))
