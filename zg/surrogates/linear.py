@@ -10,7 +10,7 @@ tells curvature, noise and the right radius apart. (The correction is that of SE
 
 The first σ is a guess. Without noise it is looked at before the first step: as long as the model at 2 r does not
 explain the slopes that a narrower radius shows, as where bounds and sigmoids saturate, r is narrowed; where that one
-shows nothing, as on steps, it is widened. Under noise it widens for as long as the loss goes on rising as a bowl does.
+shows nothing, as on steps, it is widened. Later it may widen for as long as the loss goes on rising as a bowl does.
 Where two sweeps have led nowhere, it goes back to the best θ and looks from nearer.
 
 Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
@@ -72,7 +72,8 @@ class LinearSurrogate(LocalSurrogate):
         self.near = self.far = 0.0  # mean square of what w did not foresee in the slopes, at r and at 2 r
         self.spread = self.odd = self.offset = 0.0  # typical rise at r; the centre's disagreement; taken out
         self.rise = self.rise_far = 0.0  # mean rises at r and at 2 r, over r²
-        self.level, self.floor, self.good, self.stale = 0.0, math.inf, self.radius, 0  # f's running mean, at its lowest
+        self.level, self.floor, self.good = 0.0, math.inf, self.radius  # f's running mean; its lowest, and r then
+        self.stale = 0  # probes since
         self.cap = self.moved = self.length = 0.0
         self.age, self.noisy = 0, False
         self.gain = 1.0
