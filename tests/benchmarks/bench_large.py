@@ -1,12 +1,12 @@
 """The default against tuned baselines, with many parameters and on small problems, without its parts and begun wrongly.
 
     python -m tests.benchmarks.bench_large [--seeds 5] [--problems mlp ...] [--variants default ...] [--mnist PATH]
-        [--out results/surrogates_large.csv] [--table]
+        [--jobs 1] [--out results/surrogates_large.csv] [--table]
 
 One row a run, appended unless it is there: problem, variant, seed, renders, the loss of what was recommended (without
 noise where that is known), the loss at half the renders, its share of the loss at the start, renders until that share
-was 10 % and 1 %, seconds, peak memory of the process, revision, command. Baselines run where they have tuned settings:
-of `configs/tuned` or, for the YAMLs in `problems` beside this file, of `tuned`, which is made by
+was 10 % and 1 %, seconds, peak memory of the process, revision, command, machine (where it was recorded). Baselines run
+where they have tuned settings: of `configs/tuned` or, for the YAMLs in `problems` beside this file, of `tuned`, made by
 
     zg tune --tasks $(ls tests/benchmarks/problems/*.yaml | paste -sd,) --methods es,pgpe,cmaes --trials 24 \\
         --out tests/benchmarks/tuned
@@ -24,10 +24,11 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ from zg.api import make_method
 from zg.config import compose, read_yaml, task_config
 from zg.fit import instantiate, parse_component
 from zg.method import Budget, Method
-from zg.records import revision
+from zg.records import machine, revision
 from zg.run import Result, run
 from zg.surrogates.linear import LinearSurrogate
 from zg.task import Task
@@ -51,7 +52,8 @@ from zg.zerograds import SURROGATES, ZeroGrads
 ROWS = Path(__file__).parents[2] / "results" / "surrogates_large.csv"
 SHARES = (0.1, 0.01)
 COLUMNS = (
-    "problem variant seed renders loss at_half relative renders_to_10 renders_to_1 seconds peak_mb revision command"
+    "problem variant seed renders loss at_half relative renders_to_10 renders_to_1"
+    " seconds peak_mb revision command machine"
 ).split()
 HERE = Path(__file__).parent
 AS_TUNED = "1.1 × the best tuned"
@@ -224,6 +226,9 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=[*VARIANTS, *BASELINES], default=[*VARIANTS, *BASELINES])
     parser.add_argument("--mnist", help="MNIST's test images, for digit 18")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs side by side; their seconds are then not to be compared"
+    )
     parser.add_argument("--out", type=Path, default=ROWS)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -241,19 +246,32 @@ def add_rows(options: argparse.Namespace) -> None:
     command = f"python -m tests.benchmarks.bench_large {shlex.join(words)}"
     there = problems(options.mnist)
     done = {(row["problem"], row["variant"], int(row["seed"])) for row in read(options.out)}
-    for label in options.problems or there:
-        for name in options.variants:
-            tuned = there[label].tuned
-            if name in BASELINES and not (tuned and (tuned / f"{name}.yaml").is_file()):
-                continue
-            for seed in range(options.seeds):
-                if (label, name, seed) in done:
-                    continue
-                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                    row = pool.submit(measure, options.mnist, label, name, seed, options.threads).result()
-                print(*row, file=sys.stderr, flush=True)
-                with options.out.open("a", newline="") as file:
-                    csv.writer(file, lineterminator="\n").writerow([*row, revision(), command])
+    wanted = [
+        (label, name, seed)
+        for label in options.problems or there
+        for name in options.variants
+        if name in VARIANTS or can_run(there[label], name)
+        for seed in range(options.seeds)
+        if (label, name, seed) not in done
+    ]
+    with ThreadPoolExecutor(options.jobs) as threads:
+        runs = [threads.submit(measure_alone, options.mnist, *each, options.threads) for each in wanted]
+        for finished in as_completed(runs):
+            row = finished.result()
+            print(*row, file=sys.stderr, flush=True)
+            with options.out.open("a", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow([*row, revision(), command, machine()])
+
+
+def can_run(problem: Problem, baseline: str) -> bool:
+    """Whether a baseline has tuned settings for a problem."""
+    return problem.tuned is not None and (problem.tuned / f"{baseline}.yaml").is_file()
+
+
+def measure_alone(*asked: Any) -> list[object]:
+    """`measure` in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *asked).result()
 
 
 if __name__ == "__main__":
