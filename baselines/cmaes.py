@@ -54,6 +54,8 @@ class CMAES(Replayed):
         self.resolved = "diagonal" if diagonal else "full covariance"
         if self.space.bounded:
             options["bounds"] = [self.space.low.tolist(), self.space.high.tolist()]
+        if self.space.n == 1:
+            options["maxstd"] = np.inf  # cma raises where it would narrow the only coordinate
         return cma.CMAEvolutionStrategy(self.origin, self.sigma, options)
 
     def ask_library(self) -> np.ndarray:

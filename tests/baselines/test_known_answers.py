@@ -316,6 +316,13 @@ def test_cmaes_without_restarts_ends_at_rest() -> None:
     assert result.stop_reason.startswith("cma: tol") and result.renders < 1500
 
 
+def test_cmaes_of_one_bounded_parameter_may_begin_wider_than_its_bounds() -> None:
+    method = started(CMAES(sigma=1.0), ParameterSpace(x=Block(0.3, low=0.0, high=1.0)))
+    for _ in range(20):
+        step(method, lambda x: (x[:, 0] - 0.7) ** 2)
+    assert float(method.recommend()) == pytest.approx(0.7, abs=0.01)
+
+
 def batches(task: Seen, size: int) -> Tensor:
     """What the method asked for: the batches of its size, not what was measured for the curve."""
     return torch.cat([x for x in task.seen if len(x) == size])
