@@ -1,13 +1,16 @@
 """The ranked surrogate: a bowl whose shape is learned from the order of losses, for jagged ones and for counts.
 
-    h(θ) = f + b |A⁻¹ (θ − m)|² / (2 σ²)
+    h(θ) = f + b |A⁻¹ (θ − m)|² / (2 σ²),    A = D C^(1/2)
 
-Samples are drawn from N(m, σ² A Aᵀ). The better half of them, by rank alone, moves m, shapes A and sets σ: the
-covariance matrix adaptation of Hansen ("The CMA Evolution Strategy: A Tutorial", 2016), whose C = A Aᵀ is the inverse
-curvature of this bowl. Three things are added. Coordinates that the renderer rounds keep a width that reaches the next
-count (Marty et al. 2024 do likewise), and some renders try another count at the best θ. A run that has
-come to rest is begun anew from the best θ, wider and with more samples (Auger and Hansen 2005): what is left of the
-budget looks farther. With noise the samples double instead, for the order of few is luck.
+Samples are drawn from N(m, σ² A Aᵀ). Their ranks alone move m, shape A and set σ: the covariance matrix adaptation of
+Hansen ("The CMA Evolution Strategy: A Tutorial", 2016), whose A Aᵀ is the inverse curvature of this bowl. D is a width
+for each coordinate. It has n numbers where C has n², so it is learned faster: parameters of a renderer have scales of
+their own (Akimoto and Hansen, "Diagonal Acceleration for Covariance Matrix Adaptation Evolution Strategies", 2020).
+
+Three things are added. Coordinates that the renderer rounds keep a width that reaches the next count (Marty et al. 2024
+do likewise), and some renders try another count at the best θ. A run that has come to rest is begun anew from the best
+θ, wider, and with more samples where the last one found something or cannot be widened (Auger and Hansen 2005 always
+take more): what is left of the budget looks farther. With noise the samples double instead: the order of few is luck.
 """
 
 import math
@@ -19,9 +22,11 @@ from torch import Tensor
 from zg.sampling import gaussian
 from zg.surrogates.base import LocalSurrogate
 
+TINY = 1e-300
+
 
 class RankedSurrogate(LocalSurrogate):
-    """m [n], σ and C [n, n]: O(n²) memory, `population` renders an iteration, a quarter more with counts.
+    """m [n], σ, D [n] and C [n, n]: O(n²) memory, `population` renders an iteration, a quarter more with counts.
 
     population: at first, by default 4 + ⌊3 ln n⌋; at least 4.
     lattice: [n], scaled distance between neighbouring counts, 0 for real coordinates. noisy: whether two renders of the
@@ -31,7 +36,7 @@ class RankedSurrogate(LocalSurrogate):
     REACH = 0.3  # least width of sampling in counts: a count that m stands on is left by every tenth sample
     SCOUTED = 4  # samples for each render that tries another count
     DRAWS = 8  # for each of those, to find a count that was not tried
-    WIDER, WIDEST = 3.0, 27.0  # σ of each new beginning / σ of the last; / first σ
+    WIDER, WIDEST = 3.0, 100.0  # σ of each new beginning / σ of the last; / first σ, at most
     STILL = 1e-3  # relative decrease of the loss, over PATIENCE, below which it has come to rest
     SMALL = 0.1  # share of its first width, below which stillness is rest and not a valley's bend
     LONGER, NOISY = 6, 2  # times PATIENCE that may be still above it: over ripples σ stays wide, and the best is luck
@@ -62,10 +67,12 @@ class RankedSurrogate(LocalSurrogate):
         """Stand at `mean` with a round Gaussian."""
         self.mean, self.sigma, self.began = mean.clone(), sigma, sigma
         self.C = torch.eye(self.n).to(mean)
-        self.axes, self.widths, self.stretch = self.C, torch.ones_like(mean), torch.ones_like(mean)
-        self.path_sigma, self.path_c = torch.zeros_like(mean), torch.zeros_like(mean)
+        self.axes, self.bent = self.C, 1.0
+        self.D, self.widths, self.stretch = (torch.ones_like(mean) for _ in range(3))
+        self.path_sigma, self.path_C, self.path_D = (torch.zeros_like(mean) for _ in range(3))
         self.age, self.decomposed, self.population = 0, 0, population
         self.record: list[float] = []
+        self.before = self.lowest
 
     @property
     def patience(self) -> int:
@@ -74,10 +81,10 @@ class RankedSurrogate(LocalSurrogate):
 
     def ask(self) -> Tensor:
         """Samples [population, n]; where rounding would hide them, wider."""
-        width = self.sigma * self.C.diagonal().sqrt()
-        self.stretch = (self.floor / width).clamp_min(1.0)
+        self.stretch = (self.floor / (self.sigma * self._spread())).clamp_min(1.0)
         u = gaussian(self.population, self.n, self.generator, self.mean.dtype)
-        samples = self.project(self.mean + self.sigma * self.stretch * ((u * self.widths) @ self.axes.T))
+        offsets = self.D * ((u @ self.axes * self.widths) @ self.axes.T)
+        samples = self.project(self.mean + self.sigma * self.stretch * offsets)
         if math.isinf(self.lowest):
             samples[0] = self.theta  # the start, so that nothing worse is recommended
         return torch.cat([samples, self._scouts()])
@@ -136,41 +143,68 @@ class RankedSurrogate(LocalSurrogate):
         self._rest(float(losses.median()) if self.noisy else float(losses.min()))
 
     def _adapt(self, theta: Tensor, losses: Tensor) -> None:
-        """Hansen's updates of m, σ and C, with his constants for this n and population."""
-        n, half = self.n, self.population // 2
-        weights = math.log((self.population + 1) / 2) - torch.arange(1, half + 1).to(self.mean).log()
-        weights = weights / weights.sum()
-        mass = float(1 / weights.square().sum())
+        """Move m, and learn σ, D and C, with Akimoto's and Hansen's constants for this n and population."""
+        n = self.n
+        weights = math.log((self.population + 1) / 2) - torch.arange(1, self.population + 1).to(self.mean).log()
+        weights = weights / weights.clamp_min(0).sum()
+        better, worse = weights.clamp_min(0), weights.clamp_max(0)
+        mass, mass_worse = (float(part.sum().square() / part.square().sum()) for part in (better, worse))
         rate_sigma = (mass + 2) / (n + mass + 5)
         damping = 1 + 2 * max(0.0, math.sqrt((mass - 1) / (n + 1)) - 1) + rate_sigma
-        rate_path = (4 + mass / n) / (n + 4 + 2 * mass / n)
-        rate_one = 2 / ((n + 1.3) ** 2 + mass)
-        rate_many = min(1 - rate_one, 2 * (mass - 2 + 1 / mass) / ((n + 2) ** 2 + mass))
         expected = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))
 
-        better = (theta[losses.argsort()[:half]] - self.mean) / (self.sigma * self.stretch)
-        step = weights @ better
+        moved = (theta[losses.argsort()] - self.mean) / (self.sigma * self.stretch)
+        step, y = better @ moved, moved / self.D
+        z = self._white(y)
         self.age += 1
         self.mean = self.project(self.mean + self.sigma * self.stretch * step)
-        white = self.axes @ ((step @ self.axes) / self.widths)
-        self.path_sigma = (1 - rate_sigma) * self.path_sigma + math.sqrt(rate_sigma * (2 - rate_sigma) * mass) * white
+        pull = math.sqrt(rate_sigma * (2 - rate_sigma) * mass)
+        self.path_sigma = (1 - rate_sigma) * self.path_sigma + pull * (better @ z)
         length = float(self.path_sigma.norm()) / math.sqrt(1 - (1 - rate_sigma) ** (2 * self.age))
-        straight = length < (1.4 + 2 / (n + 1)) * expected  # else σ is still growing: do not stretch C meanwhile
-        self.path_c = (1 - rate_path) * self.path_c
-        if straight:
-            self.path_c = self.path_c + math.sqrt(rate_path * (2 - rate_path) * mass) * step
-        lost = 0.0 if straight else rate_one * rate_path * (2 - rate_path)
-        self.C = (
-            (1 - rate_one - rate_many + lost) * self.C
-            + rate_one * torch.outer(self.path_c, self.path_c)
-            + rate_many * (better.T * weights) @ better
+        growing = length >= (1.4 + 2 / (n + 1)) * expected  # σ is behind: D and C shall not stretch meanwhile
+        fresh = torch.zeros_like(step) if growing else step
+        # A bad sample counts by its direction, not by how far out it was.
+        same = torch.where(worse < 0, n / z.square().sum(1).clamp_min(TINY), 1.0)
+
+        def learned(path: Tensor, freedom: int) -> tuple[Tensor, float, float, Tensor]:
+            """Of what has `freedom` numbers to learn: its path, the rates of path and samples, the samples' weights."""
+            one = 1 / (2 * (freedom / n + 1) * (n + 1) ** 0.75 + mass / 2)
+            many = min(1 - one, one * (mass + 1 / mass - 2 + self.population / (2 * (self.population + 5))))
+            slow = math.sqrt(mass * one) / 2
+            path = (1 - slow) * path + math.sqrt(slow * (2 - slow) * mass) * fresh
+            against = min(1 + one / many, 1 + 2 * mass_worse / (mass_worse + 2), (1 - one - many) / (n * many))
+            return path, one, many, better - against * worse / worse.sum()
+
+        self.path_D, one, many, signed = learned(self.path_D, n)
+        turn = one * (self._white(self.path_D / self.D).square() - 1) + many * (
+            signed @ (same[:, None] * z.square() - 1)
         )
+        self.path_C, one, many, signed = learned(self.path_C, n * (n + 1) // 2)
+        along = self.path_C / self.D
+        self.C = (1 - one - many * float(signed.sum())) * self.C + one * torch.outer(along, along)
+        self.C += many * (y.T * (signed * same)) @ y
+        self.D = self.D * (turn / (2 * self.bent)).exp()
         self.sigma *= math.exp(min(1.0, rate_sigma / damping * (length / expected - 1)))
         self.decomposed += 1
-        if self.decomposed * 10 * n * (rate_one + rate_many) > 1:  # what has changed less can wait
-            eigenvalues, self.axes = torch.linalg.eigh(0.5 * (self.C + self.C.T))
-            self.widths = eigenvalues.clamp_min(torch.finfo(self.C.dtype).tiny).sqrt()
-            self.decomposed = 0
+        if self.decomposed * 10 * n * (one + many) > 1:  # what has changed less can wait
+            self._decompose()
+
+    def _decompose(self) -> None:
+        """C into axes and widths; its diagonal goes over into D."""
+        diagonal = self.C.diagonal().clamp_min(TINY).sqrt()
+        self.D, self.C = self.D * diagonal, self.C / torch.outer(diagonal, diagonal)
+        eigenvalues, self.axes = torch.linalg.eigh(0.5 * (self.C + self.C.T))
+        self.widths = eigenvalues.clamp_min(torch.finfo(self.C.dtype).eps).sqrt()
+        self.bent = max(1.0, float(self.widths.max() / self.widths.min()) - 1)
+        self.decomposed = 0
+
+    def _spread(self) -> Tensor:
+        """Width of sampling in each coordinate / σ: the root of the diagonal of A Aᵀ [n]."""
+        return self.D * self.C.diagonal().clamp_min(TINY).sqrt()
+
+    def _white(self, y: Tensor) -> Tensor:
+        """C^(−1/2) y for y [..., n]."""
+        return (y @ self.axes / self.widths) @ self.axes.T
 
     def _calibrate(self, theta: Tensor, losses: Tensor) -> None:
         """f and b: the line through these losses against half the squared distance from m."""
@@ -184,14 +218,16 @@ class RankedSurrogate(LocalSurrogate):
         """Begin anew where the record of this run's losses no longer falls, or nothing is left to tell apart."""
         longest = (self.NOISY if self.noisy else self.LONGER) * self.patience
         self.record = [*self.record, min([loss, *self.record[-1:]])][-longest:]
-        width = self.sigma * float((self.C.diagonal().sqrt() * self.stretch).max())
+        width = self.sigma * float((self._spread() * self.stretch).max())
         resting = self._still(self.patience) and self.sigma < self.SMALL * self.began
         if not (resting or self._still(longest) or width < 4 * self.resolution(1.0)):
             return
         if self.noisy:
             self.population, self.record = 2 * self.population, []
         else:
-            self._begin(self.theta, min(self.WIDER * self.began, self.WIDEST * self.first), 2 * self.population)
+            lower = math.isfinite(self.before) and self.lowest < self.before - self.STILL * abs(self.before)
+            more = 2 if lower or self.began >= self.WIDEST * self.first else 1
+            self._begin(self.theta, min(self.WIDER * self.began, self.WIDEST * self.first), more * self.population)
 
     def _still(self, span: int) -> bool:
         """Whether the record has not fallen for so many iterations."""
@@ -199,7 +235,7 @@ class RankedSurrogate(LocalSurrogate):
 
     def _local(self, theta: Tensor) -> Tensor:
         """θ [B, n] -> A⁻¹ (θ − m)/σ."""
-        return ((theta - self.mean) / (self.sigma * self.stretch)) @ self.axes / self.widths
+        return self._white((theta - self.mean) / (self.sigma * self.stretch * self.D))
 
     def recommend(self) -> Tensor:
         return self.mean if self.noisy else self.theta
@@ -208,13 +244,13 @@ class RankedSurrogate(LocalSurrogate):
         return self.f + 0.5 * self.bend * self._local(theta).square().sum(1)
 
     def gradient(self, theta: Tensor) -> Tensor:
-        back = self.axes @ (self._local(theta[None])[0] / self.widths)
-        return self.bend * back / (self.sigma * self.stretch)
+        back = self._white(self._local(theta[None])[0])
+        return self.bend * back / (self.sigma * self.stretch * self.D)
 
     @property
     def converged(self) -> bool:
         return False
 
     def status(self) -> dict[str, float]:
-        width = self.sigma * float(self.C.diagonal().mean().sqrt())
+        width = self.sigma * float(self._spread().square().mean().sqrt())
         return {"sigma": width, "population": float(self.population)}
