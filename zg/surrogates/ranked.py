@@ -172,7 +172,9 @@ class RankedSurrogate(LocalSurrogate):
             many = min(1 - one, one * (mass + 1 / mass - 2 + self.population / (2 * (self.population + 5))))
             slow = math.sqrt(mass * one) / 2
             path = (1 - slow) * path + math.sqrt(slow * (2 - slow) * mass) * fresh
-            against = min(1 + one / many, 1 + 2 * mass_worse / (mass_worse + 2), (1 - one - many) / (n * many))
+            against = min(1 + one / many, 1 + 2 * mass_worse / (mass_worse + 2))
+            if freedom > n:  # C takes off what D divides by, and has to stay positive
+                against = min(against, (1 - one - many) / (n * many))
             return path, one, many, better - against * worse / worse.sum()
 
         self.path_D, one, many, signed = learned(self.path_D, n)

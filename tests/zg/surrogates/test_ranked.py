@@ -96,11 +96,11 @@ def test_what_is_left_of_the_budget_looks_beyond_a_minimum():
     assert losses[1] < 2
 
 
-@pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
-def test_ripples_are_crossed_from_any_first_sigma(sigma):
+@pytest.mark.parametrize("sigma, share", [(0.005, 0.25), (0.05, 0.06), (0.5, 0.06)])
+def test_ripples_are_crossed_from_any_first_sigma(sigma, share):
     """σ stays wide while the best sample is luck, and where nothing lower was found it begins anew, wider."""
     runs = [run(Rastrigin(20), ZeroGrads(sigma=sigma), Budget(20000), seed=seed) for seed in range(3)]
-    assert sorted(result.loss / result.row["init_loss"] for result in runs)[1] < 0.1
+    assert sorted(result.loss / result.row["init_loss"] for result in runs)[1] < share
 
 
 def test_counts_are_found_exactly():
