@@ -83,6 +83,26 @@ def test_steps_without_a_slope_are_climbed_down():
     assert run(Steps(), ZeroGrads(), Budget(2000)).loss == 0
 
 
+class Creased(Quadratic):
+    """Σ a |x − 0.5| along turned axes: no curvature anywhere, but for the creases."""
+
+    def build(self):
+        super().build()
+        draw = torch.randn(self.n, self.n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self.axes = torch.linalg.qr(draw)[0]
+
+    def render(self, x, *seeds):
+        return (((x - 0.5) @ self.axes).abs() * self.weights).sum(1)
+
+
+@pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
+def test_the_curved_surrogate_does_not_creep_along_creases(sigma):
+    method = ZeroGrads(sigma=sigma)
+    result = run(Creased(10, condition=100.0), method, Budget(4000))
+    assert method.present == "ranked"
+    assert result.loss < 0.01 * result.row["init_loss"]
+
+
 def test_eight_renders_a_pixel_bring_a_texture_within_a_hundredth():
     result = run(Texture(size=16), ZeroGrads(), Budget(8 * 768))
     assert result.loss < 0.01 * result.row["init_loss"]

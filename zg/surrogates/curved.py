@@ -22,7 +22,8 @@ class CurvedSurrogate(LocalSurrogate):
     """w [n] and H [n, n] in double precision: O(n²) memory, 2 n + 7 renders an iteration.
 
     It has failed after PATIENCE sweeps that led nowhere, or whose success was not there when it was rendered again: the
-    loss is not smooth, or noisy.
+    loss is noisy, or jagged. It has failed, too, where curvature grows as the radius shrinks and the loss hardly falls:
+    the loss has kinks, along which it would creep.
     """
 
     LENGTHS = (1.0, 0.5, 0.1, 0.02, 2.0, 4.0)  # of Newton's step, tried together: six renders against a sweep of 2 n
@@ -32,6 +33,8 @@ class CurvedSurrogate(LocalSurrogate):
     DAMPING = 0.1  # share of H's curvature along a step that a secant must leave (Powell)
     SOUND = 0.1  # noise / improvement from which an accepted step counts as a failure
     PATIENCE = 2
+    SPAN, HARDLY = 10, 0.5  # sweeps that are compared; share of the loss that is left after them, from which it creeps
+    NEARER, KINKED = 10.0, 0.75  # radius / the smaller; power of that by which curvature grows (kink: 1, smooth: 0)
 
     def __init__(
         self, theta: Tensor, sigma: float, project: Callable[[Tensor], Tensor], generator: torch.Generator
@@ -41,6 +44,8 @@ class CurvedSurrogate(LocalSurrogate):
         self.radius, self.trust = sigma, sigma * math.sqrt(self.n)
         self.w, self.step = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
         self.f, self.claim, self.failures, self.trials = math.nan, 0.0, 0.0, theta.new_empty(0)
+        self.creeps = False
+        self.sweeps: list[tuple[float, float, float]] = []  # radius, largest curvature and loss of the last ones
         self.flat = False  # whether some direction is flat to the last bit: a plateau, such as rounding makes
         self.basis: Tensor
         self.H: Tensor
@@ -48,12 +53,12 @@ class CurvedSurrogate(LocalSurrogate):
 
     @property
     def failed(self) -> bool:
-        return self.failures >= self.PATIENCE
+        return self.creeps or self.failures >= self.PATIENCE
 
     @property
     def converged(self) -> bool:
         """No better point, no plateau, and differences over so short a radius would be rounding: a minimum."""
-        return self.failed and not self.flat and self.radius < self.resolution(0.5)
+        return self.failed and not (self.creeps or self.flat) and self.radius < self.resolution(0.5)
 
     def ask(self) -> Tensor:
         """A sweep [2 n + 1, n], then trial steps [6, n], in turn."""
@@ -87,9 +92,22 @@ class CurvedSurrogate(LocalSurrogate):
         slopes = torch.where(both, (plus - minus) / (2 * self.radius), 0.0)
         bends = torch.where(both, (plus + minus - 2 * f) / self.radius**2, 0.0)
         w = self.basis.T @ slopes
+        self._watch(f, float(bends.abs().max()))
         self._learn(w, slopes, bends)
         self.w = w
         return self._plan()
+
+    def _watch(self, f: float, bend: float) -> None:
+        """Whether the last sweeps crept along kinks, where differences over a shorter radius show more curvature."""
+        self.sweeps = [*self.sweeps, (self.radius, bend, f)][-self.SPAN :]
+        far, sharp = max(self.sweeps), max(self.sweeps, key=lambda sweep: sweep[1])
+        nearer = far[0] / sharp[0]
+        self.creeps = (
+            len(self.sweeps) == self.SPAN
+            and f > self.HARDLY * self.sweeps[0][2]
+            and nearer > self.NEARER
+            and sharp[1] > far[1] * nearer**self.KINKED
+        )
 
     def _learn(self, w: Tensor, slopes: Tensor, bends: Tensor) -> None:
         """H from the last step's secant and the curvatures `bends` [n] along the basis; at first from those alone."""
