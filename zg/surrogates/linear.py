@@ -111,7 +111,7 @@ class LinearSurrogate(LocalSurrogate):
     def _looked(self, losses: Tensor, valid: Tensor) -> None:
         """Stay at r if the model at 2 r explains the slopes at the next radius; else go there, or wider if it is flat.
 
-        Under noise, and where no look settles it, the guess is as good as any.
+        Under noise, and where no look settles it, the guess is as good as any at which the loss is not flat.
         """
         if len(losses) < 2 + 4 * len(self.u):
             return  # a cut block is the last one
@@ -131,10 +131,12 @@ class LinearSurrogate(LocalSurrogate):
         self.bends = self.bends if blind else [*self.bends[-1:], abs(float(bend))]
         if not blind and not flat and off.norm() <= self.FAITHFUL * slopes.norm():
             self.looks = self.LOOKS
-        elif self.looks == self.LOOKS:
-            self.radius, self.bends = self.guess, []
+        elif flat:
+            self.radius = self.guess = self.radius / self.FINER  # where nothing can be seen was no good guess
+        elif self.looks < self.LOOKS:
+            self.radius = fine
         else:
-            self.radius = self.radius / self.FINER if flat else fine
+            self.radius, self.bends = self.guess, []
         self.proven, self.widest = self.radius, self.WIDEST * self.radius
 
     def _centres(self) -> int:

@@ -49,9 +49,9 @@ def test_a_sixth_of_a_sweep_is_not_wasted():
     assert share(HighSphere(n=3000), 500) < 0.93
 
 
-@pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
-def test_steps_without_a_slope(sigma):
-    assert share(Steps(), 6000, sigma=sigma) < 0.02
+@pytest.mark.parametrize(("sigma", "seed"), [(0.005, 0), (0.005, 2), (0.05, 0), (0.5, 0)])
+def test_steps_without_a_slope(sigma, seed):
+    assert share(Steps(), 6000, seed, sigma) < 0.02
 
 
 @pytest.mark.parametrize(("sigma", "left"), [(0.005, 0.2), (0.05, 0.005), (0.5, 0.001)])
