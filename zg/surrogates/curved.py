@@ -33,7 +33,7 @@ class CurvedSurrogate(LocalSurrogate):
     DAMPING = 0.1  # share of H's curvature along a step that a secant must leave (Powell)
     SOUND = 0.1  # noise / improvement from which an accepted step counts as a failure
     PATIENCE = 2
-    SPAN, HARDLY = 10, 0.5  # sweeps that are compared; share of the loss that is left after them, from which it creeps
+    SPAN, HARDLY = 10, 0.1  # sweeps that are compared; share of the loss that is left after them, from which it creeps
     NEARER, KINKED = 10.0, 0.75  # radius / the smaller; power of that by which curvature grows (kink: 1, smooth: 0)
 
     def __init__(
