@@ -15,6 +15,8 @@ take more): what is left of the budget looks farther. With noise the samples dou
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -23,6 +25,61 @@ from zg.sampling import gaussian
 from zg.surrogates.base import LocalSurrogate
 
 TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast something is learned from its path and from samples, how fast the path fades, what bad samples count."""
+
+    path: float
+    samples: float
+    fade: float
+    against: float
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Akimoto's and Hansen's for n and population: signed weights [population] by rank, either sign summing to one."""
+
+    weights: Tensor
+    mass: float  # 1 / sum of the squares of the better half's weights
+    rate_sigma: float
+    damping: float
+    expected: float  # length of a sample of N(0, I)
+    D: Rates
+    C: Rates
+
+    def go_on(self, path: Tensor, fade: float, step: Tensor) -> Tensor:
+        """A path [n] with one more step, as long as those of a random walk of the samples would be."""
+        return (1 - fade) * path + math.sqrt(fade * (2 - fade) * self.mass) * step
+
+
+@cache
+def constants(n: int, population: int) -> Constants:
+    """They change when a run begins."""
+    weights = math.log((population + 1) / 2) - torch.arange(1, population + 1, dtype=torch.float64).log()
+    better, worse = weights.clamp_min(0), -weights.clamp_max(0)
+    mass, mass_worse = (float(part.sum().square() / part.square().sum()) for part in (better, worse))
+    rate_sigma = (mass + 2) / (n + mass + 5)
+
+    def rates(freedom: int) -> Rates:
+        """Of something of so many numbers."""
+        path = 1 / (2 * (freedom / n + 1) * (n + 1) ** 0.75 + mass / 2)
+        samples = min(1 - path, path * (mass + 1 / mass - 2 + population / (2 * (population + 5))))
+        against = min(1 + path / samples, 1 + 2 * mass_worse / (mass_worse + 2))
+        if freedom > n:  # C takes off what D divides by, and has to stay positive
+            against = min(against, (1 - path - samples) / (n * samples))
+        return Rates(path, samples, math.sqrt(mass * path) / 2, against)
+
+    return Constants(
+        weights=better / better.sum() - worse / worse.sum(),
+        mass=mass,
+        rate_sigma=rate_sigma,
+        damping=1 + 2 * max(0.0, math.sqrt((mass - 1) / (n + 1)) - 1) + rate_sigma,
+        expected=math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n)),
+        D=rates(n),
+        C=rates(n * (n + 1) // 2),
+    )
 
 
 class RankedSurrogate(LocalSurrogate):
@@ -143,52 +200,35 @@ class RankedSurrogate(LocalSurrogate):
         self._rest(float(losses.median()) if self.noisy else float(losses.min()))
 
     def _adapt(self, theta: Tensor, losses: Tensor) -> None:
-        """Move m, and learn σ, D and C, with Akimoto's and Hansen's constants for this n and population."""
-        n = self.n
-        weights = math.log((self.population + 1) / 2) - torch.arange(1, self.population + 1).to(self.mean).log()
-        weights = weights / weights.clamp_min(0).sum()
-        better, worse = weights.clamp_min(0), weights.clamp_max(0)
-        mass, mass_worse = (float(part.sum().square() / part.square().sum()) for part in (better, worse))
-        rate_sigma = (mass + 2) / (n + mass + 5)
-        damping = 1 + 2 * max(0.0, math.sqrt((mass - 1) / (n + 1)) - 1) + rate_sigma
-        expected = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))
-
+        """Move m, and learn σ, D and C."""
+        known, n = constants(self.n, self.population), self.n
+        weights = known.weights.to(self.mean)
         moved = (theta[losses.argsort()] - self.mean) / (self.sigma * self.stretch)
-        step, y = better @ moved, moved / self.D
+        step = weights.clamp_min(0) @ moved
+        y = moved / self.D
         z = self._white(y)
         self.age += 1
         self.mean = self.project(self.mean + self.sigma * self.stretch * step)
-        pull = math.sqrt(rate_sigma * (2 - rate_sigma) * mass)
-        self.path_sigma = (1 - rate_sigma) * self.path_sigma + pull * (better @ z)
-        length = float(self.path_sigma.norm()) / math.sqrt(1 - (1 - rate_sigma) ** (2 * self.age))
-        growing = length >= (1.4 + 2 / (n + 1)) * expected  # σ is behind: D and C shall not stretch meanwhile
-        fresh = torch.zeros_like(step) if growing else step
+        self.path_sigma = known.go_on(self.path_sigma, known.rate_sigma, self._white(step / self.D))
+        length = float(self.path_sigma.norm()) / math.sqrt(1 - (1 - known.rate_sigma) ** (2 * self.age))
+        if length >= (1.4 + 2 / (n + 1)) * known.expected:  # σ is behind: D and C shall not stretch meanwhile
+            step = torch.zeros_like(step)
+        self.path_D = known.go_on(self.path_D, known.D.fade, step)
+        self.path_C = known.go_on(self.path_C, known.C.fade, step)
         # A bad sample counts by its direction, not by how far out it was.
-        same = torch.where(worse < 0, n / z.square().sum(1).clamp_min(TINY), 1.0)
+        even = torch.where(weights < 0, n / z.square().sum(1).clamp_min(TINY), 1.0)
 
-        def learned(path: Tensor, freedom: int) -> tuple[Tensor, float, float, Tensor]:
-            """Of what has `freedom` numbers to learn: its path, the rates of path and samples, the samples' weights."""
-            one = 1 / (2 * (freedom / n + 1) * (n + 1) ** 0.75 + mass / 2)
-            many = min(1 - one, one * (mass + 1 / mass - 2 + self.population / (2 * (self.population + 5))))
-            slow = math.sqrt(mass * one) / 2
-            path = (1 - slow) * path + math.sqrt(slow * (2 - slow) * mass) * fresh
-            against = min(1 + one / many, 1 + 2 * mass_worse / (mass_worse + 2))
-            if freedom > n:  # C takes off what D divides by, and has to stay positive
-                against = min(against, (1 - one - many) / (n * many))
-            return path, one, many, better - against * worse / worse.sum()
-
-        self.path_D, one, many, signed = learned(self.path_D, n)
-        turn = one * (self._white(self.path_D / self.D).square() - 1) + many * (
-            signed @ (same[:, None] * z.square() - 1)
-        )
-        self.path_C, one, many, signed = learned(self.path_C, n * (n + 1) // 2)
+        signed = torch.where(weights < 0, known.D.against * weights, weights)
+        turn = known.D.path * (self._white(self.path_D / self.D).square() - 1)
+        turn += known.D.samples * (signed @ (even[:, None] * z.square() - 1))
+        signed = torch.where(weights < 0, known.C.against * weights, weights)
         along = self.path_C / self.D
-        self.C = (1 - one - many * float(signed.sum())) * self.C + one * torch.outer(along, along)
-        self.C += many * (y.T * (signed * same)) @ y
+        self.C = (1 - known.C.path - known.C.samples * float(signed.sum())) * self.C
+        self.C += known.C.path * torch.outer(along, along) + known.C.samples * (y.T * (signed * even)) @ y
         self.D = self.D * (turn / (2 * self.bent)).exp()
-        self.sigma *= math.exp(min(1.0, rate_sigma / damping * (length / expected - 1)))
+        self.sigma *= math.exp(min(1.0, known.rate_sigma / known.damping * (length / known.expected - 1)))
         self.decomposed += 1
-        if self.decomposed * 10 * n * (one + many) > 1:  # what has changed less can wait
+        if self.decomposed * 10 * n * (known.C.path + known.C.samples) > 1:  # what has changed less can wait
             self._decompose()
 
     def _decompose(self) -> None:
