@@ -60,7 +60,7 @@ class NoShape(RankedSurrogate):
     def _adapt(self, theta: Tensor, losses: Tensor) -> None:
         super()._adapt(theta, losses)
         self.C = self.axes = torch.eye(self.n).to(self.C)
-        self.widths = torch.ones_like(self.widths)
+        self.widths = self.D = torch.ones_like(self.widths)
 
 
 class NoBeginning(RankedSurrogate):
