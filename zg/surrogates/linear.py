@@ -34,9 +34,10 @@ SLOW = 0.95  # the mean curvature, which noise hits hardest, over twice as many
 
 
 class LinearSurrogate(LocalSurrogate):
-    """One gradient w [n] and one curvature L; a block is 30 to 60 probes, the centre, and two along w."""
+    """One gradient w [n] and one curvature L; a block is 30 to 120 probes, the centre, and two along w."""
 
     FEWEST, MOST, SWEEP = 30, 60, 200  # probes a block: a sweep in 200 blocks, if that shares the 3 extra renders
+    LONG = 1600  # blocks a sweep, from which a block has up to twice as many
     CAUTION = 0.005  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
     GROWTH = 2.0  # e-folds a sweep by which a cap that binds grows
     LEAP = 4.0  # its growth a block where the loss is isotropic
@@ -58,7 +59,8 @@ class LinearSurrogate(LocalSurrogate):
     ) -> None:
         super().__init__(project, generator)
         self.theta, self.n = theta.clone(), theta.numel()
-        self.probes = min(self.MOST, max(self.FEWEST, self.n // self.SWEEP))
+        most = min(max(self.MOST, self.n // self.LONG), 2 * self.MOST)
+        self.probes = min(most, max(self.FEWEST, self.n // self.SWEEP))
         self.directions = CrossedDirections(self.n, generator, theta.dtype)
         self.w = torch.zeros_like(self.theta)
         self.back = self.best = self.theta
