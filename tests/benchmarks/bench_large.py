@@ -257,6 +257,8 @@ def add_rows(options: argparse.Namespace) -> None:
     with ThreadPoolExecutor(options.jobs) as threads:
         runs = [threads.submit(measure_alone, options.mnist, *each, options.threads) for each in wanted]
         for finished in as_completed(runs):
+            if finished.exception():
+                threads.shutdown(wait=False, cancel_futures=True)  # else what is queued would run, and be lost
             row = finished.result()
             print(*row, file=sys.stderr, flush=True)
             with options.out.open("a", newline="") as file:
