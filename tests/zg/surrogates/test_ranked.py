@@ -96,6 +96,12 @@ def test_what_is_left_of_the_budget_looks_beyond_a_minimum():
     assert losses[1] < 2
 
 
+@pytest.mark.parametrize("seed", [1, 3])
+def test_ripples_are_crossed_with_a_sigma_that_stays_wide(seed):
+    result = run(Rastrigin(20), ZeroGrads(), Budget(20000), seed=seed)
+    assert result.loss < 0.1 * result.row["init_loss"]
+
+
 @pytest.mark.parametrize("sigma, share", [(0.005, 0.25), (0.05, 0.06), (0.5, 0.06)])
 def test_ripples_are_crossed_from_any_first_sigma(sigma, share):
     """σ stays wide while the best sample is luck, and where nothing lower was found it begins anew, wider."""
