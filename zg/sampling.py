@@ -79,15 +79,15 @@ class CrossedBlock:
         whole, rest = divmod(self.n, self.b.shape[1])
         return (whole + self.b[:, :rest].double().square().sum(1)) / self.a.shape[1]
 
-    def around(self, theta: Tensor, lengths: Tensor, out: Tensor) -> None:
-        """θ + r_k u_k into out [k, n], for θ [n] and lengths r [k]."""
+    def around(self, theta: Tensor, lengths: Tensor, unit: Tensor, out: Tensor) -> None:
+        """θ + r_k u_k ⊙ unit into out [k, n], for θ [n], lengths r [k] and unit [1] or [n]."""
         scaled = self.a * lengths[:, None].to(self.a.dtype)
         whole, rest = divmod(self.n, self.b.shape[1])
         grid = out[:, : self.n - rest].unflatten(1, (whole, -1))
         torch.mul(scaled[:, :whole, None], self.b[:, None], out=grid)
         if rest:
             torch.mul(scaled[:, whole, None], self.b[:, :rest], out=out[:, -rest:])
-        torch.addcmul(theta, out, self.signs, out=out)
+        torch.addcmul(theta, out, self.signs * unit, out=out)
 
 
 def hadamard(rows: Tensor, p: int) -> Tensor:

@@ -90,6 +90,8 @@ class ZeroGrads(Method):
             known["lattice"] = torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
         if kind == "ranked":
             known["noisy"] = self.noisy
+        if kind == "linear":
+            known["blocks"] = self.space.sizes
         return SURROGATES[kind](theta, sigma, self.space.project, self.random, **known)
 
     def ask(self) -> Tensor:

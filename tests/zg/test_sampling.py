@@ -9,7 +9,7 @@ from zg.sampling import CrossedDirections
 def dense(block, n):
     """The directions [k, n] themselves."""
     rows = torch.empty(len(block), n, dtype=torch.float64)
-    block.around(torch.zeros(n, dtype=torch.float64), torch.ones(len(block)), out=rows)
+    block.around(torch.zeros(n, dtype=torch.float64), torch.ones(len(block)), torch.ones(1), out=rows)
     return rows
 
 
@@ -48,7 +48,7 @@ def test_probes_start_from_theta(generator):
     theta, lengths = torch.randn(200, generator=generator, dtype=torch.float64), torch.linspace(1, 2, 5)
     block = CrossedDirections(200, generator, torch.float64).draw(5)
     probes = torch.empty(5, 200, dtype=torch.float64)
-    block.around(theta, lengths, out=probes)
+    block.around(theta, lengths, torch.ones(1), out=probes)
     assert torch.allclose(probes, theta + lengths.double()[:, None] * dense(block, 200))
 
 

@@ -8,10 +8,9 @@ knows no longer is found out by looking along w itself; probes are one-sided, at
 tells curvature, noise and the right radius apart. (The correction is that of SEGA: Hanzely, Mishchenko and Richtárik,
 "SEGA: Variance Reduction via Gradient Sketching", NeurIPS 2018.)
 
-The first σ is a guess. Without noise it is looked at before the first step: as long as the model at 2 r does not
-explain the slopes that a narrower radius shows, as where bounds and sigmoids saturate, r is narrowed; where that one
-shows nothing, as on steps, it is widened. Later it may widen for as long as the loss goes on rising as a bowl does.
-Where two sweeps have led nowhere, it goes back to the best θ and looks from nearer.
+The first σ is a guess, and so is the unit of each block of parameters: without noise both are looked at before the
+first step (`zg.surrogates.look`). All of the above is in those units. Later the radius may widen for as long as the
+loss goes on rising as a bowl does. Where two sweeps have led nowhere, it goes back to the best θ and looks from nearer.
 
 Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
 units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
@@ -19,7 +18,7 @@ curvature, so that every direction is as good as measured, does it grow at once.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from zg.sampling import CrossedDirections
 from zg.surrogates.base import LocalSurrogate, differ
+from zg.surrogates.look import FirstLook
 
 TINY = 1e-300
 FADE = 0.9  # measured numbers are averaged over about 1 / (1 − FADE) blocks
@@ -34,7 +34,10 @@ SLOW = 0.95  # the mean curvature, which noise hits hardest, over twice as many
 
 
 class LinearSurrogate(LocalSurrogate):
-    """One gradient w [n] and one curvature L; a block is 30 to 120 probes, the centre, and two along w."""
+    """One gradient w [n] and one curvature L; an iteration is 30 to 120 probes, the centre, and two along w.
+
+    blocks: sizes of the blocks of parameters, in order.
+    """
 
     FEWEST, MOST, SWEEP = 30, 60, 200  # probes a block: a sweep in 200 blocks, if that shares the 3 extra renders
     LONG = 1600  # blocks a sweep, from which a block has up to twice as many
@@ -48,14 +51,17 @@ class LinearSurrogate(LocalSurrogate):
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
     LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
     STALE, NEARER = 2.0, 1.5  # sweeps without progress, from which it goes back to the best; how much nearer it looks
-    LOOKED, FINER, LOOKS = 8, math.sqrt(0.1), 5  # first look: directions; the narrower radius / r; times at most
-    FAITHFUL = 0.4  # of the narrower radius' slopes, rms: what the model at 2 r may be off
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
-    FIXED = (*LocalSurrogate.FIXED, "directions", "u", "room")
+    FIXED = (*LocalSurrogate.FIXED, "directions", "look", "u", "room")
 
     def __init__(
-        self, theta: Tensor, sigma: float, project: Callable[[Tensor], Tensor], generator: torch.Generator
+        self,
+        theta: Tensor,
+        sigma: float,
+        project: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+        blocks: Sequence[int],
     ) -> None:
         super().__init__(project, generator)
         self.theta, self.n = theta.clone(), theta.numel()
@@ -66,8 +72,7 @@ class LinearSurrogate(LocalSurrogate):
         self.back = self.best = self.theta
         self.radius = self.proven = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate; where f last fell
         self.widest = self.WIDEST * self.radius
-        self.guess, self.looks = self.radius, 0  # times that the first radius was looked at; `LOOKS` when that is over
-        self.bends: list[float] = []  # |mean curvature| at the radius that was settled on and at the next wider
+        self.look = FirstLook(theta, self.radius, blocks)
         self.f, self.lowest = math.nan, math.inf
         self.L = self.c = 0.0  # curvature: mean over directions; along w
         self.slope2 = 0.0  # mean square of the slopes
@@ -79,14 +84,15 @@ class LinearSurrogate(LocalSurrogate):
         self.cap = self.moved = self.length = 0.0
         self.age, self.noisy = 0, False
         self.gain = 1.0
-        self.room = theta.new_empty(max(self.probes, 4 * self.LOOKED) + 4, self.n)  # what `ask` returns, until the next
+        # What `ask` returns, until the next.
+        self.room = theta.new_empty(max(self.probes, 4 * FirstLook.LOOKED) + 4, self.n)
         self.before: dict[str, Any] | None = None  # the sweep as it was when probes that are not yet told were drawn
 
     def ask(self) -> Tensor:
         """[centre (twice at first: is the loss noisy?), k one-sided probes at r or 2 r, 2 along w] × n."""
         self.before = self.directions.state()
-        if self.looks < self.LOOKS:
-            return self._look(self.before)
+        if not self.look.over:
+            return self.look.ask(self.theta, self.directions, self.room)
         self.u = self.directions.draw(self.probes)
         self.wide = (torch.arange(len(self.u), device=self.theta.device) + self.age) % 2 == 1
         self.length = float(self.w.norm())
@@ -94,60 +100,22 @@ class LinearSurrogate(LocalSurrogate):
         at, k = self._centres(), len(self.u)
         rows = self.room[: at + k + 2 * (self.length > 0)]
         rows[:at] = self.theta
-        self.u.around(self.theta, r, out=rows[at : at + k])
+        self.u.around(self.theta, r, self.look.unit, out=rows[at : at + k])
         if self.length > 0:
-            torch.add(self.theta, self.w, alpha=self.radius / self.length, out=rows[-2])
-            torch.sub(self.theta, self.w, alpha=self.radius / self.length, out=rows[-1])
+            along = self.w * self.look.unit
+            torch.add(self.theta, along, alpha=self.radius / self.length, out=rows[-2])
+            torch.sub(self.theta, along, alpha=self.radius / self.length, out=rows[-1])
         return rows
-
-    def _look(self, sweep: dict[str, Any]) -> Tensor:
-        """Centre twice, then ± k directions: [2 + 4 k, n], at 2 r and at the next radius; the sweep stays as it was."""
-        self.u = self.directions.draw(self.LOOKED)
-        self.directions.load_state(sweep)
-        rows = self.room[: 2 + 4 * len(self.u)]
-        rows[:2] = self.theta
-        for out, times in zip(rows[2:].chunk(4), (2.0, -2.0, self.FINER, -self.FINER), strict=True):
-            self.u.around(self.theta, self.theta.new_full((len(self.u),), times * self.radius), out=out)
-        return rows
-
-    def _looked(self, losses: Tensor, valid: Tensor) -> None:
-        """Stay at r if the model at 2 r explains the slopes at the next radius; else go there, or wider if it is flat.
-
-        Under noise, and where no look settles it, the guess is as good as any at which the loss is not flat.
-        """
-        if len(losses) < 2 + 4 * len(self.u):
-            return  # a cut block is the last one
-        self.looks += 1
-        self.noisy = bool(valid[:2].all()) and differ(losses[0], losses[1])
-        if self.noisy or not valid[:2].all():
-            self.radius, self.looks, self.bends = self.guess, self.LOOKS, []
-            return
-        seen = valid[2:].view(4, -1).all(0)
-        f, far, fine = losses[0], 2 * self.radius, self.FINER * self.radius
-        plus, minus, fine_plus, fine_minus = losses[2:].view(4, -1)[:, seen]
-        slopes = (fine_plus - fine_minus) / (2 * fine)
-        bend = (plus + minus - 2 * f).mean() / far**2
-        off = (plus - f) / far - 0.5 * far * bend - slopes
-        blind = 2 * int(seen.sum()) < len(seen)
-        flat = not blind and bool((fine_plus == f).all() and (fine_minus == f).all())
-        self.bends = self.bends if blind else [*self.bends[-1:], abs(float(bend))]
-        if not blind and not flat and off.norm() <= self.FAITHFUL * slopes.norm():
-            self.looks = self.LOOKS
-        elif flat:
-            self.radius = self.guess = self.radius / self.FINER  # where nothing can be seen was no good guess
-        elif self.looks < self.LOOKS:
-            self.radius = fine
-        else:
-            self.radius, self.bends = self.guess, []
-        self.proven, self.widest = self.radius, self.WIDEST * self.radius
 
     def _centres(self) -> int:
         return 2 if self.age < 2 else 1
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         self.before = None
-        if self.looks < self.LOOKS:
-            self._looked(losses, valid)
+        if not self.look.over:
+            self.look.tell(losses, valid)
+            self.noisy, self.radius = self.look.noisy, self.look.radius
+            self.proven, self.widest = self.radius, self.WIDEST * self.radius
             return
         at, k = self._centres(), len(self.u)
         if len(losses) < at + k + 2 * (self.length > 0):
@@ -222,7 +190,7 @@ class LinearSurrogate(LocalSurrogate):
         y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L * squares, 0.0)
         self.slope2 = self._fade(self.slope2, float(y.square().mean()))
         if self.age == 0:
-            self.cap = self.CAUTION * float(y.norm()) / max(*(self.bends or [abs(self.L)]), TINY)
+            self.cap = self.CAUTION * float(y.norm()) / max(*(self.look.bends or [abs(self.L)]), TINY)
         return y
 
     def _news(self, y: Tensor, seen: Tensor) -> Tensor:
@@ -251,7 +219,7 @@ class LinearSurrogate(LocalSurrogate):
             self.w = max(0.0, trust) * self.w + news
             return
         self.moved = min(slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
-        self.theta = self.project(self.theta - self.moved * unit)
+        self.theta = self.project(self.theta - self.moved * unit * self.look.unit)
         left = min(1.5, trust) * self.length - min(self.moved * max(self.c, 0.0), slope)
         self.w = left * unit + news
 
@@ -295,18 +263,19 @@ class LinearSurrogate(LocalSurrogate):
         return self.theta if self.noisy else self.best
 
     def predict(self, theta: Tensor) -> Tensor:
-        s = theta - self.theta
+        s = (theta - self.theta) / self.look.unit
         return self.f + s @ self.w + 0.5 * self.L * s.square().sum(1)
 
     def gradient(self, theta: Tensor) -> Tensor:
-        return self.w + self.L * (theta - self.theta)
+        return (self.w + self.L * (theta - self.theta) / self.look.unit) / self.look.unit
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.radius / math.sqrt(self.n), "step": self.moved, "curvature": self.L, "gain": self.gain}
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"directions": self.before or self.directions.state()}
+        return super().state() | {"directions": self.before or self.directions.state(), "look": self.look.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.directions.load_state(state["directions"])
-        super().load_state({name: value for name, value in state.items() if name != "directions"})
+        for name in ("directions", "look"):
+            vars(self)[name].load_state(state[name])
+        super().load_state({name: value for name, value in state.items() if name not in self.FIXED})
