@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+SMALL = 64  # cosine transforms up to this size are made once
+
 
 def gaussian(count: int, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
     """`count` offsets [count, n] from N(0, I)."""
@@ -32,6 +34,9 @@ class CrossedDirections:
         self.n, self.generator, self.dtype, self.left = n, generator, dtype, 0
         self.p = min(16, 2 ** round(math.log2(math.sqrt(n))))
         self.q = -(-n // self.p)
+        self.signs_across = hadamard(torch.arange(self.p, device=generator.device), self.p)
+        few = self.q <= SMALL  # then the whole table is no larger than a few rows of n
+        self.table = cosines(torch.arange(self.q, device=generator.device), self.q) if few else None
         self.order = self.signs = torch.empty(0, device=generator.device)
 
     def draw(self, m: int) -> "CrossedBlock":
@@ -44,7 +49,8 @@ class CrossedDirections:
             self.left = total
         rows = self.order[total - self.left :][:m]
         self.left -= len(rows)
-        return CrossedBlock(hadamard(rows // self.q, self.p), cosines(rows % self.q, self.q), self.signs)
+        b = cosines(rows % self.q, self.q) if self.table is None else self.table[rows % self.q]
+        return CrossedBlock(self.signs_across[rows // self.q], b, self.signs)
 
     def state(self) -> dict[str, Tensor | int]:
         """Where in the sweep it is."""
