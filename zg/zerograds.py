@@ -83,16 +83,13 @@ class ZeroGrads(Method):
         self.surrogate = self.make(kind, theta, self.sigma)
 
     def make(self, kind: str, theta: Tensor, sigma: float) -> LocalSurrogate:
-        """A surrogate of that kind that stands at θ [n] and looks σ far."""
+        """A surrogate of that kind that stands at θ [n] and looks σ far, and is told what it takes of the problem."""
         self.present = kind
-        known: dict[str, Any] = dict(self.options)
-        if kind in ("ranked", "switched"):
-            known["lattice"] = torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
-        if kind == "ranked":
-            known["noisy"] = self.noisy
-        if kind == "linear":
-            known["blocks"] = self.space.sizes
-        return SURROGATES[kind](theta, sigma, self.space.project, self.random, **known)
+        lattice = torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
+        known = {"lattice": lattice, "blocks": self.space.sizes, "noisy": self.noisy}
+        takes = inspect.signature(SURROGATES[kind]).parameters
+        told = {name: what for name, what in known.items() if name in takes}
+        return SURROGATES[kind](theta, sigma, self.space.project, self.random, **told, **self.options)
 
     def ask(self) -> Tensor:
         return self.surrogate.theta.expand(2, -1) if self.probing else self.surrogate.ask()

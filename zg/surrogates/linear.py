@@ -36,7 +36,7 @@ SLOW = 0.95  # the mean curvature, which noise hits hardest, over twice as many
 class LinearSurrogate(LocalSurrogate):
     """One gradient w [n] and one curvature L; an iteration is 30 to 120 probes, the centre, and two along w.
 
-    blocks: sizes of the blocks of parameters, in order.
+    blocks: sizes of the blocks of parameters, in order; by default they are one.
     """
 
     FEWEST, MOST, SWEEP = 30, 60, 200  # probes a block: a sweep in 200 blocks, if that shares the 3 extra renders
@@ -61,7 +61,7 @@ class LinearSurrogate(LocalSurrogate):
         sigma: float,
         project: Callable[[Tensor], Tensor],
         generator: torch.Generator,
-        blocks: Sequence[int],
+        blocks: Sequence[int] | None = None,
     ) -> None:
         super().__init__(project, generator)
         self.theta, self.n = theta.clone(), theta.numel()
@@ -72,7 +72,7 @@ class LinearSurrogate(LocalSurrogate):
         self.back = self.best = self.theta
         self.radius = self.proven = sigma * math.sqrt(self.n)  # length of a probe: σ a coordinate; where f last fell
         self.widest = self.WIDEST * self.radius
-        self.look = FirstLook(theta, self.radius, blocks)
+        self.look = FirstLook(theta, self.radius, blocks or [self.n])
         self.f, self.lowest = math.nan, math.inf
         self.L = self.c = 0.0  # curvature: mean over directions; along w
         self.slope2 = 0.0  # mean square of the slopes
