@@ -3,8 +3,10 @@
 import math
 
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
 
+from tasks.images import load_image
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -131,6 +133,63 @@ class Rastrigin(Task):
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         return (x.square() - 10 * (2 * math.pi * x).cos() + 10).sum(1)
+
+
+class Layers(Task):
+    """Mean of squares in blocks of 100 coordinates, from a normal start; each block bends it by a factor of its own."""
+
+    def build(self) -> None:
+        generator = self.generator("start")
+        starts = {f"layer{number}": torch.randn(100, generator=generator) for number in range(4)}
+        self.steep = torch.tensor([1.0, 30.0, 1000.0, 0.03], dtype=torch.float64).repeat_interleave(100)
+        self.space = ParameterSpace({name: Block(start) for name, start in starts.items()})
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return (x.square() * self.steep).mean(1)
+
+
+class Splats(Task):
+    """100 round Gaussians added up, against a picture of 32²: places, log sizes, colours and log-odds of weights."""
+
+    def build(self) -> None:
+        count = 100
+        places = torch.rand(count, 2, generator=self.generator("start"))
+        self.space = ParameterSpace(
+            place=Block(places),
+            size=Block(torch.full((count,), math.log(0.07))),
+            colour=Block(torch.full((count, 3), 0.3)),
+            weight=Block(torch.zeros(count)),
+        )
+        across = (torch.arange(32) + 0.5) / 32
+        self.pixels = torch.cartesian_prod(across, across)
+        self.set_reference(load_image("astronaut", 32))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        splats = self.space.split(x.float())
+        away = (self.pixels[:, None] - splats["place"][:, None]).square().sum(-1)
+        shares = splats["weight"].sigmoid()[:, None] * (-0.5 * away / (2 * splats["size"][:, None]).exp()).exp()
+        return (shares @ splats["colour"]).clamp(0, 1).transpose(1, 2).unflatten(2, (32, 32))
+
+
+class Autoencoder(Task):
+    """100 digits of 8² through layers of 24, 6 and 24 (tanh), n = 3,478, and what comes out against what went in."""
+
+    LAYERS = ((64, 24), (24, 6), (6, 24), (24, 64))
+
+    def build(self) -> None:
+        generator, blocks = self.generator("start"), {}
+        for number, (fan_in, fan_out) in enumerate(self.LAYERS):
+            blocks[f"weight{number}"] = Block(torch.randn(fan_out, fan_in, generator=generator) / math.sqrt(fan_in))
+            blocks[f"bias{number}"] = Block(torch.zeros(fan_out))
+        self.space = ParameterSpace(blocks)
+        self.digits = torch.from_numpy(load_digits().data[:100] / 16).float()
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        parts, hidden = self.space.split(x.float()), self.digits.expand(len(x), -1, -1)
+        for number in range(len(self.LAYERS)):
+            hidden = torch.baddbmm(parts[f"bias{number}"][:, None], hidden, parts[f"weight{number}"].mT)
+            hidden = hidden.sigmoid() if number == len(self.LAYERS) - 1 else hidden.tanh()
+        return (hidden - self.digits).square().mean((1, 2))
 
 
 def normals(seeds: Tensor) -> Tensor:

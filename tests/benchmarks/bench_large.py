@@ -101,6 +101,13 @@ class NoCurvature(LinearSurrogate):
         return y
 
 
+class NoUnits(LinearSurrogate):
+    """Blocks in the units they came in."""
+
+    def __init__(self, *problem: Any, blocks: object = None) -> None:
+        super().__init__(*problem)
+
+
 def variant(kind: type[LinearSurrogate]) -> Callable[[], Method]:
     SURROGATES[kind.__name__] = kind
     return lambda: ZeroGrads(surrogate=kind.__name__)  # type: ignore[arg-type]
@@ -112,6 +119,7 @@ VARIANTS: dict[str, Callable[[], Method]] = {
     "no smoothing": variant(NoSmoothing),
     "no locality": variant(NoLocality),
     "no curvature": variant(NoCurvature),
+    "no units": variant(NoUnits),
     "first σ / 10": lambda: ZeroGrads(sigma=SIGMA / 10),
     "first σ × 10": lambda: ZeroGrads(sigma=SIGMA * 10),
 }

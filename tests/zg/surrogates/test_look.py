@@ -5,13 +5,12 @@ import math
 import pytest
 import torch
 
+from tests.problems import Layers
 from zg.method import Budget
 from zg.run import run
 from zg.sampling import CrossedDirections
 from zg.seeding import make_generator
-from zg.space import Block, ParameterSpace
 from zg.surrogates.look import FirstLook
-from zg.task import Task
 from zg.zerograds import ZeroGrads
 
 RADIUS = 0.05 * math.sqrt(300)
@@ -93,19 +92,6 @@ def test_a_flat_loss_and_a_block_without_a_loss_leave_units_as_they_are():
         return uneven(theta).where(theta[:, 0] == 0, torch.nan) if number > 0 else uneven(theta)
 
     assert looked(loss, (50, 50, 200)).unit[[0, 50, 100]].tolist() == pytest.approx([1, 10**0.8, 10**-0.2], rel=0.01)
-
-
-class Layers(Task):
-    """Four blocks of 100, each rotated quadratic with units of its own."""
-
-    def build(self) -> None:
-        generator = self.generator("start")
-        starts = {f"layer{number}": torch.randn(100, generator=generator) for number in range(4)}
-        self.steep = torch.tensor([1.0, 30.0, 1000.0, 0.03], dtype=torch.float64).repeat_interleave(100)
-        self.space = ParameterSpace({name: Block(start, scale=1.0) for name, start in starts.items()})
-
-    def render(self, x, *seeds):
-        return (x.square() * self.steep).mean(1)
 
 
 @pytest.mark.parametrize("seed", range(3))
