@@ -22,6 +22,8 @@ from paper.tables import final_loss
 FRAMES = 4
 # Shares of the initial loss below it are drawn here.
 LEAST = 1e-12
+# Figures that are made of the runs' images, which kept rows are without.
+OF_IMAGES = ("pictures", "pictures-tuned", "frames")
 
 
 def write(material: Material, out: Path) -> dict[str, Path]:
@@ -35,6 +37,11 @@ def write(material: Material, out: Path) -> dict[str, Path]:
             figure.savefig(out / f"{name}.pdf")
             found[name] = out / f"{name}.png"
     return found
+
+
+def kept(out: Path, made: Mapping[str, Path]) -> dict[str, Path]:
+    """The figures of images of earlier runs that are still in the folder and were not made anew; {name: its PNG}."""
+    return {name: out / f"{name}.png" for name in OF_IMAGES if name not in made and (out / f"{name}.png").is_file()}
 
 
 def all_figures(material: Material) -> Iterator[tuple[str, Figure]]:

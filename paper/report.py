@@ -36,15 +36,22 @@ NOT_AT_HAND = (
 
 
 def html(
-    title: str, material: Material, tables: Sequence[Table], figures: Mapping[str, Path], verdicts: list[Verdict]
+    title: str,
+    material: Material,
+    tables: Sequence[Table],
+    made: Mapping[str, Path],
+    kept: Mapping[str, Path],
+    verdicts: list[Verdict],
 ) -> str:
-    """The page."""
+    """The page, with figures that were made of the material and such as are kept of earlier runs."""
     runs = material.everything
+    figures = [figure(name, path) for name, path in made.items()]
+    figures += [figure(name, path, " Of earlier runs, whose images these are.") for name, path in kept.items()]
     body = [
         opening(title, runs),
         claims(verdicts),
         '<h2 id="tables">Tables</h2>' + "".join(formats.html(table) for table in tables),
-        '<h2 id="figures">Figures</h2>' + "".join(figure(name, path) for name, path in figures.items()),
+        '<h2 id="figures">Figures</h2>' + "".join(figures),
         published(),
         sizes(material),
         page.endings(runs),
@@ -106,10 +113,10 @@ def claims(verdicts: Sequence[Verdict]) -> str:
     return f'<h2 id="claims">Claims of the project page</h2><p class="soft">{escape(said)}</p>{table}'
 
 
-def figure(name: str, path: Path) -> str:
+def figure(name: str, path: Path, note: str = "") -> str:
     """A figure under its caption, as a WebP small enough for git; it keeps its own white ground."""
     plain = name.removesuffix("-tuned")
-    caption = CAPTIONS[plain] + (" At tuned settings." if plain != name else "")
+    caption = CAPTIONS[plain] + (" At tuned settings." if plain != name else "") + note
     picture = rescale(imageio.imread(path)[..., :3], SHRINK, channel_axis=2, anti_aliasing=True)
     content = base64.b64encode(
         imageio.imwrite("<bytes>", img_as_ubyte(picture), extension=".webp", quality=70)

@@ -185,6 +185,7 @@ def write(title: str, material: rows.Material, out: Path) -> None:
         (out / "tables" / f"{table.name}.md").write_text(formats.markdown(table), encoding="utf-8")
         write_csv(out / "tables" / f"{table.name}.csv", formats.rows(table))
     drawn = figures.write(material, out / "figures")
+    kept = figures.kept(out / "figures", drawn)
     verdicts = claims.judge(material)
     write_csv(out / "claims.csv", [vars(verdict) for verdict in verdicts])
-    (out / "report.html").write_text(report.html(title, material, made, drawn, verdicts), encoding="utf-8")
+    (out / "report.html").write_text(report.html(title, material, made, drawn, kept, verdicts), encoding="utf-8")

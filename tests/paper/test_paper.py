@@ -105,6 +105,15 @@ def test_a_deleted_row_is_run_again_alone(smoke, tmp_path, capsys):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
+def test_a_report_of_kept_rows_keeps_its_pictures(smoke, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(smoke.parent / "kept", kept)
+    assert main(["paper", "--out", str(kept)]) == 0
+    pages = [(folder / "report.html").read_text() for folder in (smoke, kept)]
+    assert [sum(page.count(f'id="{name}"') for name in FIGURES) for page in pages] == [len(FIGURES)] * 2
+    assert ["Of earlier runs" in page for page in pages] == [False, True]
+
+
 def test_rows_that_were_kept_say_the_same_as_the_runs(smoke):
     kept, made = rows.read(smoke.parent / "kept"), rows.read(smoke)
     assert {part: len(runs) for part, runs in kept.parts.items()} == {p: len(runs) for p, runs in made.parts.items()}
