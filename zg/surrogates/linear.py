@@ -14,7 +14,7 @@ loss goes on rising as a bowl does. Where two sweeps have led nowhere, it goes b
 
 Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
 units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
-curvature, so that every direction is as good as measured, does it grow at once.
+curvature, so that every direction is as good as measured, does it grow at once. Only there is all of w remembered, too.
 """
 
 import math
@@ -41,10 +41,11 @@ class LinearSurrogate(LocalSurrogate):
 
     FEWEST, MOST, SWEEP = 30, 60, 200  # probes a block: a sweep in 200 blocks, if that shares the 3 extra renders
     LONG = 1600  # blocks a sweep, from which a block has up to twice as many
-    CAUTION = 0.005  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
+    CAUTION = 0.015  # first cap on steps / step that the first block alone would justify: a new w is mostly wrong
     GROWTH = 2.0  # e-folds a sweep by which a cap that binds grows
     LEAP = 4.0  # its growth a block where the loss is isotropic
     SHARE, ALIKE = 0.05, 0.1  # of the gradient that w has to hold; how near c / L has to be to 1
+    KEPT = 0.5  # of w from one block to the next where c / L is not
     ODD = 10.0  # centre's disagreement with its probes, over chance (mean squares), from which it is taken out
     WIDEST = 100.0  # σ is a guess, good to two orders of magnitude: no radius beyond that unless all is flat, or a bowl
     BOWL = 2.0  # rise at 2 r / at r, from which the loss is a bowl out there (4: a quadratic; 1: it wanders)
@@ -158,10 +159,14 @@ class LinearSurrogate(LocalSurrogate):
         w is part gradient, by cos² = |w|² / |∇f|² (|∇f|² is n times the mean squared slope), and part chance; so the
         excess of c over L, with its error, is cos² times what it is along the gradient.
         """
-        if self.L <= 0 or self.slope2 <= 0:
+        if self.slope2 <= 0:
             return False
         share = min(1.0, self.length**2 / (self.n * self.slope2))
-        return share > self.SHARE and abs(self.c / self.L - 1) < self.ALIKE
+        return share > self.SHARE and self._alike()
+
+    def _alike(self) -> bool:
+        """Whether the curvature along w is the mean curvature."""
+        return self.L > 0 and abs(self.c / self.L - 1) < self.ALIKE
 
     def _bowl(self) -> bool:
         """Whether the loss rises with distance as a bowl does, at the radius of now."""
@@ -209,19 +214,24 @@ class LinearSurrogate(LocalSurrogate):
         return self.u.combine(gain * error)
 
     def _follow(self, plus: float, minus: float, news: Tensor) -> None:
-        """Along w: the slope says how stale w is (fresh directions cannot), the curvature how far to go."""
+        """Along w: the slope says how stale w is (fresh directions cannot), the curvature how far to go.
+
+        Where the loss bends more along w than elsewhere, it bends in few directions, which turn while θ moves, and what
+        w holds by chance takes each step the same way: half of it goes each block, and chances cancel instead.
+        """
         slope = (plus - minus) / (2 * self.radius)
         bend = (plus + minus - 2 * (self.f + self.offset)) / self.radius**2
         self.c = self._fade(self.c or bend, bend, 0.8)
         unit, self.moved = self.w / self.length, 0.0
         trust = 1 + self.gain * (slope / self.length - 1)
+        kept = 1.0 if self._alike() else self.KEPT
         if slope <= 0:
-            self.w = max(0.0, trust) * self.w + news
+            self.w = kept * max(0.0, trust) * self.w + news
             return
         self.moved = min(slope / self.c if self.c > 0 else 2 * self.radius, self.cap)
         self.theta = self.project(self.theta - self.moved * unit * self.look.unit)
         left = min(1.5, trust) * self.length - min(self.moved * max(self.c, 0.0), slope)
-        self.w = left * unit + news
+        self.w = kept * left * unit + news
 
     def _turn_radius(self, any_rise: bool) -> None:
         """Slopes farther from w at 2 r than at r: curvature, so narrow; nearer: noise, so widen; all flat: double.

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from tasks.mlp import Mlp
 from tasks.texture import Texture
 from tests.problems import HighSphere, NoisySphere, Quadratic, Steps
 from zg.method import Budget
@@ -53,6 +54,11 @@ def test_a_sphere_is_nearly_done_after_two_sweeps(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_texture_takes_two_renders_a_pixel(seed):
     assert share(Texture(size=16), 2 * 768, seed) < 0.05
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_network_takes_a_third_of_a_render_a_weight(seed):
+    assert share(Mlp(), 10_000, seed) < 0.02
 
 
 def test_a_sixth_of_a_sweep_is_not_wasted():
