@@ -147,9 +147,9 @@ class FirstLook:
         most = float(bent[known].max()) if known.any() else 0.0
         if most == 0:
             return
-        units = bent.clamp_min(most / self.FARTHEST**4).rsqrt().log()
-        units -= (units * sizes)[known].sum() / sizes[known].sum()
-        units = units.nan_to_num(0.0).clamp(-math.log(self.FARTHEST), math.log(self.FARTHEST)).exp()
+        logs = bent.clamp_min(most / self.FARTHEST**4).rsqrt().log()
+        logs -= (logs * sizes)[known].sum() / sizes[known].sum()
+        units = logs.nan_to_num(0.0).exp().clamp(1 / self.FARTHEST, self.FARTHEST)
         change = float((sizes * bent * units.square())[known].sum() / (sizes * bent)[known].sum())
         self.bends = [change * bend for bend in self.bends]
         self.unit = units.repeat_interleave(sizes).to(self.unit)
