@@ -11,7 +11,8 @@ where they have tuned settings: of `configs/tuned` or, for the YAMLs in `problem
     zg tune --tasks $(ls tests/benchmarks/problems/*.yaml | paste -sd,) --methods es,pgpe,cmaes --trials 24 \\
         --out tests/benchmarks/tuned
 
-The other tasks have the renders of their own YAML or, where a render is slow, a share of them that the name says.
+and of the autoencoder, layers and splats by snes and spsa, too. The other tasks have the renders of their own YAML or,
+where a render is slow, a share of them that the name says.
 
 At the end the table of docs/surrogates.md; `--table` prints it from the rows that are there.
 """
