@@ -126,8 +126,8 @@ VARIANTS: dict[str, Callable[[], Method]] = {
 }
 BASELINES = ("es", "pgpe", "snes", "cmaes", "spsa", "genetic")
 # Tasks as their YAML has them, and the parts of its renders that a run here has.
-OTHERS = dict.fromkeys(("rocket", "rocket_stages", "wicker", "mosaic", "procedural", "brdf", "mesh", "cornell_box"), 1)
-OTHERS["led_display"] = 4
+WHOLE = "rocket rocket_stages wicker mosaic procedural brdf mesh cornell_box external_demo".split()
+OTHERS = {**dict.fromkeys(WHOLE, 1), "led_display": 4}
 
 
 def problems(mnist: str | None) -> dict[str, Problem]:
