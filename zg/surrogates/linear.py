@@ -10,7 +10,8 @@ tells curvature, noise and the right radius apart. (The correction is that of SE
 
 The first σ is a guess, and so is the unit of each block of parameters: without noise both are looked at before the
 first step (`zg.surrogates.look`). All of the above is in those units. Later the radius may widen for as long as the
-loss goes on rising as a bowl does. Where two sweeps have led nowhere, it goes back to the best θ and looks from nearer.
+loss goes on rising as a bowl does. Where two sweeps have led nowhere, it goes back to the best θ and looks from nearer;
+where noise has led it uphill, it goes back to where the loss was lowest on average and takes shorter steps.
 
 Steps go to the minimum along w, but no farther than a cap. It starts low, because a new w is mostly chance and where
 units saturate a step by chance is never undone, and grows slowly; only where the curvature along w is the mean
@@ -52,6 +53,7 @@ class LinearSurrogate(LocalSurrogate):
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
     LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
     STALE, NEARER = 2.0, 1.5  # sweeps without progress, from which it goes back to the best; how much nearer it looks
+    UPHILL, SHORTER = 1.0, 0.5  # with noise: mean rise / one loss's deviation, from which it goes back; cap / step then
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
     FIXED = (*LocalSurrogate.FIXED, "directions", "look", "u", "room")
@@ -82,8 +84,9 @@ class LinearSurrogate(LocalSurrogate):
         self.rise = self.rise_far = 0.0  # mean rises at r and at 2 r, over r²
         self.level, self.floor, self.good = 0.0, math.inf, self.radius  # f's running mean; its lowest, and r then
         self.stale = 0  # probes since
+        self.wander = self.stride = 0.0  # mean square of f about its running mean; running mean of the steps
         self.cap = self.moved = self.length = 0.0
-        self.age, self.noisy = 0, False
+        self.age, self.noisy, self.calm = 0, False, False  # calm: the cap no longer grows
         self.gain = 1.0
         # What `ask` returns, until the next.
         self.room = theta.new_empty(max(self.probes, 4 * FirstLook.LOOKED) + 4, self.n)
@@ -126,7 +129,7 @@ class LinearSurrogate(LocalSurrogate):
             return
         before, self.f = self.f, float(losses[:at][valid[:at]].mean())
         self.noisy |= at == 2 and bool(valid[:2].all()) and differ(losses[0], losses[1])
-        if self.f < self.lowest:
+        if self.f < self.lowest and not self.noisy:
             self.lowest, self.best, self.proven = self.f, self.theta, self.radius
         self.back = self.theta
         rise, seen = losses[at : at + k] - self.f, valid[at : at + k]
@@ -137,8 +140,7 @@ class LinearSurrogate(LocalSurrogate):
         else:
             self.w, self.moved = self.w + news, 0.0
         self._turn_radius(bool(rise[seen].any()))
-        if not self.noisy:
-            self._go_back()
+        self._go_back()
         self.age += 1
 
     def _fade(self, old: float, new: float, keep: float = FADE) -> float:
@@ -150,7 +152,7 @@ class LinearSurrogate(LocalSurrogate):
         """Halve the cap after a rise beyond anything the probes show; let a cap that binds grow."""
         if self.age > 0 and self.f - before > 4 * self.spread:
             self.cap = 0.5 * self.moved
-        elif self.age > 0 and self.moved >= self.cap:
+        elif self.age > 0 and self.moved >= self.cap and not self.calm:
             self.cap *= self.LEAP if self._isotropic() else min(2.0, math.exp(self.GROWTH * (self.probes + 3) / self.n))
 
     def _isotropic(self) -> bool:
@@ -237,7 +239,7 @@ class LinearSurrogate(LocalSurrogate):
         """Slopes farther from w at 2 r than at r: curvature, so narrow; nearer: noise, so widen; all flat: double.
 
         A block that led nowhere widens too, for the centre is then a minimum of what this radius sees, but not far
-        beyond where the loss last fell. Without noise a slope is best seen where curvature is not most of the rise.
+        beyond where the loss last fell; not where slopes at 2 r are farther off for noise, which grows with the loss. Without noise a slope is best seen where curvature is not most of the rise.
         """
         before = self.radius
         if self._bowl():
@@ -245,7 +247,7 @@ class LinearSurrogate(LocalSurrogate):
         if not any_rise:
             self.radius *= 2
             self.widest = max(self.widest, self.radius)
-        elif self.age > 5 and self.moved == 0:
+        elif self.age > 5 and self.moved == 0 and not (self.noisy and self.far > self.near):
             self.radius = max(before, min(before * self.WIDEN, self.widest, self.LOST * self.proven))
         elif self.age > 5 and self.far > 0:
             turn = ((self.far + TINY) / (self.near + TINY)) ** -0.1
@@ -257,14 +259,24 @@ class LinearSurrogate(LocalSurrogate):
     def _go_back(self) -> None:
         """To the best θ, and nearer, where the running mean of f has not fallen for long.
 
-        The radius then smooths away what could still be gained, and has led to a minimum of its own.
+        The radius then smooths away what could still be gained, and has led to a minimum of its own. With noise the
+        best θ is the one at which that mean was lowest, and it is left only by a rise that is more than chance: then
+        steps were as good as random, and shorter ones average more of it.
         """
+        if self.age > 0:
+            self.wander = self._fade(self.wander, (self.f - self.level) ** 2, SLOW)
+        self.stride = self._fade(self.stride, self.moved)
         self.level = self._fade(self.level, self.f)
         if self.level < self.floor:
             self.floor, self.good, self.stale = self.level, self.radius, 0
+            if self.noisy:
+                self.best, self.proven = self.theta, self.radius
             return
         self.stale += len(self.u)
-        if self.stale > self.STALE * self.n:
+        if self.noisy and self.level - self.floor > self.UPHILL * math.sqrt(self.wander):
+            self.theta, self.level, self.radius = self.best, self.floor, self.good
+            self.cap, self.calm = self.SHORTER * min(self.cap, self.stride), True
+        elif not self.noisy and self.stale > self.STALE * self.n:
             self.theta, self.level, self.stale = self.best, self.floor, 0
             self.radius = self.good = min(self.radius, self.good) / self.NEARER
 

@@ -7,7 +7,7 @@ import torch
 
 from tasks.mlp import Mlp
 from tasks.texture import Texture
-from tests.problems import HighSphere, NoisySphere, Quadratic, Steps
+from tests.problems import HighSphere, NoisySphere, Quadratic, Steps, Turned
 from zg.method import Budget
 from zg.run import run
 from zg.seeding import make_generator
@@ -74,6 +74,14 @@ def test_steps_without_a_slope(sigma, seed):
 def test_noise_is_averaged_away_by_looking_as_far_as_the_bowl_goes(sigma, left):
     result = run(NoisySphere(), ZeroGrads(sigma=sigma), Budget(10000))
     assert result.theta.square().mean() < left
+
+
+@pytest.mark.parametrize(("loud", "left"), [(0.1, 0.05), (0.3, 0.6)])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_noise_as_loud_as_the_loss_does_not_lead_uphill(loud, left, seed):
+    task = Turned(200, loud=loud)
+    theta = run(task, ZeroGrads(), Budget(8000), seed=seed).theta
+    assert task.clean(theta[None]) < left * task.clean(task.space.to_user(task.space.init)[None])
 
 
 @pytest.mark.parametrize("sigma", [0.005, 0.5])
