@@ -1,12 +1,14 @@
 """How the default chooses among its surrogates, and what each of them can do."""
 
+import numpy as np
 import pytest
+import scipy.optimize
 import torch
 
 from tasks.rosenbrock import Rosenbrock
 from tasks.texture import Texture
 from tasks.toy import Toy
-from tests.problems import Noisy, Quadratic, Sphere
+from tests.problems import Noisy, Quadratic, Rotated, Sphere
 from zg.config import compose
 from zg.errors import SettingError
 from zg.fit import instantiate, parse, parse_words
@@ -101,6 +103,31 @@ def test_the_curved_surrogate_does_not_creep_along_creases(sigma):
     result = run(Creased(10, condition=100.0), method, Budget(4000))
     assert method.present == "ranked"
     assert result.loss < 0.01 * result.row["init_loss"]
+
+
+class Cornered(Rotated):
+    """A rotated quadratic in a box that its minimum is not in."""
+
+    def build(self):
+        super().build()
+        self.space = ParameterSpace(x=Block(torch.full((self.n,), 0.2), low=0.0, high=0.45))
+
+    def lowest(self):
+        """By a method that is given the gradient."""
+        H = 2 * (self.rotation * self.weights) @ self.rotation.T / self.n
+        return scipy.optimize.minimize(
+            lambda x: float(self.render(torch.from_numpy(x)[None])),
+            np.full(self.n, 0.2),
+            jac=lambda x: (H @ torch.from_numpy(x - 0.5)).numpy(),
+            bounds=[(0, 0.45)] * self.n,
+            options={"ftol": 1e-15, "gtol": 1e-12},
+        ).fun
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_minimum_on_bounds_is_found_to_a_millionth(seed):
+    task = Cornered(20, condition=100.0)
+    assert run(task, ZeroGrads(), Budget(2000), seed=seed).loss < task.lowest() * (1 + 1e-6)
 
 
 def test_eight_renders_a_pixel_bring_a_texture_within_a_hundredth():

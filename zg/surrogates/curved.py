@@ -1,10 +1,11 @@
-"""The quadratic surrogate with memory, for smooth losses of up to about a hundred parameters.
+"""The quadratic surrogate with memory, for smooth losses of up to a few hundred parameters.
 
     h(θ + s) = f + w·s + s·H s / 2
 
 It is never fitted afresh. An antithetic sweep over a basis gives the slope and the curvature along every direction of
 it; H takes the change of slope along the last step by BFGS, and those curvatures as they are; the next basis is H's own
-axes. Six lengths of the trust-limited Newton step are then rendered at once, and the best is taken.
+axes. Six lengths of the trust-limited Newton step, which minimises h inside the bounds, are then rendered at once, and
+the best is taken.
 """
 
 import math
@@ -89,13 +90,21 @@ class CurvedSurrogate(LocalSurrogate):
             self.radius /= self.SHRINK
             self.failures += self.SHRINK
             return None
-        slopes = torch.where(both, (plus - minus) / (2 * self.radius), 0.0)
-        bends = torch.where(both, (plus + minus - 2 * f) / self.radius**2, 0.0)
+        up, down = self._reach(1), self._reach(-1)
+        cut = torch.minimum(up, down) < 0.99 * self.radius
+        apart = torch.where(cut, (up + down).clamp_min(TINY), 2 * self.radius)
+        slopes = torch.where(both, (plus - minus) / apart, 0.0)
+        bends = torch.where(both & ~cut, (plus + minus - 2 * f) / self.radius**2, 0.0)
         w = self.basis.T @ slopes
         self._watch(f, float(bends.abs().max()))
         self._learn(w, slopes, bends)
         self.w = w
         return self._plan()
+
+    def _reach(self, sign: int) -> Tensor:
+        """How far the probes [n] on that side went along the basis: bounds may have cut them."""
+        offsets = self.project(self.theta + sign * self.radius * self.basis) - self.theta
+        return sign * (offsets * self.basis).sum(1)
 
     def _watch(self, f: float, bend: float) -> None:
         """Whether the last sweeps crept along kinks, where differences over a shorter radius show more curvature."""
@@ -139,12 +148,29 @@ class CurvedSurrogate(LocalSurrogate):
         scale = float(self.H.abs().max())
         if not 0 < scale < math.inf:  # slopes over a vanishing radius: the loss is not smooth
             return self._fail()
-        bend, axes = torch.linalg.eigh(self.H / scale)
-        step = -axes @ ((axes.T @ (self.w / scale)) / bend.abs().clamp(min=1e-14))
-        self.basis = axes.T.contiguous()
+        step = self._newton(self.w / scale, self.H / scale)
         step = step * min(1.0, self.trust / max(float(step.norm()), TINY))
         self.trials = self.project(self.theta + step.new_tensor(self.LENGTHS)[:, None] * step)
         return None
+
+    def _newton(self, w: Tensor, H: Tensor) -> Tensor:
+        """The step to the model's minimum inside the bounds; the next basis is the axes of what is not held by them."""
+        free = self.project(self.theta - self.trust * w.sign()) != self.theta
+        free |= w == 0
+        step = torch.zeros_like(w)
+        while True:
+            inside = free.nonzero()[:, 0]
+            bend, axes = torch.linalg.eigh(H[inside[:, None], inside])
+            pull = (w + H @ torch.where(free, 0.0, step))[inside]
+            step[inside] = -axes @ ((axes.T @ pull) / bend.abs().clamp(min=1e-14))
+            held = self.project(self.theta + step)
+            beyond = free & (held != self.theta + step)
+            if not beyond.any():
+                break
+            step, free = torch.where(beyond, held - self.theta, step), free & ~beyond
+        self.basis = torch.eye(self.n).to(w)
+        self.basis[inside[:, None], inside] = axes.T
+        return step
 
     def _choose(self, losses: Tensor) -> None:
         trials, self.trials = self.trials, self.theta.new_empty(0)
