@@ -6,14 +6,15 @@ forgetting, which the published algorithm leaves to the user, are measured on th
 
 The surrogates share the contract of `zg.surrogates.base`:
 
-* curved: a quadratic, O(n²), for few parameters and a smooth loss;
+* curved: a quadratic, O(n²), for few parameters and a smooth loss, and for some hundreds in the end;
 * ridge: a quadratic by regression over past samples, for few parameters and a noisy loss;
 * ranked: a bowl learned from ranks alone, for few parameters and a jagged loss, or counts;
 * linear: a gradient that remembers, O(n), for many parameters;
 * switched: what each single change would do, O(n), for many counts or switches and nothing else;
 * neural: the paper's network, in local coordinates; on request.
 
-`auto` takes one of these two above 128 parameters. Below, it renders the start twice: losses that differ are noise.
+Above 128 parameters `auto` takes the linear or the switched one. Below, it renders the start twice: losses that differ
+are noise.
 """
 
 import inspect
@@ -45,6 +46,8 @@ SURROGATES: dict[str, Callable[..., LocalSurrogate]] = {
 }
 # Up to here n × n numbers and 2 n renders a sweep are cheap.
 FEW = 128
+# Up to here n × n numbers are (2 MB), and 2 n renders a sweep pay once the linear surrogate has had so many for each n.
+SOME, EARLY = 512, 16
 # From a minimum that the curved surrogate has found, the search for a lower one begins so many times wider than σ.
 BEYOND = 3.0
 
@@ -60,6 +63,8 @@ class ZeroGrads(Method):
     `auto` on few parameters: noise, and it is the ridge surrogate; counts or switches among the parameters, and it is
     the ranked one; else the curved one. Where that fails, the ranked one goes on. Where it finds a minimum, the ranked
     one looks farther for as many renders as were needed for the best θ so far, before the run counts as converged.
+    On many it is the switched one, where all are counts or switches, or the linear one; up to 512, without noise or
+    counts, the curved one goes on after 16 n renders.
     """
 
     ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
@@ -103,11 +108,20 @@ class ZeroGrads(Method):
             self.surrogate = self.make(kind, self.surrogate.theta, self.sigma)
             return
         self.surrogate.tell(theta, losses, evaluation.valid)
-        few = self.space.n <= FEW
-        if self.kind == "auto" and few and (self.surrogate.converged or self.surrogate.failed):
-            self.settled = self.surrogate.converged
+        if self.kind == "auto":
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Go on with another surrogate where the present one is done, or another sees more from here."""
+        done = self.surrogate
+        if isinstance(done, LinearSurrogate):
+            late = self.objective.renders >= EARLY * self.space.n
+            if late and self.space.n <= SOME and not (done.noisy or self.space.any_discrete):
+                self.surrogate = self.make("curved", done.recommend(), done.status()["sigma"])
+        elif self.present in ("curved", "ridge") and (done.converged or done.failed):
+            self.settled = done.converged
             sigma = BEYOND * self.sigma if self.settled else self.sigma
-            self.surrogate = self.make("ranked", self.surrogate.recommend(), sigma)
+            self.surrogate = self.make("ranked", done.recommend(), sigma)
 
     def _suited(self) -> str:
         """The surrogate for few parameters, when noise is known."""

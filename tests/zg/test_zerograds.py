@@ -130,6 +130,14 @@ def test_a_minimum_on_bounds_is_found_to_a_millionth(seed):
     assert run(task, ZeroGrads(), Budget(2000), seed=seed).loss < task.lowest() * (1 + 1e-6)
 
 
+def test_some_hundred_parameters_are_left_to_curvature_in_the_end():
+    method = ZeroGrads()
+    result = run(Rotated(200, condition=1e3), method, Budget(16000))
+    assert method.present == "curved"
+    alone = run(Rotated(200, condition=1e3), ZeroGrads(surrogate="linear"), Budget(16000))
+    assert result.loss < 0.3 * alone.loss
+
+
 def test_eight_renders_a_pixel_bring_a_texture_within_a_hundredth():
     result = run(Texture(size=16), ZeroGrads(), Budget(8 * 768))
     assert result.loss < 0.01 * result.row["init_loss"]

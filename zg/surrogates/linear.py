@@ -239,7 +239,8 @@ class LinearSurrogate(LocalSurrogate):
         """Slopes farther from w at 2 r than at r: curvature, so narrow; nearer: noise, so widen; all flat: double.
 
         A block that led nowhere widens too, for the centre is then a minimum of what this radius sees, but not far
-        beyond where the loss last fell; not where slopes at 2 r are farther off for noise, which grows with the loss. Without noise a slope is best seen where curvature is not most of the rise.
+        beyond where the loss last fell, and not where slopes at 2 r are farther off because noise grows with the loss.
+        Without noise a slope is best seen where curvature is not most of the rise.
         """
         before = self.radius
         if self._bowl():
