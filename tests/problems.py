@@ -76,6 +76,14 @@ class Rotated(Quadratic):
         return ((x - self.shift - 0.5) @ self.rotation).square() @ self.weights / self.n
 
 
+class Cornered(Rotated):
+    """A rotated quadratic in a box that its minimum is not in."""
+
+    def build(self) -> None:
+        super().build()
+        self.space = ParameterSpace(x=Block(torch.full((self.n,), 0.2), low=0.0, high=0.45))
+
+
 class Turned(Rotated):
     """The same with noise from the seeds: `noise` added, `loud` relative. unit: what the loss is counted in."""
 
@@ -185,11 +193,83 @@ class Autoencoder(Task):
         self.digits = torch.from_numpy(load_digits().data[:100] / 16).float()
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        parts, hidden = self.space.split(x.float()), self.digits.expand(len(x), -1, -1)
+        return self.restored(x, self.digits.expand(len(x), -1, -1))
+
+    def restored(self, x: Tensor, digits: Tensor) -> Tensor:
+        """The loss [B] on digits [B, ·, 64]."""
+        parts, hidden = self.space.split(x.float()), digits
         for number in range(len(self.LAYERS)):
             hidden = torch.baddbmm(parts[f"bias{number}"][:, None], hidden, parts[f"weight{number}"].mT)
             hidden = hidden.sigmoid() if number == len(self.LAYERS) - 1 else hidden.tanh()
-        return (hidden - self.digits).square().mean((1, 2))
+        return (hidden - digits).square().mean((1, 2))
+
+
+class Batches(Autoencoder):
+    """The autoencoder, of which each render sees ten digits of the hundred."""
+
+    noisy = True
+
+    def clean(self, x: Tensor) -> Tensor:
+        return super().render(x)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        generators = (torch.Generator().manual_seed(int(seed)) for seed in seeds[0])
+        chosen = torch.stack([torch.randperm(len(self.digits), generator=generator)[:10] for generator in generators])
+        return self.restored(x, self.digits[chosen])
+
+
+class Curve(Task):
+    """A curve of 64 points by a network of two layers of 12 (tanh), n = 192."""
+
+    WIDTH = 12
+
+    def build(self) -> None:
+        width, generator = self.WIDTH, self.generator("start")
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator)
+
+        self.space = ParameterSpace(
+            slopes=Block(2 * normal(width, 1)),
+            places=Block(normal(width)),
+            mixes=Block(normal(width, width) / math.sqrt(width)),
+            offsets=Block(torch.zeros(width)),
+            weights=Block(normal(width) / math.sqrt(width)),
+        )
+        self.t = torch.linspace(-1, 1, 64)
+        self.curve = (6 * self.t).sin() + 0.3 * (17 * self.t).cos()
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        parts = self.space.split(x.float())
+        hidden = (parts["slopes"] * self.t + parts["places"][..., None]).tanh()
+        hidden = (parts["mixes"] @ hidden + parts["offsets"][..., None]).tanh()
+        return ((parts["weights"][:, None] @ hidden)[:, 0] - self.curve).square().mean(1)
+
+
+class Discs(Task):
+    """40 opaque discs with hard edges, painted in turn, against a picture of 48²: places, sizes, colours; n = 240."""
+
+    COUNT, SIZE = 40, 48
+
+    def build(self) -> None:
+        draws = torch.rand(self.COUNT, 5, generator=self.generator("start"))
+        self.space = ParameterSpace(
+            place=Block(draws[:, :2], low=0, high=1),
+            size=Block(torch.full((self.COUNT,), 0.12), low=0.01, high=0.5),
+            colour=Block(draws[:, 2:], low=0, high=1),
+        )
+        across = (torch.arange(self.SIZE) + 0.5) / self.SIZE
+        self.pixels = torch.cartesian_prod(across, across)
+        self.set_reference(load_image("astronaut", self.SIZE))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        discs = self.space.split(x.float())
+        image = torch.zeros(len(x), len(self.pixels), 3)
+        for number in range(self.COUNT):
+            away = (self.pixels - discs["place"][:, number, None]).square().sum(-1)
+            inside = away < discs["size"][:, number, None].square()
+            image = torch.where(inside[..., None], discs["colour"][:, number, None], image)
+        return image.transpose(1, 2).unflatten(2, (self.SIZE, self.SIZE))
 
 
 def normals(seeds: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ from baselines.comparison.statistics import interquartile_mean
 from tasks.caustic import Caustic
 from tasks.mlp import Mlp
 from tasks.texture import Texture
-from tests.problems import NoisySphere, Quadratic
+from tests.problems import Batches, NoisySphere, Quadratic, Turned
 from zg.api import make_method
 from zg.config import compose, read_yaml, task_config
 from zg.fit import instantiate, parse_component
@@ -170,7 +170,7 @@ def measure(mnist: str | None, label: str, name: str, seed: int, threads: int) -
     loss, start = result.loss, result.row["init_loss"]
     half: float | str = loss_at(result, problem.renders // 2)
     until = [renders_to(result, share * start) for share in SHARES]
-    if isinstance(task, NoisySphere):
+    if isinstance(task, NoisySphere | Turned | Batches):
         loss, start = (float(task.clean(x[None])) for x in (result.theta, task.space.to_user(task.space.init)))
         half, until = "", ["", ""]
     seconds, held = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
