@@ -35,8 +35,10 @@ class CrossedDirections:
         self.p = min(16, 2 ** round(math.log2(math.sqrt(n))))
         self.q = -(-n // self.p)
         self.signs_across = hadamard(torch.arange(self.p, device=generator.device), self.p)
-        few = self.q <= SMALL  # then the whole table is no larger than a few rows of n
-        self.table = cosines(torch.arange(self.q, device=generator.device), self.q) if few else None
+        self.table: tuple[Tensor, Tensor] | None = None
+        if self.q <= SMALL:  # then all rows, and their squares, are no more than a few rows of n
+            every = cosines(torch.arange(self.q, device=generator.device), self.q)
+            self.table = every, squares(every, n, self.p)
         self.order = self.signs = torch.empty(0, device=generator.device)
 
     def draw(self, m: int) -> "CrossedBlock":
@@ -49,8 +51,13 @@ class CrossedDirections:
             self.left = total
         rows = self.order[total - self.left :][:m]
         self.left -= len(rows)
-        b = cosines(rows % self.q, self.q) if self.table is None else self.table[rows % self.q]
-        return CrossedBlock(self.signs_across[rows // self.q], b, self.signs)
+        across, along = rows // self.q, rows % self.q
+        if self.table:
+            b, lengths = (each[along] for each in self.table)
+        else:
+            b = cosines(along, self.q)
+            lengths = squares(b, self.n, self.p)
+        return CrossedBlock(self.signs_across[across], b, self.signs, lengths)
 
     def state(self) -> dict[str, Tensor | int]:
         """Where in the sweep it is."""
@@ -62,10 +69,13 @@ class CrossedDirections:
 
 
 class CrossedBlock:
-    """k directions U [k, n] by factors a [k, p], b [k, q], s [n]: a product with U is two small matrix products."""
+    """k directions U [k, n] by factors a [k, p], b [k, q], s [n]: a product with U is two small matrix products.
 
-    def __init__(self, a: Tensor, b: Tensor, signs: Tensor) -> None:
-        self.signs, self.n = signs, len(signs)
+    squares: |u|² [k], 1 but for the entries that were cut, of which one row may lose more than another.
+    """
+
+    def __init__(self, a: Tensor, b: Tensor, signs: Tensor, squares: Tensor) -> None:
+        self.signs, self.n, self.squares = signs, len(signs), squares
         self.a, self.b = a.to(signs.dtype), b.to(signs.dtype)
 
     def __len__(self) -> int:
@@ -80,11 +90,6 @@ class CrossedBlock:
         """Uᵀ y [n] for y [k]."""
         return ((self.a.T * y.to(self.a.dtype)) @ self.b).view(-1)[: self.n] * self.signs
 
-    def squares(self) -> Tensor:
-        """|u|² [k]: 1 but for the entries that were cut, of which one row may lose more than another."""
-        whole, rest = divmod(self.n, self.b.shape[1])
-        return (whole + self.b[:, :rest].double().square().sum(1)) / self.a.shape[1]
-
     def around(self, theta: Tensor, lengths: Tensor, unit: Tensor, out: Tensor) -> None:
         """θ + r_k u_k ⊙ unit into out [k, n], for θ [n], lengths r [k] and unit [1] or [n]."""
         scaled = self.a * lengths[:, None].to(self.a.dtype)
@@ -94,6 +99,12 @@ class CrossedBlock:
         if rest:
             torch.mul(scaled[:, whole, None], self.b[:, :rest], out=out[:, -rest:])
         torch.addcmul(theta, out, self.signs * unit, out=out)
+
+
+def squares(b: Tensor, n: int, p: int) -> Tensor:
+    """|a ⊗ b|² [k] of the first n entries, for rows b [k, q] and any a [p] of the Hadamard matrix."""
+    whole, rest = divmod(n, b.shape[1])
+    return (whole + b[:, :rest].square().sum(1)) / p
 
 
 def hadamard(rows: Tensor, p: int) -> Tensor:

@@ -21,7 +21,7 @@ def generator():
 @pytest.mark.parametrize("n", [1, 7, 130, 320, 1000])
 def test_squares_are_those_of_the_rows(n, generator):
     block = CrossedDirections(n, generator, torch.float64).draw(30)
-    assert torch.allclose(block.squares(), dense(block, n).square().sum(1), atol=1e-12)
+    assert torch.allclose(block.squares, dense(block, n).square().sum(1), atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 129, 256, 1000])

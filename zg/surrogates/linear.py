@@ -56,7 +56,7 @@ class LinearSurrogate(LocalSurrogate):
     UPHILL, SHORTER = 1.0, 0.5  # with noise: mean rise / one loss's deviation, from which it goes back; cap / step then
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
-    FIXED = (*LocalSurrogate.FIXED, "directions", "look", "u", "room")
+    FIXED = (*LocalSurrogate.FIXED, "directions", "look", "u", "reach", "room")
 
     def __init__(
         self,
@@ -98,13 +98,12 @@ class LinearSurrogate(LocalSurrogate):
         if not self.look.over:
             return self.look.ask(self.theta, self.directions, self.room)
         self.u = self.directions.draw(self.probes)
-        self.wide = (torch.arange(len(self.u), device=self.theta.device) + self.age) % 2 == 1
         self.length = float(self.w.norm())
-        r = self.radius * (1 + self.wide.to(self.w.dtype))
+        self.reach = self.radius * self._in_turn(1.0, 2.0)
         at, k = self._centres(), len(self.u)
         rows = self.room[: at + k + 2 * (self.length > 0)]
         rows[:at] = self.theta
-        self.u.around(self.theta, r, self.look.unit, out=rows[at : at + k])
+        self.u.around(self.theta, self.reach, self.look.unit, out=rows[at : at + k])
         if self.length > 0:
             along = self.w * self.look.unit
             torch.add(self.theta, along, alpha=self.radius / self.length, out=rows[-2])
@@ -113,6 +112,18 @@ class LinearSurrogate(LocalSurrogate):
 
     def _centres(self) -> int:
         return 2 if self.age < 2 else 1
+
+    def _in_turn(self, near: float, far: float) -> Tensor:
+        """One number or the other for each direction [k], by whether its probe is at r or at 2 r."""
+        found = torch.full((len(self.u),), near, dtype=torch.float64, device=self.theta.device)
+        found[1 - self.age % 2 :: 2] = far
+        return found
+
+    def _parts(self, x: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What x [k] says at r and at 2 r, of what was seen (None: all)."""
+        first = self.age % 2
+        parts = x[first::2].contiguous(), x[1 - first :: 2].contiguous()
+        return parts if seen is None else (parts[0][seen[first::2]], parts[1][seen[1 - first :: 2]])
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         self.before = None
@@ -132,14 +143,15 @@ class LinearSurrogate(LocalSurrogate):
         if self.f < self.lowest and not self.noisy:
             self.lowest, self.best, self.proven = self.f, self.theta, self.radius
         self.back = self.theta
-        rise, seen = losses[at : at + k] - self.f, valid[at : at + k]
+        rise = losses[at : at + k] - self.f
+        seen = None if valid.all() else valid[at : at + k]
         self._judge(before)
         news = self._news(self._slopes(rise, seen), seen)
         if self.length > 0 and valid[at + k :].all():
             self._follow(float(losses[-2]), float(losses[-1]), news)
         else:
             self.w, self.moved = self.w + news, 0.0
-        self._turn_radius(bool(rise[seen].any()))
+        self._turn_radius(bool((rise if seen is None else rise[seen]).any()))
         self._go_back()
         self.age += 1
 
@@ -174,44 +186,47 @@ class LinearSurrogate(LocalSurrogate):
         """Whether the loss rises with distance as a bowl does, at the radius of now."""
         return self.rise > 0 and self.rise_far > self.BOWL * self.rise
 
-    def _slopes(self, rise: Tensor, seen: Tensor) -> Tensor:
+    def _slopes(self, rise: Tensor, seen: Tensor | None) -> Tensor:
         """Slopes y [k] without curvature; L from the mean rises, F(2 r) − F(r) = 3/2 r² L, where the centre cancels.
 
         (4 F(r) − F(2 r)) / 3 is how far the centre itself is off (noise, a cusp): taken out only beyond chance.
         """
-        squares = self.u.squares()
+        squares = self.u.squares
         whole = rise / squares  # as if every direction were of length 1: on a wide radius, what was cut is seen
-        near, far = whole[seen & ~self.wide], whole[seen & self.wide]
+        near, far = self._parts(whole, seen)
         self.offset = 0.0
         if len(near) > 1 and len(far) > 1:
-            rise_near, rise_far = float(near.mean()), float(far.mean())
+            (spread, rise_near), (spread_far, rise_far) = (map(float, torch.var_mean(part)) for part in (near, far))
             self.rise = self._fade(self.rise, rise_near / self.radius**2)
             self.rise_far = self._fade(self.rise_far, rise_far / self.radius**2)
             self.L = self._fade(self.L, (rise_far - rise_near) / (1.5 * self.radius**2), SLOW)
             self.spread = self._fade(self.spread, math.sqrt(float(near.square().mean())))
-            chance = (16 * float(near.var()) / len(near) + float(far.var()) / len(far)) / 9
+            chance = (16 * spread / len(near) + spread_far / len(far)) / 9
             off = (4 * rise_near - rise_far) / 3
             self.odd = self._fade(self.odd, off * off / max(chance, TINY))
             self.offset = off if self.odd > self.ODD else 0.0
-        r = self.radius * (1 + self.wide.double())
-        y = torch.where(seen, (rise - self.offset) / r - 0.5 * r * self.L * squares, 0.0)
+        y = (rise - self.offset) / self.reach - 0.5 * self.reach * self.L * squares
+        if seen is not None:
+            y = torch.where(seen, y, 0.0)
         self.slope2 = self._fade(self.slope2, float(y.square().mean()))
         if self.age == 0:
             self.cap = self.CAUTION * float(y.norm()) / max(*(self.look.bends or [abs(self.L)]), TINY)
         return y
 
-    def _news(self, y: Tensor, seen: Tensor) -> Tensor:
+    def _news(self, y: Tensor, seen: Tensor | None) -> Tensor:
         """Uᵀ g (y − U w) [n]: least change of w that explains the slopes.
 
         The gain g is signal / (signal + noise): noise in a slope halves from r to 2 r, and signal does not.
         """
-        error = torch.where(seen, y - self.u.along(self.w).double(), 0.0)
-        near, far = error[seen & ~self.wide], error[seen & self.wide]
+        error = y - self.u.along(self.w).double()
+        if seen is not None:
+            error = torch.where(seen, error, 0.0)
+        near, far = self._parts(error, seen)
         self.near = self._fade(self.near, float(near.square().mean())) if len(near) else self.near
         self.far = self._fade(self.far, float(far.square().mean())) if len(far) else self.far
         noise = max(0.0, self.near - self.far) * 4 / 3 if self.far > 0 else 0.0
         signal = max(self.far - noise / 4, 0.02 * self.far, TINY)
-        gain = torch.where(self.wide, signal / (signal + noise / 4), signal / (signal + noise))
+        gain = self._in_turn(signal / (signal + noise), signal / (signal + noise / 4))
         self.gain = float(gain.mean())
         return self.u.combine(gain * error)
 
