@@ -121,6 +121,7 @@ VARIANTS: dict[str, Callable[[], Method]] = {
     "no locality": variant(NoLocality),
     "no curvature": variant(NoCurvature),
     "no units": variant(NoUnits),
+    "linear alone": lambda: ZeroGrads(surrogate="linear"),
     "first σ / 10": lambda: ZeroGrads(sigma=SIGMA / 10),
     "first σ × 10": lambda: ZeroGrads(sigma=SIGMA * 10),
 }
