@@ -272,6 +272,48 @@ class Discs(Task):
         return image.transpose(1, 2).unflatten(2, (self.SIZE, self.SIZE))
 
 
+class Gabors(Task):
+    """20 waves under Gaussians, added up, against a grey picture of 32²; n = 140."""
+
+    COUNT, SIZE = 20, 32
+
+    def build(self) -> None:
+        draws = torch.rand(self.COUNT, 4, generator=self.generator("start"))
+        self.space = ParameterSpace(
+            place=Block(draws[:, :2]),
+            size=Block(torch.full((self.COUNT,), math.log(0.15))),
+            wave=Block(20 * (draws[:, 2:] - 0.5), scale=10),
+            phase=Block(torch.zeros(self.COUNT)),
+            weight=Block(torch.full((self.COUNT,), 0.1)),
+        )
+        across = (torch.arange(self.SIZE) + 0.5) / self.SIZE
+        self.pixels = torch.cartesian_prod(across, across)
+        self.set_reference(load_image("astronaut", self.SIZE).mean(0, keepdim=True))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        parts = self.space.split(x.float())
+        away = self.pixels[:, None] - parts["place"][:, None]
+        bell = (-0.5 * away.square().sum(-1) / (2 * parts["size"][:, None]).exp()).exp()
+        wave = ((away * parts["wave"][:, None]).sum(-1) + parts["phase"][:, None]).cos()
+        return (bell * wave @ parts["weight"][..., None]).transpose(1, 2).unflatten(2, (self.SIZE, self.SIZE))
+
+
+class Centres(Task):
+    """Mean distance of 1,797 digits, in 4 dimensions, to the nearest of 40 centres; n = 160."""
+
+    COUNT, DIMENSIONS = 40, 4
+
+    def build(self) -> None:
+        digits = torch.from_numpy(load_digits().data).float() / 16
+        self.digits = digits @ torch.linalg.svd(digits - digits.mean(0), full_matrices=False)[2][: self.DIMENSIONS].T
+        chosen = torch.randperm(len(digits), generator=self.generator("start"))[: self.COUNT]
+        self.space = ParameterSpace(centre=Block(self.digits[chosen]))
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        centres = self.space.split(x.float())["centre"]
+        return torch.cdist(self.digits.expand(len(x), -1, -1), centres).amin(2).mean(1)
+
+
 def normals(seeds: Tensor) -> Tensor:
     """A standard normal number for each seed [B]."""
     return torch.stack([torch.randn(1, generator=torch.Generator().manual_seed(int(seed)))[0] for seed in seeds])
