@@ -123,6 +123,18 @@ def test_a_minimum_on_bounds_is_found_to_a_millionth(seed):
     assert run(task, ZeroGrads(), Budget(2000), seed=seed).loss < lowest(task) * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("start", [0.9, 1.0])
+def test_a_minimum_in_a_corner_is_reached(start):
+    class Corner(Task):
+        def build(self):
+            self.space = ParameterSpace(x=Block(torch.full((5,), start), low=0.0, high=1.0))
+
+        def render(self, x, *seeds):
+            return (x - 3).square().sum(1)
+
+    assert run(Corner(), ZeroGrads(), Budget(100)).loss == 20
+
+
 def test_some_hundred_parameters_are_left_to_curvature_in_the_end():
     method = ZeroGrads()
     result = run(Rotated(200, condition=1e3), method, Budget(16000))
