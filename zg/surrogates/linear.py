@@ -53,7 +53,7 @@ class LinearSurrogate(LocalSurrogate):
     WIDEN, NARROW = 1.3, 1.05  # largest changes of the radius a block: too wide still sees, too narrow sees nothing
     LOST = 3.0  # how far blocks that lead nowhere widen the radius, over where the loss last fell
     STALE, NEARER = 2.0, 1.5  # sweeps without progress, from which it goes back to the best; how much nearer it looks
-    UPHILL, SHORTER = 1.0, 0.5  # with noise: mean rise / one loss's deviation, from which it goes back; cap / step then
+    UPHILL, SHORTER = 1.5, 0.5  # with noise: mean rise / one loss's deviation, from which it goes back; cap / step then
     BENT, STRICT = 4.0, 1.1  # without noise: radius / where slope and curvature are level, from which it shrinks; pace
 
     FIXED = (*LocalSurrogate.FIXED, "directions", "look", "u", "reach", "room")

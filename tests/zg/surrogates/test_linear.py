@@ -71,8 +71,9 @@ def test_steps_without_a_slope(sigma, seed):
 
 
 @pytest.mark.parametrize(("sigma", "left"), [(0.005, 0.2), (0.05, 0.005), (0.5, 0.001)])
-def test_noise_is_averaged_away_by_looking_as_far_as_the_bowl_goes(sigma, left):
-    result = run(NoisySphere(), ZeroGrads(sigma=sigma), Budget(10000))
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_is_averaged_away_by_looking_as_far_as_the_bowl_goes(sigma, left, seed):
+    result = run(NoisySphere(), ZeroGrads(sigma=sigma), Budget(10000), seed=seed)
     assert result.theta.square().mean() < left
 
 
