@@ -171,7 +171,8 @@ def test_a_renderer_that_does_not_start_is_told_in_one_line(argv, settings, why)
 
 def test_a_program_that_is_gone_when_it_is_needed_again_stops_with_one_line(tmp_path):
     program = tmp_path / "renderer"
-    program.symlink_to(sys.executable)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
     with Workers([str(program), "-P"], SCENE, {}, SHAPE) as pool:
         program.unlink()
         with pytest.raises(SettingError, match=r"renderer' must be a program that can be run: No such file"):
