@@ -39,7 +39,8 @@ from baselines.comparison.statistics import interquartile_mean
 from tasks.caustic import Caustic
 from tasks.mlp import Mlp
 from tasks.texture import Texture
-from tests.problems import Batches, NoisySphere, Quadratic, Turned
+from tests.benchmarks.fits import Batches
+from tests.problems import NoisySphere, Quadratic, Turned
 from zg.api import make_method
 from zg.config import compose, read_yaml, task_config
 from zg.fit import instantiate, parse_component
