@@ -13,7 +13,7 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
-from zg.cli import main
+from zg.cli.main import main
 
 PAGE = Path(__file__).with_name("gallery.md")
 ENTRY = re.compile(r"^!\[(?P<text>[^\]]*)\]\((?P<path>[^)]*)\)\n\n    zg (?P<command>.*)$", re.MULTILINE)

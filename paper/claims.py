@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from baselines.comparison import statistics
-from baselines.comparison.rows import Run
+from baselines.compare import statistics
+from baselines.compare.rows import Run
 from paper.formats import REFUSED, number
 from paper.marks import LEVEL, middle, p_lower
 from paper.names import OURS, OURS_PUBLISHED, name_of, why_missing

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.comparison.grid import PUBLISHED, model_of
+from baselines.compare.grid import PUBLISHED, model_of
 from paper.names import LOW_DIMENSION, OURS_PUBLISHED
 from paper.plan import GB, Preset, Variant
 from paper.probes import Probe, Row
-from zg.config import Config, compose, read_yaml
+from zg.config.compose import Config, compose, read_yaml
 
 # Methods that anneal against a budget or choose by it are told this one.
 BUDGET = 10_000

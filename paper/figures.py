@@ -10,9 +10,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from baselines.comparison import style
-from baselines.comparison.figures import curves, picture_of
-from baselines.comparison.rows import Run, unique
+from baselines.compare import style
+from baselines.compare.figures import curves, picture_of
+from baselines.compare.rows import Run, unique
 from paper.marks import middle
 from paper.names import NAMES, PAGE_METHODS, name_of, ordered
 from paper.rows import Material, Row

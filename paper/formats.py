@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from html import escape
 
-from baselines.comparison import page, tables
-from baselines.comparison.rows import Row
+from baselines.compare import page, tables
+from baselines.compare.rows import Row
 from paper.marks import BEST, LOWEST, TIED
 from paper.names import OURS, name_of
 from paper.tables import Cell, Panel, Table

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import PermutationMethod, mannwhitneyu
 
-from baselines.comparison import statistics
+from baselines.compare import statistics
 
 LEVEL = 0.05
 # p values of tied ranks are counted over all permutations, or so many drawn ones where there are more.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from baselines.comparison.rows import Row
+from baselines.compare.rows import Row
 
 OURS_PUBLISHED, OURS = "zerograds-paper", "zerograds"
 NAMES = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from baselines.comparison.grid import (
+from baselines.compare.grid import (
     PUBLISHED,
     TUNED,
     Job,
@@ -23,11 +23,11 @@ from baselines.comparison.grid import (
     model_of,
     without,
 )
-from zg.config import Config, class_name, compose, read_yaml, task_config
+from zg.config.compose import Config, class_name, compose, read_yaml, task_config
+from zg.config.registry import configured, registered
 from zg.errors import SettingError, check_whole, nearest
 from zg.method import Budget
-from zg.records import config_hash
-from zg.registry import configured, registered
+from zg.run.records import config_hash
 
 HERE = Path(__file__).resolve().parent
 PRESETS = HERE / "presets"

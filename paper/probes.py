@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from baselines.comparison.grid import label_of
-from baselines.comparison.isolation import Pool
-from zg.config import Config
-from zg.records import code_hash, config_hash, machine, write_json
+from baselines.compare.grid import label_of
+from baselines.compare.isolation import Pool
+from zg.config.compose import Config
+from zg.run.records import code_hash, config_hash, machine, write_json
 
 Row = dict[str, Any]
 
@@ -80,7 +80,7 @@ def measure_task(config: Config, tracked: bool, beat: Callable[[int, int], None]
     import tempfile
     import time
 
-    from zg.fit import fit
+    from zg.cli.fit import fit
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ It stands between two markers; a test fails when it is not what the rows say.
 import re
 from pathlib import Path
 
-from baselines.comparison.tables import escape, header, table_line
+from baselines.compare.tables import escape, header, table_line
 from paper import rows
 from paper.formats import DASH, number
 from paper.marks import BEST, LOWEST, TIED

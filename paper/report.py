@@ -9,9 +9,9 @@ import imageio.v3 as imageio
 from skimage.transform import rescale
 from skimage.util import img_as_ubyte
 
-from baselines.comparison import page
-from baselines.comparison.rows import Run, unique
-from baselines.comparison.summary import describe_budget
+from baselines.compare import page
+from baselines.compare.rows import Run, unique
+from baselines.compare.summary import describe_budget
 from paper import formats
 from paper.claims import NOT, VIEWS, Verdict
 from paper.names import name_of

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from baselines.comparison.rows import Curve, Row, Run, read_runs, write_csv
+from baselines.compare.rows import Curve, Row, Run, read_runs, write_csv
 from paper.names import LOW_DIMENSION
-from zg.records import as_number
+from zg.run.records import as_number
 
 PARTS = ("published", "tuned", "ablations", "sensitivity", "frames")
 PROBES = ("tasks", "cost", "variance")

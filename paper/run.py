@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from baselines.comparison.compare import HANG_SECONDS, compare, is_there, missing_row
-from baselines.comparison.display import duration
-from baselines.comparison.grid import Job, label_of
-from baselines.comparison.rows import ROW_FILE, write_csv
+from baselines.compare.compare import HANG_SECONDS, compare, is_there, missing_row
+from baselines.compare.display import duration
+from baselines.compare.grid import Job, label_of
+from baselines.compare.rows import ROW_FILE, write_csv
 from paper import claims, figures, formats, report, rows, tables, tracking
 from paper.cost import cost_probes, seconds_a_render
 from paper.plan import (
@@ -26,9 +26,9 @@ from paper.plan import (
 )
 from paper.probes import Row, run_probes, task_probe
 from paper.variance import variance_probes
-from zg.config import class_name
+from zg.config.compose import class_name
 from zg.errors import SettingError, check_positive, nearest
-from zg.records import write_json
+from zg.run.records import write_json
 
 SETTINGS = ("published", "tuned")
 PRESET_FILE = "preset.json"
@@ -92,7 +92,7 @@ def refuse_other_preset(path: Path, name: str) -> None:
 
 def make(options: argparse.Namespace, settings: Sequence[str]) -> tuple[bool, str]:
     """Measure what there is, print the time ahead, and run what is missing; whether it came to its end, W&B's mode."""
-    from zg.tracking import wandb_mode
+    from zg.run.tracking import wandb_mode
 
     mode = wandb_mode(options.wandb)
     preset = read_preset(options.preset)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from baselines.comparison.rows import Run, unique
-from baselines.comparison.summary import TARGET, hit
+from baselines.compare.rows import Run, unique
+from baselines.compare.summary import TARGET, hit
 from paper import marks
 from paper.marks import Middle, middle
 from paper.names import OURS_PUBLISHED, ordered, why_missing

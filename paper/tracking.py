@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pytorch_lightning.loggers import WandbLogger
 
-from zg.records import revision
-from zg.tracking import wandb_logger
+from zg.run.records import revision
+from zg.run.tracking import wandb_logger
 
 
 def summarise(out: Path, mode: str) -> None:

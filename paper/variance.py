@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
-from baselines.comparison.grid import PUBLISHED
+from baselines.compare.grid import PUBLISHED
 from paper.names import OURS_PUBLISHED
 from paper.plan import Preset, Variant, compose_run
 from paper.probes import Probe, Row
-from zg.config import Config
+from zg.config.compose import Config
 
 MEMORY = {"with memory": True, "without memory": False}
 STILL = 1e-12
@@ -36,7 +36,7 @@ def measure_variance(config: Config, iterations: int, beat: Callable[[int, int],
     """The relative variance of the surrogate's gradient at the start, over the later iterations."""
     import torch
 
-    from zg.fit import instantiate, parse
+    from zg.config.build import instantiate, parse
     from zg.method import Budget
     from zg.objective import Objective
 

@@ -16,8 +16,8 @@ from tasks.renderers import external
 from zg.errors import SettingError, nearest
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
-from zg.worker_task import WorkerTask
-from zg.workers import PYTHON
+from zg.workers.pool import PYTHON
+from zg.workers.task import WorkerTask
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

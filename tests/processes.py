@@ -52,7 +52,7 @@ def until(condition, seconds=60.0):
 
 def renderers(mark):
     """Processes that render, of those with the mark."""
-    return [pid for pid, command in marked(mark).items() if "worker_child" in command]
+    return [pid for pid, command in marked(mark).items() if "workers/child" in command]
 
 
 def resident_mb(pids):

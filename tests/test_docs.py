@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import bench_large, bench_small
+from benchmarks import bench_large, bench_small
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zg.cli import main
+from zg.cli.main import main
 
 EXAMPLE = Path(__file__).parent / "example"
 

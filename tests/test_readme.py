@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zg.cli import main
+from zg.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from zg.errors import SettingError
     from zg.method import Budget, Method
     from zg.objective import Evaluation
-    from zg.run import Result
+    from zg.run.run import Result
     from zg.space import Block, ParameterSpace
     from zg.task import Task
-    from zg.worker_task import WorkerTask
-    from zg.workers import Workers
+    from zg.workers.pool import Workers
+    from zg.workers.task import WorkerTask
 
 # Where the public names live: imported when they are first used, so that `zg list` need not wait for Lightning.
 _HOMES = {
@@ -33,12 +33,12 @@ _HOMES = {
     "Optimizer": "api",
     "minimize": "api",
     "optimize": "api",
-    "Result": "run",
+    "Result": "run.run",
     "Block": "space",
     "ParameterSpace": "space",
     "Task": "task",
-    "WorkerTask": "worker_task",
-    "Workers": "workers",
+    "WorkerTask": "workers.task",
+    "Workers": "workers.pool",
 }
 __all__ = [
     "Block",

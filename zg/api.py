@@ -22,15 +22,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from zg.config import Config, compose
+from zg.config.compose import Config, compose
 from zg.errors import SettingError, check_whole
 from zg.functions import FunctionTask, Init, Values, as_tensor, check_callable, make_space
 from zg.losses import Loss
 from zg.method import Budget, Method
 from zg.objective import Objective
-from zg.run import Result, run
+from zg.run.run import Result, run
+from zg.run.tracking import WriterLogger
 from zg.space import Block, ParameterSpace
-from zg.tracking import WriterLogger
 
 
 def optimize(
@@ -230,7 +230,7 @@ def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Confi
         if hasattr(method, "objective"):
             raise SettingError("method must be a fresh one, got one that has run")
         return method, {}
-    from zg.fit import check_keys, instantiate, parse_component, resolved
+    from zg.config.build import check_keys, instantiate, parse_component, resolved
 
     config = compose({"model": dict(method) if isinstance(method, Mapping) else method})
     check_keys("model", config["model"])

@@ -12,11 +12,11 @@ from pathlib import Path
 import imageio.v3 as imageio
 import pytest
 
-from baselines.comparison import grid
-from baselines.comparison.compare import compare as run_grid
-from baselines.comparison.options import parse_seeds
-from baselines.comparison.rows import read_runs
-from zg.cli import main
+from baselines.compare import grid
+from baselines.compare.compare import compare as run_grid
+from baselines.compare.options import parse_seeds
+from baselines.compare.rows import read_runs
+from zg.cli.main import main
 from zg.errors import SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,7 +279,7 @@ def test_published_settings_are_for_the_published_method():
 
 @pytest.mark.parametrize("command", ["compare", "report", "tune"])
 def test_help_is_there_at_once(command):
-    code = f"import sys; from zg.cli import main; sys.argv = ['zg', '{command}', '--help']\ntry: main()\nfinally: "
+    code = f"import sys; from zg.cli.main import main; sys.argv = ['zg', '{command}', '--help']\ntry: main()\nfinally: "
     code += "print({'torch', 'pytorch_lightning', 'numpy'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert said.startswith(f"usage: zg {command}")

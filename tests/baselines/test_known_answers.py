@@ -27,7 +27,7 @@ from tasks.rosenbrock import Rosenbrock
 from tests.problems import HighSphere, Noisy, Rastrigin, Recorded
 from zg.method import Budget, Method
 from zg.objective import Evaluation, Objective
-from zg.run import run
+from zg.run.run import run
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback
 
 from tests.problems import Noisy, Sphere
 from zg.method import Budget, Method, Range
-from zg.run import Result, run
+from zg.run.run import Result, run
 
 ROOT = Path(__file__).resolve().parents[2]
 BUDGET = 203  # cuts a batch of every size from 2 on, 7 and 29 apart

@@ -13,10 +13,10 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from baselines.comparison import page
-from baselines.comparison.rows import read_runs
-from baselines.comparison.summary import summarise
-from zg.cli import main
+from baselines.compare import page
+from baselines.compare.rows import read_runs
+from baselines.compare.summary import summarise
+from zg.cli.main import main
 
 EVIL = "<script>alert('a & b')</script>"
 CHROMIUM = shutil.which("chromium")

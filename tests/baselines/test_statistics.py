@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, rankdata, trim_mean
 
-from baselines.comparison import statistics
-from baselines.comparison.rows import Curve, Run
-from baselines.comparison.summary import summarise
+from baselines.compare import statistics
+from baselines.compare.rows import Curve, Run
+from baselines.compare.summary import summarise
 from zg.errors import SettingError
 
 

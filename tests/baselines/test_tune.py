@@ -5,11 +5,11 @@ import csv
 import pytest
 import yaml
 
-from baselines.comparison.grid import task_config
-from baselines.comparison.isolation import Ended
-from baselines.comparison.tune import WORST, Study, score
-from zg.cli import main
-from zg.config import compose
+from baselines.compare.grid import task_config
+from baselines.compare.isolation import Ended
+from baselines.compare.tune import WORST, Study, score
+from zg.cli.main import main
+from zg.config.compose import compose
 
 TROUBLE = "tests.baselines.troublemakers"
 WORDS = "tune --tasks small.yaml --methods wanders.yaml,still.yaml --trials 9 --max-renders 60 --seeds 2 --out tuned"

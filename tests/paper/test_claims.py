@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.comparison.rows import Run
+from baselines.compare.rows import Run
 from paper import claims
 from paper.plan import methods_of
 from paper.rows import Material

@@ -10,12 +10,12 @@ from pathlib import Path
 import imageio.v3 as imageio
 import pytest
 
-from baselines.comparison.grid import TUNED
+from baselines.compare.grid import TUNED
 from paper import formats, readme, rows, tables, tracking
 from paper.plan import PRESETS, Planner, budget_of, methods_of, read_preset, tasks_of
 from paper.published import read_published
-from zg.cli import main
-from zg.registry import configured
+from zg.cli.main import main
+from zg.config.registry import configured
 
 SMOKE = ["paper", "--preset", "smoke", "--jobs", "2", "--wandb", "disabled", "--settings", "published"]
 TABLES = ["table1", "table2", "table3", "table4"]

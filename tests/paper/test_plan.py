@@ -3,9 +3,9 @@
 import pytest
 
 from paper.plan import Variant, compose_run, read_variants
-from tests.zg.test_published import started, told
+from tests.zg.zerograds.test_published import started, told
+from zg.config.build import instantiate, parse
 from zg.errors import SettingError
-from zg.fit import instantiate, parse
 
 VARIANTS = read_variants("ablations") | read_variants("extra")
 

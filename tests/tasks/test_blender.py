@@ -15,9 +15,9 @@ from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, needs_blender, needs
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget
-from zg.run import run
+from zg.run.run import run
 from zg.space import Block, ParameterSpace
-from zg.zerograds import ZeroGrads
+from zg.zerograds.method import ZeroGrads
 
 
 @pytest.mark.parametrize(

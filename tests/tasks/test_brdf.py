@@ -9,8 +9,8 @@ from tests.processes import growth_mb
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget
-from zg.run import run
-from zg.zerograds import ZeroGrads
+from zg.run.run import run
+from zg.zerograds.method import ZeroGrads
 
 # The block of each coordinate, and how far it is moved: what is hardly seen needs the whole way.
 MOVED = [("base_color", 0.1)] * 3 + [(name, 0.5) for name in list(HIDDEN)[1:]]

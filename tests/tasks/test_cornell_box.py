@@ -5,8 +5,8 @@ from tasks.cornell_box import CornellBox
 from zg.errors import SettingError
 from zg.method import Budget
 from zg.pictures import srgb
-from zg.run import run
-from zg.zerograds import ZeroGrads
+from zg.run.run import run
+from zg.zerograds.method import ZeroGrads
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from tasks.external import External
 from tasks.renderers.external import ExternalRenderer, read_image
 from tests.processes import marked, nothing_left, until  # noqa: F401
 from tests.tasks import draw
-from zg.cli import main
-from zg.config import compose, task_config
+from zg.cli.main import main
+from zg.config.build import instantiate, parse
+from zg.config.compose import compose, task_config
 from zg.errors import SettingError
-from zg.fit import instantiate, parse
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 DRAW = [sys.executable, draw.__file__, "{output}"]

@@ -9,7 +9,7 @@ from tasks.led_display import LedDisplay, lamps_of
 from tests.processes import MARK
 from tests.tasks.blender import CLOSE, far_off, memory_growth_mb, needs_blender
 from tests.tasks.golden import built
-from zg.cli import main
+from zg.cli.main import main
 from zg.errors import SettingError
 
 LAMPS = 28

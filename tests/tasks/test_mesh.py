@@ -14,8 +14,8 @@ from tests.processes import growth_mb
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget
-from zg.run import run
-from zg.zerograds import ZeroGrads
+from zg.run.run import run
+from zg.zerograds.method import ZeroGrads
 
 NEEDS_BPY = pytest.mark.skipif(not find_spec("bpy"), reason="needs bpy")
 DIFFERENTIABLE = next((name for name in AUTO[:2] if backend_works(name.partition("_")[0])), None)

@@ -11,11 +11,11 @@ import torch
 from tests.processes import nothing_left, resident_mb  # noqa: F401
 from tests.tasks import cornell_scene
 from zg.method import Budget
-from zg.run import run
+from zg.run.run import run
 from zg.space import Block, ParameterSpace
-from zg.worker_task import WorkerTask
-from zg.workers import PYTHON, Workers
-from zg.zerograds import ZeroGrads
+from zg.workers.pool import PYTHON, Workers
+from zg.workers.task import WorkerTask
+from zg.zerograds.method import ZeroGrads
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 SETTINGS = {"size": 16, "samples": 8}

@@ -7,8 +7,8 @@ from tasks.rocket import FILM_FRAMES, LOST, MOON_RADIUS, PLANET_RADIUS, TICK, Ro
 from tests.tasks.golden import built
 from zg.errors import SettingError
 from zg.method import Budget
-from zg.run import run
-from zg.zerograds import ZeroGrads
+from zg.run.run import run
+from zg.zerograds.method import ZeroGrads
 
 
 def coast(task, place, velocity, duration, steps):

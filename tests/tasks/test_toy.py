@@ -3,8 +3,8 @@ import torch
 
 from tasks.toy import Toy
 from zg.method import Budget
-from zg.run import run
-from zg.zerograds import ZeroGrads
+from zg.run.run import run
+from zg.zerograds.method import ZeroGrads
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tasks.wicker import Wicker
 from tests.processes import MARK
 from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, memory_growth_mb, needs_blender, needs_executable
 from tests.tasks.golden import built
-from zg.cli import main
+from zg.cli.main import main
 from zg.errors import SettingError
 
 

@@ -1,0 +1,190 @@
+"""`zg compare`: methods × tasks × seeds -> rows, and from them tables, figures and one page.
+
+A row that is there is skipped, a run that was interrupted goes on from its checkpoint: the same command in the same
+folder finishes what is missing. A row of other settings, budget or code is run again.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from baselines.compare import report, tracking
+from baselines.compare.display import GridDisplay
+from baselines.compare.grid import Job, plan
+from baselines.compare.isolation import Beat, Pool
+from baselines.compare.rows import ROW_FILE, Row, failed, read_history, read_row
+from zg.errors import SettingError, check_positive
+from zg.run.records import code_hash, config_hash, machine, revision, write_json
+from zg.run.tracking import wandb_mode
+
+CHECKPOINT = "last.ckpt"
+# Without a limit of time, a run that is silent for so long hangs; with one, the limit and so much more.
+HANG_SECONDS = 600.0
+GRACE_SECONDS = 60.0
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Run `zg compare` with these options."""
+    names = ("max_renders", "max_seconds")
+    limits = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    hang = options.hang_seconds or (options.max_seconds + GRACE_SECONDS if options.max_seconds else HANG_SECONDS)
+    check_positive(jobs=options.jobs, hang_seconds=hang, **limits)
+    refuse_strange_folder(options.out)
+    mode = wandb_mode(options.wandb)
+    tasks, methods = options.tasks.split(","), options.methods.split(",")
+    jobs = plan(tasks, methods, options.seeds, limits, options.out, options.settings, options.tuned)
+    complete = compare(jobs, options.out, options.jobs, hang, options.retry, mode)
+    rows = report.write(options.out, options.versus)
+    print(f"\n{(options.out / 'summary.md').read_text()}")
+    for path in sorted(path for path in options.out.iterdir() if path.is_file()):
+        print(path)
+    if not complete:
+        return 130
+    tracking.summarise(options.out, mode)
+    keys = {job.key for job in jobs}
+    return int(all(failed(row) for row in rows if row["key"] in keys))
+
+
+def refuse_strange_folder(out: Path) -> None:
+    """Raise SettingError for a folder that holds something else than a comparison."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "runs").is_dir())):
+        raise SettingError(f"out must be a new folder or that of a comparison to go on with, got '{out}'")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"out must be a folder that can be written, got '{out}': {error.strerror}") from None
+
+
+def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: bool, mode: str) -> bool:
+    """Run what is missing; False if interrupted."""
+    missing = [job for job in jobs if not is_there(job, retry)]
+    tell_of_what_is_there(jobs, missing)
+    preload = sorted({job.config[key]["class_path"].rpartition(".")[0] for job in missing for key in ("data", "model")})
+    threads = max(1, (os.cpu_count() or 1) // side_by_side)
+    waiting = iter(missing)
+    with Pool(hang, threads, preload) as pool, GridDisplay(missing, side_by_side) as display:
+        try:
+            while True:
+                while len(pool.running) < side_by_side and (job := next(waiting, None)):
+                    key_file(job).parent.mkdir(parents=True, exist_ok=True)
+                    log, group = key_file(job).with_suffix(".log"), job.group or out.name
+                    pool.start(job, execute, (job, side_by_side, mode, group), log)
+                    display.start(job)
+                if not pool.running:
+                    return True
+                for ended in pool.poll(0.5):
+                    row = ended.row or missing_row(ended.name, ended.error, ended.renders, side_by_side)
+                    if ended.row is None:
+                        ended.name.folder.mkdir(parents=True, exist_ok=True)
+                        write_json(ended.name.folder / ROW_FILE, row)
+                    display.end(ended.name, row)
+                display.tell(pool.running)
+        except KeyboardInterrupt:
+            with contextlib.suppress(KeyboardInterrupt):
+                list(pool.stop())
+            return False
+
+
+def is_there(job: Job, retry: bool) -> bool:
+    """Whether the row of a job is there and its run had come to an end of its own."""
+    row = read_row(job.folder)
+    if row is None or row.get("key") != job.key or row["stop_reason"] == "interrupted":
+        return False
+    return not (retry and row["stop_reason"] == "error")
+
+
+def tell_of_what_is_there(jobs: list[Job], missing: list[Job]) -> None:
+    """Say in one line how much is done, goes on, or is done again."""
+    if done := len(jobs) - len(missing):
+        print(f"{done} of {len(jobs)} rows are there")
+    states = Counter("goes on" if goes_on(job) else "again" if job.folder.exists() else "new" for job in missing)
+    if states["goes on"]:
+        print(f"{states['goes on']} go on from their checkpoints")
+    if states["again"]:
+        print(
+            f"{states['again']} run again: what is there has other settings, budget or code, or did not come to an end"
+        )
+
+
+def goes_on(job: Job) -> bool:
+    """Whether a run was cut off and left a checkpoint to go on from."""
+    path = key_file(job)
+    row = read_row(job.folder)
+    cut_off = row is None or row["stop_reason"] == "interrupted"
+    return cut_off and path.is_file() and path.read_text() == job.key and (job.folder / CHECKPOINT).is_file()
+
+
+def key_file(job: Job) -> Path:
+    """Beside the run's folder: the key that it was started with."""
+    return job.folder.with_name(f"{job.folder.name}.key")
+
+
+def execute(job: Job, side_by_side: int, mode: str, group: str, beat: Beat) -> Row:
+    """In the run's own process: run it, from its checkpoint if there is one. What goes wrong is in its row."""
+    from baselines.compare.heartbeat import Heartbeat
+    from zg.cli.fit import fit
+
+    resume = goes_on(job)
+    if not resume:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        key_file(job).write_text(job.key)
+    tracking = {"wandb": mode, "group": group}
+    try:
+        callbacks = [Heartbeat(beat)]
+        known_as = job.task, job.method
+        fit(job.config, job.folder, resume=resume, callbacks=callbacks, jobs=side_by_side, names=known_as, **tracking)
+        error = ""
+    except Exception as exception:
+        error = f"{type(exception).__name__}: {exception}"
+    row = missing_row(job, error, 0, side_by_side) | (read_row(job.folder) or {}) | names(job)
+    if error:
+        row |= {"stop_reason": "error", "error": error}
+    elif failed(row):
+        row["error"] = row["error"] or "the loss of the start or of the result is not finite"
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_json(job.folder / ROW_FILE, row)
+    return row
+
+
+def names(job: Job) -> Row:
+    """What the comparison calls a run, and what it must be equal in to stand for the same."""
+    limits = {name: job.config.get(name) for name in ("max_seconds", "target_loss", "patience")}
+    return {"task": job.task, "method": job.method, "settings_from": job.settings, "key": job.key} | limits
+
+
+def missing_row(job: Job, error: str, renders: int, side_by_side: int) -> Row:
+    """The row of a run that could not write its own: what is known without it."""
+    import importlib
+
+    own = {key: job.config[key] for key in ("data", "model")}
+    module, _, name = own["model"]["class_path"].rpartition(".")
+    told = {
+        "resolved": "",
+        "feedback": getattr(importlib.import_module(module), name).feedback,
+        "settings": own["model"]["init_args"],
+        "seed": job.seed,
+        "config_hash": config_hash(own),
+        "code_hash": code_hash(),
+        "revision": revision(),
+        "machine": machine(),
+        "threads": None,
+        "jobs": side_by_side,
+        "max_renders": job.config.get("max_renders"),
+        "renders": renders,
+        "failed_renders": None,
+    }
+    blank = ("seconds_render", "seconds_method", "peak_mb", "init_loss", "final_loss", "best_loss")
+    known = dict.fromkeys(blank) | last_known(job.folder)
+    return names(job) | told | known | {"stop_reason": "error", "error": error}
+
+
+def last_known(folder: Path) -> Row:
+    """What the history of a run that was cut off tells of it."""
+    history = read_history(folder)
+    if not history:
+        return {}
+    last = {name: history[-1].get(name) for name in ("seconds_render", "seconds_method", "best_loss")}
+    return last | {"init_loss": history[0].get("loss")}

@@ -1,0 +1,140 @@
+"""Which runs a comparison is made of: tasks × methods × seeds, each with its whole config and its key."""
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from zg.config.compose import Config, class_name, compose, method_config, read_yaml, task_config
+from zg.config.registry import CONFIGS
+from zg.errors import SettingError
+from zg.run.records import code_hash, config_hash
+
+Settings = Literal["default", "tuned", "paper"]
+TUNED = CONFIGS / "tuned"
+PUBLISHED = CONFIGS / "paper"
+# Settings that change what a run keeps, not what it finds.
+KEEPING = ("about", "group", "video", "wandb", "checkpoint_renders", "checkpoint_seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of a comparison.
+
+    config: task, method, seed and budget, composed. settings: where the method's settings come from: `default`,
+    `tuned`, `untuned` (asked for, and not there), `paper`. key: see `key_of`; taken when the grid was planned, for that
+    is the code that runs. group: of W&B, where it is not the comparison's.
+    """
+
+    task: str
+    method: str
+    seed: int
+    config: Config = field(repr=False)
+    folder: Path
+    settings: str
+    key: str
+    group: str = ""
+
+
+def key_of(config: Config) -> str:
+    """What a run's result depends on: both configs, seed, budget and code, as a short hash."""
+    content = {name: value for name, value in config.items() if name not in KEEPING}
+    sources = [source_hash(config[name]["class_path"]) for name in ("data", "model")]
+    return config_hash(content | {"code": [code_hash(), *sources]})
+
+
+@cache
+def source_hash(class_path: str) -> str:
+    """A short hash of the file of a class, which may be the user's own."""
+    path = importlib.import_module(class_path.rpartition(".")[0]).__file__
+    return config_hash(Path(path).read_text()) if path else ""
+
+
+def plan(
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Iterable[int],
+    limits: Config,
+    out: Path,
+    settings: Settings = "default",
+    tuned: Path = TUNED,
+) -> list[Job]:
+    """The jobs of a grid, task by task and seed by seed, so that the first table is there early.
+
+    Raises SettingError, before anything runs, for a name that is unknown or twice there and for settings that a task or
+    a method refuses.
+    """
+    seeds = list(seeds)
+    task_layers = {label: without(task_config(name), "model") for label, name in labelled("tasks", tasks).items()}
+    method_layers = {label: model_of(name) for label, name in labelled("methods", methods).items()}
+    jobs = []
+    for task, task_layer in task_layers.items():
+        chosen = {}
+        for method, layer in method_layers.items():
+            layers, origin = choose_settings(task, method, task_layer, layer, settings, tuned)
+            chosen[method] = compose(*layers, {"video": False}, task_layer, limits), origin
+            check(chosen[method][0])
+        for seed in seeds:
+            for method, (base, origin) in chosen.items():
+                config = compose(base, {"seed": seed})
+                folder = out / "runs" / task / method / f"seed{seed}"
+                jobs.append(Job(task, method, seed, config, folder, origin, key_of(config)))
+    return jobs
+
+
+def labelled(setting: str, names: Sequence[str]) -> dict[str, str]:
+    """{the name in tables and folders: the name as given}. Raises SettingError where two would share one."""
+    found: dict[str, str] = {}
+    for name in names:
+        label = label_of(name)
+        if label in found:
+            raise SettingError(f"{setting} must differ in name, got '{found[label]}' and '{name}', both '{label}'")
+        found[label] = name
+    return found
+
+
+def label_of(name: str) -> str:
+    """The name that a task or method goes by: the stem of a path; `nevergrad-CMA` for `nevergrad:CMA`."""
+    stem = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    return stem.replace(":", "-").replace("/", "-")
+
+
+def without(config: Config, key: str) -> Config:
+    """A config less one of its keys: a task brings no method along."""
+    return {name: value for name, value in config.items() if name != key}
+
+
+def model_of(method: str) -> Config:
+    """The part of a method's config that is the method: it brings no task along."""
+    config = method_config(method)
+    if "model" not in config:
+        raise SettingError(f"method '{method}' must be a config with a model, got {', '.join(config)}")
+    return {"model": config["model"]}
+
+
+def choose_settings(
+    task: str, method: str, task_layer: Config, layer: Config, settings: Settings, tuned: Path = TUNED
+) -> tuple[list[Config], str]:
+    """The layers of a method's config on a task, and where they come from."""
+    if settings == "tuned":
+        path = tuned / task / f"{method}.yaml"
+        return ([layer, read_yaml(path)], "tuned") if path.is_file() else ([layer], "untuned")
+    if settings == "paper":
+        for name in (task, class_name("task", compose(task_layer)["data"])):
+            path = PUBLISHED / f"{name}.yaml"
+            if path.is_file():
+                published = {"model": read_yaml(path)["model"]}
+                same = compose(published)["model"]["class_path"] == compose(layer)["model"]["class_path"]
+                return ([published], "paper") if same else ([layer], "default")
+    return [layer], "default"
+
+
+def check(config: Config) -> None:
+    """Make the task and the method of a run, unbuilt: whatever they refuse is told before anything runs."""
+    from zg.config.build import instantiate, parse
+
+    parsed = parse(config)
+    for key in ("data", "model"):
+        instantiate(key, parsed[key])

@@ -1,0 +1,26 @@
+"""A comparison in Weights & Biases: beside the runs, all in one group, one run with table and pictures."""
+
+import csv
+from pathlib import Path
+
+from pytorch_lightning.loggers import WandbLogger
+
+from zg.run.records import revision
+from zg.run.tracking import wandb_logger
+
+PICTURES = ("curves", "seconds", "gains", "images")
+
+
+def summarise(out: Path, mode: str) -> None:
+    """Give the summary of a comparison to W&B, in the group of its runs."""
+    tags = ["summary", revision() or "no revision"]
+    logger = wandb_logger(out, mode, f"{out.name}-summary", out.name, tags)
+    if not isinstance(logger, WandbLogger):
+        return
+    with (out / "summary.csv").open(newline="") as file:
+        head, *lines = csv.reader(file)
+    logger.log_table("summary", columns=head, data=lines)
+    for name in PICTURES:
+        if (out / f"{name}.png").is_file():
+            logger.log_image(name, [str(out / f"{name}.png")])
+    logger.experiment.finish()

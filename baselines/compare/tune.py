@@ -1,0 +1,266 @@
+"""`zg tune`: the settings that suit a method on a task, by the same number of trials for every method.
+
+The first trial of a method is its default; the others are drawn by Optuna's tree-structured Parzen estimator (Bergstra
+et al. 2011) from the ranges that the method declares. A trial's score is the gain of `baselines.compare.statistics`,
+median over seeds that comparisons do not use. Every trial is on disk as it lands; the same command goes on.
+"""
+
+import argparse
+import csv
+import importlib
+import inspect
+import os
+import shlex
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from baselines.compare import statistics
+from baselines.compare.grid import check, labelled, model_of, without
+from baselines.compare.isolation import Beat, Ended, Pool
+from baselines.compare.options import FIRST_SEED
+from baselines.compare.rows import Row, failed
+from zg.config.compose import Config, class_name, compose, task_config
+from zg.errors import check_positive
+from zg.method import Budget, Range
+from zg.run.records import code_hash, finish_write, machine, revision, write_whole
+from zg.seeding import derive_seed
+
+# The score of a trial that failed, or ended a thousand times worse than it began.
+WORST = -3.0
+# So many trials are spread at random, the default among them, before the estimator has its say.
+RANDOM_TRIALS = 8
+GRACE_SECONDS = 60.0
+DIGITS = 4
+
+
+def tune_command(options: argparse.Namespace, words: list[str]) -> int:
+    """Run `zg tune` with these options; `words` are what was said, for the record."""
+    limits = {"max_seconds": options.max_seconds}
+    if options.max_renders is not None:
+        limits["max_renders"] = options.max_renders
+    check_positive(trials=options.trials, seeds=options.seeds, jobs=options.jobs, **limits)
+    tasks = {
+        label: without(task_config(name), "model")
+        for label, name in labelled("tasks", options.tasks.split(",")).items()
+    }
+    methods = {label: model_of(name) for label, name in labelled("methods", options.methods.split(",")).items()}
+    command = shlex.join(["zg", "tune", *words])
+    studies = []
+    for task, task_layer in tasks.items():
+        fifth = {"max_renders": max(1, task_layer.get("max_renders", Budget.max_renders) // 5)}
+        for method, layer in methods.items():
+            base = compose(layer, task_layer, fifth, limits)
+            check(base)
+            study = Study(task, method, layer, base, options.seeds, options.trials, options.out, command)
+            if study.ranges:
+                studies.append(study)
+            else:
+                print(f"{task} · {method}  declares no ranges: compared untuned")
+    run_studies(studies, options.jobs, options.max_seconds + GRACE_SECONDS)
+    return 0
+
+
+class Study:
+    """The trials of one method on one task, and their table beside the config that they end in."""
+
+    def __init__(
+        self, task: str, method: str, layer: Config, base: Config, seeds: int, trials: int, out: Path, command: str
+    ) -> None:
+        self.task, self.method, self.layer, self.base, self.trials = task, method, layer, base, trials
+        self.command = command
+        self.seeds = [FIRST_SEED + place for place in range(seeds)]
+        module, _, name = base["model"]["class_path"].rpartition(".")
+        kind = getattr(importlib.import_module(module), name)
+        self.ranges: dict[str, Range] = kind.ranges
+        parameters = inspect.signature(kind.__init__).parameters
+        given = base["model"]["init_args"]
+        self.defaults = {key: given.get(key, parameters[key].default) for key in self.ranges}
+        self.config_path = out / task / f"{method}.yaml"
+        self.table_path = self.config_path.with_suffix(".csv")
+        self.conditions = {
+            "max_renders": str(base["max_renders"]),
+            "max_seconds": f"{base['max_seconds']:g}",
+            "seeds": " ".join(str(seed) for seed in self.seeds),
+        }
+        self.table = self.read()
+
+    def read(self) -> list[dict[str, str]]:
+        """The trials that are there, up to the first that these conditions would not have made the same."""
+        if not self.table_path.is_file():
+            return []
+        with self.table_path.open(newline="") as file:
+            return list(takewhile(self.holds, csv.DictReader(file)))[: self.trials]
+
+    def holds(self, row: dict[str, str]) -> bool:
+        """Whether a trial is as it would be now: under the same conditions, or in time that it did not use up."""
+        if not row.keys() >= {*self.ranges, *self.conditions}:
+            return False
+        same = [key for key, value in self.conditions.items() if row[key] == value]
+        unhurried = "time" not in row["stop_reason"] and float(row["seconds"]) < float(self.conditions["max_seconds"])
+        return len(same) == len(self.conditions) or (unhurried and set(self.conditions) - {*same} == {"max_seconds"})
+
+    @property
+    def finished(self) -> bool:
+        """Whether all trials have landed."""
+        return len(self.table) >= self.trials
+
+    def propose(self) -> dict[str, Any]:
+        """The settings of the next trial; a function of the trials before it alone."""
+        number = len(self.table)
+        if number == 0:
+            return dict(self.defaults)
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        seed = derive_seed(0, "tune", self.task, self.method, number) % 2**32
+        sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        spread = {name: distribution(found) for name, found in self.ranges.items()}
+        for row in self.table:
+            tried = {name: value for name in spread if (value := self.inside(name, row[name])) is not None}
+            study.add_trial(
+                optuna.create_trial(
+                    params=tried, distributions={name: spread[name] for name in tried}, value=float(row["score"])
+                )
+            )
+        drawn = study.ask(spread).params
+        return {
+            name: value if self.ranges[name].integer else float(f"{value:.{DIGITS}g}") for name, value in drawn.items()
+        }
+
+    def inside(self, name: str, text: str) -> int | float | None:
+        """A tried value; None where it is a default that no number of the range stands for."""
+        try:
+            value = int(text) if self.ranges[name].integer else float(text)
+        except ValueError:
+            return None
+        return value if self.ranges[name].low <= value <= self.ranges[name].high else None
+
+    def configs(self, settings: dict[str, Any]) -> list[Config]:
+        """The runs of a trial, one a seed."""
+        return [compose(self.base, {"model": {"init_args": settings}}, {"seed": seed}) for seed in self.seeds]
+
+    def land(self, settings: dict[str, Any], ended: Ended) -> None:
+        """Enter a trial into the table, and write the config after the last one."""
+        rows = ended.row["rows"] if ended.row else []
+        error = next((row["error"] for row in rows if row["error"]), "") or ("" if rows else ended.error)
+        losses = [row["final_loss"] for row in rows if not failed(row)]
+        self.table.append(
+            {"trial": str(len(self.table)), "score": f"{score(rows):.6g}"}
+            | {name: "" if value is None else str(value) for name, value in settings.items()}
+            | {"final_loss": f"{np.median(losses):.6g}" if losses else ""}
+            | {"renders": " ".join(str(row["renders"]) for row in rows)}
+            | {"seconds": f"{sum((row['seconds_render'] or 0) + (row['seconds_method'] or 0) for row in rows):.3g}"}
+            | {"stop_reason": " ".join(row["stop_reason"] for row in rows), "error": error}
+            | self.conditions
+        )
+        self.table_path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(self.table_path).open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.table[0]))
+            writer.writeheader()
+            writer.writerows(self.table)
+        finish_write(self.table_path)
+        if self.finished:
+            write_whole(self.config_path).write_text(self.config_text(), encoding="utf-8")
+            finish_write(self.config_path)
+
+    @property
+    def best(self) -> dict[str, str]:
+        """The best trial; of equals the first, so that a default stays where nothing beats it."""
+        return max(self.table, key=lambda row: float(row["score"]))
+
+    def config_text(self) -> str:
+        """The tuned config: what differs from the default, under a comment that says where it is from."""
+        typed = {name: self.value(name, self.best[name]) for name in self.ranges}
+        changed = {name: value for name, value in typed.items() if value != self.defaults[name]}
+        component = compose(self.layer)["model"]
+        model = {"name": class_name("method", component), **component["init_args"], **changed}
+        limits = f"{self.conditions['max_renders']} renders and {self.conditions['max_seconds']} s each"
+        told = [
+            f"{self.trials} trials, seeds {self.conditions['seeds']}, at most {limits}: {self.table_path.name}",
+            f"gain {float(self.best['score']):.4g}, with the defaults {float(self.table[0]['score']):.4g}",
+            self.command,
+            f"revision {revision() or 'none'}, code {code_hash()}, {machine()}",
+        ]
+        said = "".join(f"# {line}\n" for line in told)
+        return said + yaml.safe_dump({"model": model}, sort_keys=False, default_flow_style=None, width=1000)
+
+    def value(self, name: str, text: str) -> Any:
+        """A setting back from the table."""
+        if text == "":
+            return None
+        return int(text) if self.ranges[name].integer else float(text)
+
+
+def distribution(found: Range) -> Any:
+    """Optuna's word for a range."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if found.integer:
+        return IntDistribution(int(found.low), int(found.high), log=found.log)
+    return FloatDistribution(found.low, found.high, log=found.log)
+
+
+def score(rows: Sequence[Row]) -> float:
+    """The median gain of a trial's runs; one that failed counts as the worst."""
+    if not rows:
+        return WORST
+    gains = [WORST if failed(row) else statistics.gain(row["init_loss"], row["final_loss"]) for row in rows]
+    return float(np.median(np.maximum(gains, WORST)))
+
+
+def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None:
+    """Run the trials that are missing; the trials of a study one after another, for each learns from the last."""
+    todo = [study for study in studies if not study.finished]
+    if len(todo) < len(studies):
+        print(f"{len(studies) - len(todo)} of {len(studies)} are there")
+    waiting = list(todo)
+    done = len(studies) - len(todo)
+    preload = sorted({study.base[key]["class_path"].rpartition(".")[0] for study in todo for key in ("data", "model")})
+    with Pool(silence, max(1, (os.cpu_count() or 1) // side_by_side), preload) as pool:
+        while waiting or pool.running:
+            while waiting and len(pool.running) < side_by_side:
+                submit(pool, waiting.pop(0))
+            for ended in pool.poll(0.5):
+                study, settings = ended.name
+                study.land(settings, ended)
+                if not study.finished:
+                    waiting.insert(0, study)
+                    continue
+                done += 1
+                first, best = float(study.table[0]["score"]), float(study.best["score"])
+                print(
+                    f"[{done}/{len(studies)}] {study.task} · {study.method}  gain {first:.3g} -> {best:.3g}", flush=True
+                )
+
+
+def submit(pool: Pool, study: Study) -> None:
+    """Start the next trial of a study."""
+    settings = study.propose()
+    pool.start((study, settings), trial, (study.configs(settings),))
+
+
+def trial(configs: list[Config], beat: Beat) -> Row:
+    """In a process of its own: the runs of a trial, without folders."""
+    from baselines.compare.heartbeat import Heartbeat
+    from zg.cli.fit import fit
+
+    rows: list[Row] = []
+    for config in configs:
+        try:
+            rows.append(fit(config, None, callbacks=[Heartbeat(beat)], wandb="disabled").row)
+        except Exception as error:
+            blank = {
+                "final_loss": None,
+                "init_loss": None,
+                "renders": 0,
+                "seconds_render": None,
+                "seconds_method": None,
+            }
+            rows.append(blank | {"stop_reason": "error", "error": f"{type(error).__name__}: {error}"})
+    return {"rows": rows}

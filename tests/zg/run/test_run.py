@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+from functools import partial
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+
+from baselines.cmaes import CMAES
+from baselines.es import ES
+from tasks.rosenbrock import Rosenbrock
+from tests.problems import Noisy, Quadratic, Stripes, Troubled
+from zg.errors import SettingError
+from zg.method import Budget, Watcher
+from zg.run.callbacks import schedule
+from zg.run.run import run
+from zg.zerograds.method import ZeroGrads
+
+METHODS = {
+    "zerograds": ZeroGrads,
+    "ridge": partial(ZeroGrads, surrogate="ridge"),
+    "ranked": partial(ZeroGrads, surrogate="ranked"),
+    "neural": partial(ZeroGrads, surrogate="neural"),
+    "linear": partial(ZeroGrads, surrogate="linear"),
+    "es": ES,
+    "cmaes": CMAES,
+}
+
+
+class InterruptAt(Callback):
+    """Sends this process a real signal once so many renders are counted."""
+
+    def __init__(self, renders: int, number: int = signal.SIGTERM) -> None:
+        self.renders, self.number = renders, number
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        if pl_module.objective.renders >= self.renders:
+            os.kill(os.getpid(), self.number)
+
+
+def test_a_run_that_had_ended_is_not_logged_twice_when_resumed(tmp_path):
+    whole = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run")
+    again = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run", resume=True)
+    assert again.records == whole.records and again.loss == whole.loss
+
+
+class Counting(Watcher):
+    def __init__(self):
+        self.looks = self.batches = 0
+
+    def look(self, method):
+        self.looks += 1
+
+    def on_train_batch_end(self, *args):
+        self.batches += 1
+
+
+def test_a_batch_is_a_slice_of_time_unless_somebody_wants_to_see_each_iteration():
+    watcher = Counting()
+    alone = run(Quadratic(), ES(), Budget(400), callbacks=[watcher])
+    assert watcher.looks == 20 and watcher.batches < 20
+    watcher = Counting()
+    seen = run(Quadratic(), ES(), Budget(400), callbacks=[watcher, Callback()])
+    assert watcher.looks == watcher.batches == 20
+    assert torch.equal(alone.theta, seen.theta)
+    assert [row["renders"] for row in alone.records] == [row["renders"] for row in seen.records]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_budget_is_met_exactly(method):
+    result = run(Noisy(), method(), Budget(max_renders=137))
+    assert (result.renders, result.stop_reason) == (137, "budget")
+    assert result.loss < result.row["init_loss"]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(method):
+    first, again, other = (run(Noisy(), method(), Budget(90), seed=seed).theta for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("task", [partial(Rosenbrock, n=10), Noisy], ids=["rosenbrock", "noisy"])
+def test_interrupted_and_resumed_ends_on_the_same_bits(method, task, tmp_path):
+    unbroken = run(task(), method(), Budget(150), folder=tmp_path / "unbroken")
+    broken = run(task(), method(), Budget(150), folder=tmp_path / "broken", callbacks=[InterruptAt(60)])
+    assert broken.stop_reason == "interrupted"
+    assert 60 <= broken.renders < 150
+    resumed = run(task(), method(), Budget(150), folder=tmp_path / "broken", resume=True)
+    assert torch.equal(resumed.theta, unbroken.theta)
+    assert resumed.loss == unbroken.loss
+    assert resumed.renders == unbroken.renders
+    untimed = [
+        [{key: value for key, value in row.items() if "seconds" not in key} for row in result.records]
+        for result in (unbroken, resumed)
+    ]
+    assert [row for row in untimed[1] if "loss" in row and row["renders"] < 60] == [
+        row for row in untimed[0] if "loss" in row and row["renders"] < 60
+    ]
+    assert untimed[1][-1] == untimed[0][-1]
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (Budget(500, target_loss=0.05), "target"),
+        (Budget(10**6, max_seconds=0.2), "time"),
+        (Budget(10**6, patience=60), "no progress"),
+    ],
+)
+def test_a_run_says_why_it_stopped(budget, reason):
+    assert run(Quadratic(), ES(lr=0.1), budget).stop_reason == reason
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_a_method_goes_on_when_renders_fail(method):
+    result = run(Troubled(nan_above=0.1, raises_above=0.2), method(), Budget(200, max_failed=1.0))
+    assert result.row["failed_renders"] > 0
+    assert result.theta.isfinite().all()
+
+
+def test_too_many_failed_renders_stop_a_run():
+    result = run(Troubled(nan_above=-9.0), ES(), Budget(500))
+    assert result.stop_reason == "failed renders"
+    assert result.renders < 100
+
+
+def test_the_folder_is_complete(tmp_path):
+    folder = tmp_path / "run"
+    result = run(Stripes(), ZeroGrads(), Budget(100), folder=folder, config={"data": {"class_path": "tests.Stripes"}})
+    for name in "config.yaml row.json history.csv curve.png panel.png video.mp4 video.gif last.ckpt".split():
+        assert (folder / name).stat().st_size > 0, name
+    row = json.loads((folder / "row.json").read_text())
+    assert row["final_loss"] == result.loss
+    assert {"metric_psnr", "metric_ssim", "metric_theta_error"} <= row.keys()
+    history = result.history
+    assert history["renders"].is_monotonic_increasing
+    assert history["loss"].notna().sum() > 10
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(SettingError, match="out must be a new or empty folder"):
+        run(Quadratic(), ES(), Budget(20), folder=tmp_path)
+
+
+def test_resuming_needs_a_checkpoint(tmp_path):
+    with pytest.raises(SettingError, match=r"resume needs a checkpoint, and .*last.ckpt is not there"):
+        run(Quadratic(), ES(), Budget(20), folder=tmp_path, resume=True)
+
+
+def test_what_breaks_a_run_is_in_its_row(tmp_path):
+    class Broken(ES):
+        def tell(self, theta, evaluation):
+            raise ZeroDivisionError("oh")
+
+    with pytest.raises(ZeroDivisionError):
+        run(Quadratic(), Broken(), Budget(100), folder=tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "row.json").read_text())
+    assert (row["stop_reason"], row["error"], row["final_loss"]) == ("error", "ZeroDivisionError: oh", None)
+
+
+def test_the_curve_has_about_fifty_log_spaced_points():
+    points = schedule(20_000, 50, log=True)
+    assert points[0] == 1
+    assert points[-1] == 20_000
+    assert 35 <= len(points) <= 50
+    assert schedule(3, 50, log=True) == [1, 2, 3]

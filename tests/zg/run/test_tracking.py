@@ -1,0 +1,135 @@
+import contextlib
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import yaml
+
+from tests.problems import Stripes
+from zg.cli.main import main
+from zg.errors import SettingError
+from zg.method import Budget
+from zg.run.run import run
+from zg.run.tracking import wandb_mode
+from zg.zerograds.method import ZeroGrads
+
+
+@pytest.fixture
+def tracked(monkeypatch, tmp_path):
+    """W&B as it is for somebody without a key."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    return monkeypatch
+
+
+def test_without_a_key_it_is_offline(tracked):
+    assert wandb_mode() == "offline"
+
+
+def test_with_a_key_the_network_decides_within_two_seconds(tracked):
+    tracked.setenv("WANDB_API_KEY", "0" * 40)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tracked.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert wandb_mode() == "online"
+    start = time.perf_counter()
+    assert wandb_mode() == "offline"
+    assert time.perf_counter() - start < 2.5
+
+
+class Refuse(BaseHTTPRequestHandler):
+    """A server that knows no key."""
+
+    def do_POST(self):
+        self.send_response(401)
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, *args):
+        pass
+
+
+def accept_and_say_nothing(server: socket.socket, taken: list[socket.socket]) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(server.accept()[0])
+
+
+@pytest.mark.parametrize("kind", ["hangs", "refuses"])
+def test_a_server_that_is_of_no_use_leaves_the_run_offline(kind, tracked, tmp_path, capsys):
+    tracked.setenv("WANDB_API_KEY", "0" * 40)
+    taken: list[socket.socket] = []
+    if kind == "refuses":
+        server = HTTPServer(("127.0.0.1", 0), Refuse)
+        port, serve = server.server_address[1], server.serve_forever
+    else:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port, serve = listening.getsockname()[1], lambda: accept_and_say_nothing(listening, taken)
+    threading.Thread(target=serve, daemon=True).start()
+    tracked.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    start = time.perf_counter()
+    result = run(Stripes(), ZeroGrads(), Budget(60), folder=tmp_path / "run", wandb="auto", video=False)
+    assert result.renders == 60
+    assert time.perf_counter() - start < 40
+    assert "W&B is offline: " in capsys.readouterr().out
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert (tmp_path / "run" / "row.json").is_file()
+
+
+def test_a_wish_that_cannot_be_met_is_told(tracked, capsys):
+    assert wandb_mode("online") == "offline"
+    assert capsys.readouterr().out == "W&B is offline: there is no key\n"
+
+
+def test_a_key_may_be_in_the_netrc(tracked, tmp_path):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
+    tracked.setenv("NETRC", str(tmp_path / "netrc"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tracked.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert wandb_mode() == "online"
+
+
+def test_the_environment_has_the_last_word(tracked):
+    tracked.setenv("WANDB_MODE", "disabled")
+    assert wandb_mode("online") == "disabled"
+    tracked.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(
+        SettingError, match="WANDB_MODE must be one of auto, online, offline, disabled, got 'sometimes'"
+    ):
+        wandb_mode()
+
+
+def test_a_run_is_tracked_offline_and_resumed_under_the_same_id(tracked, tmp_path):
+    folder = tmp_path / "run"
+    run(Stripes(), ZeroGrads(), Budget(60), folder=folder, wandb="auto", video=False)
+    known = (folder / "wandb-id").read_text()
+    run(Stripes(), ZeroGrads(), Budget(120), folder=folder, wandb="auto", video=False, resume=True)
+    assert (folder / "wandb-id").read_text() == known
+    runs = list((folder / "wandb").glob("offline-run-*"))
+    assert runs
+    assert all(known in path.name for path in runs)  # within one second, W&B numbers them
+    assert list((folder / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_tensorboard_is_added_by_lightnings_logger_in_a_yaml(tmp_path):
+    pytest.importorskip("tensorboard")
+    (tmp_path / "board.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "data": "toy",
+                "model": "es",
+                "max_renders": 60,
+                "trainer": {
+                    "logger": {
+                        "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+                        "init_args": {"save_dir": str(tmp_path / "board")},
+                    }
+                },
+            }
+        )
+    )
+    assert main(["fit", "--config", "board.yaml", "--out", "run"]) == 0
+    assert list((tmp_path / "board").rglob("events.out.*"))

@@ -1,0 +1,69 @@
+"""Where methods look: directions that resolve everything once."""
+
+import pytest
+import torch
+
+from zg.zerograds.parts.directions import CrossedDirections
+
+
+def dense(block, n):
+    """The directions [k, n] themselves."""
+    rows = torch.empty(len(block), n, dtype=torch.float64)
+    block.around(torch.zeros(n, dtype=torch.float64), torch.ones(len(block)), torch.ones(1), out=rows)
+    return rows
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("n", [1, 7, 130, 320, 1000])
+def test_squares_are_those_of_the_rows(n, generator):
+    block = CrossedDirections(n, generator, torch.float64).draw(30)
+    assert torch.allclose(block.squares, dense(block, n).square().sum(1), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 129, 256, 1000])
+def test_a_sweep_resolves_the_identity(n, generator):
+    rows = dense(CrossedDirections(n, generator, torch.float64).draw(10**9), n)
+    assert torch.allclose(rows.T @ rows, torch.eye(n, dtype=torch.float64), atol=1e-12)
+
+
+def test_a_block_is_orthonormal_where_sizes_fit(generator):
+    rows = dense(CrossedDirections(320, generator, torch.float64).draw(30), 320)
+    assert torch.allclose(rows @ rows.T, torch.eye(30, dtype=torch.float64), atol=1e-12)
+
+
+def test_products_by_factors_are_those_of_the_rows(generator):
+    directions = CrossedDirections(1003, generator, torch.float64)
+    block = directions.draw(30)
+    rows, v = dense(block, 1003), torch.randn(1003, generator=generator, dtype=torch.float64)
+    y = torch.randn(30, generator=generator, dtype=torch.float64)
+    assert torch.allclose(block.along(v), rows @ v)
+    assert torch.allclose(block.combine(y), rows.T @ y)
+
+
+def test_probes_start_from_theta(generator):
+    theta, lengths = torch.randn(200, generator=generator, dtype=torch.float64), torch.linspace(1, 2, 5)
+    block = CrossedDirections(200, generator, torch.float64).draw(5)
+    probes = torch.empty(5, 200, dtype=torch.float64)
+    block.around(theta, lengths, torch.ones(1), out=probes)
+    assert torch.allclose(probes, theta + lengths.double()[:, None] * dense(block, 200))
+
+
+def test_every_sweep_has_its_own_order_and_signs(generator):
+    directions = CrossedDirections(160, generator, torch.float64)
+    first, second = (dense(directions.draw(160), 160) for _ in range(2))
+    assert not torch.allclose(first, second)
+    assert directions.left == 0
+
+
+def test_it_goes_on_from_its_state(generator):
+    directions = CrossedDirections(150, generator, torch.float64)
+    directions.draw(20)
+    state = directions.state()
+    expected = dense(directions.draw(30), 150)
+    other = CrossedDirections(150, torch.Generator(), torch.float64)
+    other.load_state(state)
+    assert torch.equal(dense(other.draw(30), 150), expected)

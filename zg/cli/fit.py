@@ -1,0 +1,126 @@
+"""`zg fit`: configs and settings -> one run."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zg.config.build import BASES, instantiate, parse, resolved
+from zg.config.compose import KINDS, Config, assign, class_name, compose, locate, read_yaml
+from zg.config.registry import configured, registered
+from zg.errors import SettingError
+from zg.method import Budget
+from zg.run.run import CONFIG_FILE, Result, run
+
+FLAGS = ("resume", "print_config")
+
+
+def fit_command(words: list[str]) -> int:
+    """Run `zg fit` with these words of the command line."""
+    layers, options = parse_words(words)
+    folder = Path(options["out"]) if "out" in options else None
+    resume = "resume" in options
+    if resume:
+        if folder is None:
+            raise SettingError("resume needs --out, the folder of the run to go on with")
+        former = read_yaml(folder / CONFIG_FILE)
+        config = compose(former, *layers)
+        if any(config.get(key, 0) != former.get(key, 0) for key in (*BASES, "seed")):
+            raise SettingError(f"resume must keep task, method and seed as they are in {folder / CONFIG_FILE}")
+    else:
+        config = compose({"model": "zerograds"}, *layers)
+    if "class_path" not in config.get("data", {}):
+        raise SettingError("data must name a task, as in --config configs/toy.yaml or --data toy")
+    if "print_config" in options:
+        print(yaml.safe_dump(resolved(config, parse(config)), sort_keys=False, allow_unicode=True), end="")
+        return 0
+    start = time.monotonic()
+    result = fit(config, folder or next_folder(config), resume=resume, say=print)
+    report(result, time.monotonic() - start)
+    return 130 if result.stop_reason == "interrupted" else 0
+
+
+def fit(config: Config, folder: Path | None, **options: Any) -> Result:
+    """Instantiate a composed config and run it; `options` as for `zg.run.run`."""
+    parsed = parse(config)
+    settings = {key: value for key, value in parsed.items() if key not in ("data", "model", "trainer", "about")}
+    budget = {key: settings.pop(key) for key in list(settings) if key in Budget.__dataclass_fields__}
+    task, method = (instantiate(key, parsed[key]) for key in BASES)
+    return run(
+        task,
+        method,
+        Budget(**budget),
+        config=resolved(config, parsed),
+        folder=folder,
+        trainer=parsed.get("trainer"),
+        **{"wandb": "auto", **settings, **options},
+    )
+
+
+def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
+    """Words of the command line -> config layers in order (the choice of a class before its settings), options."""
+    files: list[Config] = []
+    choices: list[Config] = []
+    settings: list[Config] = []
+    options: dict[str, str] = {}
+    rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") and word != "-c":
+            raise SettingError(f"settings are given as --NAME VALUE, got '{word}'")
+        name = "config" if word == "-c" else word.removeprefix("--")
+        key = name.replace("-", "_")
+        if key in FLAGS:
+            options[key] = ""
+            continue
+        if not rest:
+            raise SettingError(f"--{name} needs a value")
+        value = rest.pop(0)
+        if key == "config":
+            files.append(read_yaml(locate(value)))
+        elif key == "out":
+            options[key] = value
+        else:
+            (choices if key in BASES else settings).append(choose(key, value) if key in BASES else assign(key, value))
+    return [*files, *choices, *settings], options
+
+
+def choose(key: str, name: str) -> Config:
+    """--data NAME or --model NAME as a config: that of the name's YAML, where it stands for one."""
+    value = assign(key, name)
+    kind = KINDS[key]
+    if value[key] in registered(kind) or value[key] not in configured(kind):
+        return value
+    return read_yaml(configured(kind)[value[key]])
+
+
+def next_folder(config: Config) -> Path:
+    """The next free runs/TASK-METHOD-N below the working directory."""
+    names = (class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model")))
+    stem = "-".join(names)
+    taken = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{stem}-[0-9]*")]
+    return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
+
+
+def report(result: Result, seconds: float) -> None:
+    """Say what came out after so many seconds in all, and where it is."""
+    row = result.row
+    theta = result.theta.tolist()
+    shown = ", ".join(f"{value:.4g}" for value in theta[:12]) + (
+        f", … ({len(theta)} values)" if len(theta) > 12 else ""
+    )
+    print(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
+    print(f"θ       {shown}")
+    print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
+    if "metric_theta_error" in row:
+        print(f"error   {row['metric_theta_error']:.4g} (distance to the known θ, scaled units)")
+    print(
+        f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in all"
+    )
+    if result.folder:
+        for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
+            if (result.folder / name).is_file():
+                print(f"        {result.folder / name}")
+        if result.stop_reason == "interrupted":
+            print(f"go on with: zg fit --out {result.folder} --resume")

@@ -1,0 +1,117 @@
+"""Composed configs -> checked settings -> tasks and methods."""
+
+import importlib
+import inspect
+import re
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from zg.config.compose import Config
+from zg.errors import SettingError, nearest
+from zg.method import Budget, Method
+from zg.task import Task
+
+BASES: dict[str, type] = {"data": Task, "model": Method}
+# How Python writes a type: <class 'float'>, typing.Literal['a', 'b'].
+KIND = re.compile(r"<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.*)\]")
+# Settings of a run beside its budget.
+SETTINGS: dict[str, Any] = {
+    "seed": int,
+    "checkpoint_renders": int | None,
+    "checkpoint_seconds": float,
+    "curve_points": int,
+    "video": bool,
+    "wandb": str,
+    "group": str | None,
+    "about": str,
+}
+
+
+def parse(config: Config) -> dict[str, Any]:
+    """Check every key and type of a composed config; values as their types."""
+    known = [*BASES, "trainer", *Budget.__dataclass_fields__, *SETTINGS]
+    for key in config:
+        if key not in known:
+            raise SettingError(f"{key} is unknown{nearest(key, known)}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Budget)
+    for name, kind in SETTINGS.items():
+        parser.add_argument(f"--{name}", type=kind)
+    parsed = _parse(parser, {key: value for key, value in config.items() if key not in (*BASES, "trainer")})
+    given = {key: parsed[key] for key in config if key in parsed}
+    for key in BASES:
+        check_keys(key, config[key])
+        given[key] = parse_component(key, config[key])
+    if "trainer" in config:
+        if not isinstance(config["trainer"], dict):
+            raise SettingError(f"trainer must be settings of Lightning's Trainer, got {config['trainer']!r}")
+        from pytorch_lightning import Trainer
+
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False)
+        trainer = parser.instantiate(_parse(parser, {"trainer": config["trainer"]}))["trainer"]
+        given["trainer"] = {key: trainer[key] for key in config["trainer"]}
+    return given
+
+
+def parse_component(key: str, component: Config) -> Namespace:
+    """Check the types of the settings of a task or method; a Namespace of class_path and init_args."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(BASES[key], key, required=True)
+    return _parse(parser, {key: component})[key]
+
+
+def _parse(parser: ArgumentParser, values: Config) -> Namespace:
+    try:
+        return parser.parse_object(values)
+    except (Exception, SystemExit) as error:
+        raise SettingError(one_line(str(error))) from None
+
+
+def check_keys(key: str, component: Config) -> None:
+    """Raise SettingError for a class that cannot be found or a setting that it does not have."""
+    path = component["class_path"]
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a user's module does when it is imported
+        why = f"{type(error).__name__}: {error}"
+        raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({why})") from error
+    if not (isinstance(found, type) and issubclass(found, BASES[key])) or found in BASES.values():
+        raise SettingError(f"{key} must be a {BASES[key].__name__} of some kind, got '{path}'")
+    known = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
+    for setting in component["init_args"]:
+        if setting not in known:
+            raise SettingError(f"{key}.{setting} is unknown{nearest(setting, known)}")
+
+
+def instantiate(key: str, component: Namespace) -> Any:
+    """The task or method of a parsed component."""
+    module, _, name = component["class_path"].rpartition(".")
+    settings = component.get("init_args") or Namespace()
+    try:
+        return getattr(importlib.import_module(module), name)(**vars(settings))
+    except SettingError as error:
+        raise SettingError(f"{key}.{error}") from None
+
+
+def one_line(message: str) -> str:
+    """jsonargparse's message without its line breaks and nesting."""
+    key = re.findall(r'[Kk]ey "([\w.]+)"', message)
+    if about_setting := re.search(r"given class_path.*?\n(.*?)\n    - Expected", message, re.DOTALL):
+        message = about_setting[1]
+    wanted = dict.fromkeys(re.findall(r"Expected (?:an? )?(.*?)\.?(?: Got value:|\n|$)", message))
+    given = re.search(r"(?:Got|Given) value: (.*?)(?:\n|$)", message)
+    if key and wanted and given:
+        kinds = " or ".join(
+            KIND.sub(lambda found: found[1] or f"one of {found[2]}", kind).replace("NoneType", "null")
+            for kind in wanted
+        )
+        return f"{'.'.join(dict.fromkeys(key))} must be {kinds}, got {given[1]}"
+    return " ".join(message.split())
+
+
+def resolved(config: Config, parsed: dict[str, Any]) -> Config:
+    """A composed config with every setting of task and method, defaults too."""
+    return config | {key: {"init_args": {}} | parsed[key].as_dict() for key in BASES if key in parsed}
