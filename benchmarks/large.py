@@ -1,4 +1,4 @@
-"""The default against tuned baselines, with many parameters and on small problems, without its parts and begun wrongly.
+"""The default against tuned baselines, with many parameters and on small problems, without its parts or from a wrong σ.
 
     python -m benchmarks.large [--seeds 5] [--problems mlp ...] [--variants default ...] [--mnist PATH]
         [--jobs 1] [--out results/surrogates_large.csv] [--table]
@@ -9,7 +9,7 @@ was 10 % and 1 %, seconds, peak memory of the process, revision, command, machin
 where they have tuned settings: of `configs/tuned` or, for the YAMLs in `problems` beside this file, of `tuned`, made by
 
     zg tune --tasks $(ls benchmarks/configs/*.yaml | paste -sd,) --methods es,pgpe,cmaes --trials 24 \\
-        --out benchmarks/tuned
+        --out benchmarks/tuned --trials-out results/tuning/benchmarks
 
 and of the autoencoder, layers and splats by snes and spsa, too. The other tasks have the renders of their own YAML or,
 where a render is slow, a share of them that the name says.
@@ -42,14 +42,14 @@ from tasks.mlp import Mlp
 from tasks.texture import Texture
 from tests.problems import NoisySphere, Quadratic, Turned
 from zg.api import make_method
+from zg.budget import Budget
 from zg.config.build import instantiate, parse_component
 from zg.config.compose import compose, read_yaml, task_config
-from zg.method import Budget, Method
-from zg.run.records import machine, revision
+from zg.method import Method
+from zg.run.provenance import machine, revision
 from zg.run.run import Result, run
 from zg.task import Task
-from zg.zerograds.method import SURROGATES, ZeroGrads
-from zg.zerograds.surrogates.sketched_gradient import SketchedGradient
+from zg.zerograds.method import ZeroGrads
 
 ROWS = Path(__file__).parents[1] / "results" / "surrogates_large.csv"
 SHARES = (0.1, 0.01)
@@ -72,57 +72,19 @@ class Problem:
     aim: str = ""
 
 
-class NoMemory(SketchedGradient):
-    """Fresh slopes alone: each step goes along those of the block before."""
-
-    def _follow(self, plus: float, minus: float, news: torch.Tensor) -> None:
-        super()._follow(plus, minus, news)
-        self.w = news
-
-
-class NoSmoothing(SketchedGradient):
-    """Differences at a radius that stays tiny."""
-
-    def _turn_radius(self, any_rise: bool) -> None:
-        self.radius = 1e-3 * self.widest / self.WIDEST
-
-
-class NoLocality(SketchedGradient):
-    """A radius that stays ten times as wide as the first guess."""
-
-    def _turn_radius(self, any_rise: bool) -> None:
-        self.radius = 10 * self.widest / self.WIDEST
-
-
-class NoCurvature(SketchedGradient):
-    """Steps know slopes alone: they go as far as pace, cap or two probes let them."""
-
-    def _slopes(self, *rest: torch.Tensor) -> torch.Tensor:
-        y = super()._slopes(*rest)
-        self.L = self.c = 0.0
-        return y
-
-
-class NoUnits(SketchedGradient):
-    """Blocks in the units they came in."""
-
-    def __init__(self, *problem: Any, blocks: object = None) -> None:
-        super().__init__(*problem)
-
-
-def variant(kind: type[SketchedGradient]) -> Callable[[], Method]:
-    SURROGATES[kind.__name__] = kind
-    return lambda: ZeroGrads(surrogate=kind.__name__)  # type: ignore[arg-type]
+def sketched_gradient(**options: Any) -> Callable[[], Method]:
+    """The surrogate for many parameters alone, with these settings; `auto` would hand over to another one."""
+    return lambda: ZeroGrads(surrogate="sketched_gradient", options=options)
 
 
 VARIANTS: dict[str, Callable[[], Method]] = {
     "default": ZeroGrads,
-    "no memory": variant(NoMemory),
-    "no smoothing": variant(NoSmoothing),
-    "no locality": variant(NoLocality),
-    "no curvature": variant(NoCurvature),
-    "no units": variant(NoUnits),
-    "linear alone": lambda: ZeroGrads(surrogate="linear"),
+    "no memory": sketched_gradient(memory=False),
+    "no smoothing": sketched_gradient(fixed_radius=1e-3),
+    "no locality": sketched_gradient(fixed_radius=10.0),
+    "no curvature": sketched_gradient(curvature=False),
+    "no units": sketched_gradient(calibrate_units=False),
+    "linear alone": sketched_gradient(),  # its earlier name, as in the rows
     "first σ / 10": lambda: ZeroGrads(sigma=SIGMA / 10),
     "first σ × 10": lambda: ZeroGrads(sigma=SIGMA * 10),
 }

@@ -1,4 +1,4 @@
-"""What a surrogate costs beside its floor: python -m benchmarks.surrogates [--n 200] [--surrogate linear]
+"""What a surrogate costs beside its floor: python -m benchmarks.surrogates [--n 200] [--surrogate sketched_gradient]
 
 Milliseconds an iteration of ask and tell, without rendering; the floor is to draw as many Gaussian probes as it asks
 for and to touch each once. Peak memory is that of a process of its own, less what it had before.
@@ -12,9 +12,10 @@ from time import perf_counter
 
 import torch
 
-from zg.seeding import make_generator
-from zg.zerograds.method import FEW, SURROGATES
-from zg.zerograds.surrogates.base import Surrogate
+from zg.problem import Problem
+from zg.space import Block, ParameterSpace
+from zg.zerograds.choose import FEW
+from zg.zerograds.surrogates import SURROGATES
 
 SIZES = (2, 20, 128, 200, 1_024, 12_288, 35_152, 196_608, 1_000_000)
 WARM_UP, ITERATIONS = 3, 5
@@ -29,13 +30,18 @@ def bowl(theta: torch.Tensor) -> torch.Tensor:
     return (theta - 0.3).square().mean(1).double()
 
 
+def make_block(kind: str, n: int) -> Block:
+    """n parameters of the kind that the surrogate is for."""
+    return Block(torch.zeros(n), kind="binary" if kind == "coordinate_search" else "real")
+
+
 def measure(kind: str, n: int) -> tuple[float, float, float, int]:
     """Milliseconds an iteration, those of the floor, megabytes, and probes an iteration."""
     torch.set_num_threads(1)
-    generator = make_generator(0, "bench")
-    start = torch.zeros(n, dtype=torch.float64 if n <= 4096 else torch.float32)
+    problem = Problem.of_space(ParameterSpace(x=make_block(kind, n)))
+    start = problem.space.init
     before = peak()
-    surrogate: Surrogate = SURROGATES[kind](start, 0.05, lambda theta: theta, generator)
+    surrogate = SURROGATES[kind](problem, start, 0.05)  # type: ignore[call-arg]
     own, probes = [], 0
     for _ in range(WARM_UP + ITERATIONS):
         begin = perf_counter()
@@ -50,7 +56,7 @@ def measure(kind: str, n: int) -> tuple[float, float, float, int]:
     floor = []
     for _ in range(3):
         begin = perf_counter()
-        torch.randn(probes, n, generator=generator, dtype=start.dtype).add_(start)
+        torch.randn(probes, n, generator=problem.generator, dtype=start.dtype).add_(start)
         floor.append(perf_counter() - begin)
     return 1e3 * min(own[WARM_UP:]), 1e3 * min(floor), held, probes
 
@@ -60,14 +66,14 @@ def main() -> None:
     parser.add_argument("--n", type=int, nargs="+", default=SIZES)
     parser.add_argument("--surrogate", nargs="+", choices=list(SURROGATES), default=list(SURROGATES))
     options = parser.parse_args()
-    print("surrogate         n  probes  ms an iteration   floor   ratio  peak MB")
+    print("surrogate                  n  probes  ms an iteration   floor   ratio  peak MB")
     for kind in options.surrogate:
         for n in options.n:
-            if kind != "linear" and n > FEW:
+            if kind != "sketched_gradient" and n > FEW:
                 continue
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 own, floor, held, probes = pool.apply(measure, (kind, n))
-            print(f"{kind:10} {n:8} {probes:7} {own:16.2f} {floor:7.2f} {own / floor:7.2f} {held:8.0f}", flush=True)
+            print(f"{kind:19} {n:8} {probes:7} {own:16.2f} {floor:7.2f} {own / floor:7.2f} {held:8.0f}", flush=True)
 
 
 if __name__ == "__main__":

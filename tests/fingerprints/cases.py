@@ -1,7 +1,6 @@
 """Which method on which problem, and how a run of it becomes a fingerprint."""
 
 import hashlib
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 
 import zg
-from tests.baselines.test_methods import CASES as METHODS
-from tests.baselines.test_methods import registered
 from tests.fingerprints.problems import Cut, Failing, Mixed, Plateau, Steps, Switches
+from tests.methods import CASES as METHODS
+from tests.methods import find
 from tests.problems import (
     Cornered,
     HighSphere,
@@ -28,21 +27,15 @@ from tests.problems import (
     Stripes,
     Turned,
 )
-from zg.method import Budget, Method
+from zg.budget import Budget
+from zg.loop import Loop
+from zg.method import Method
 from zg.objective import Objective
 from zg.space import Block
 from zg.task import Task
 
 # 203 cuts a batch of every size from 2 on, 7 and 29 apart.
 CUT = 203
-NAMES = {  # the words of the field -> those of the code
-    "quasi_newton": "curved",
-    "bayesian_quadratic": "ridge",
-    "dd_cmaes": "ranked",
-    "neural": "neural",
-    "sketched_gradient": "linear",
-    "coordinate_search": "switched",
-}
 
 
 @dataclass(frozen=True)
@@ -57,11 +50,7 @@ class Case:
 
     def make(self) -> Method:
         """The method, fresh."""
-        settings = {
-            name: NAMES.get(value, value) if name == "surrogate" else value for name, value in self.settings.items()
-        }
-        module, _, name = registered()[self.method].partition(":")
-        return getattr(importlib.import_module(module), name)(**settings)
+        return find(self.method)(**self.settings)
 
 
 def default(task: Callable[[], Task], renders: int = CUT, seed: int = 0, **settings: Any) -> Case:
@@ -142,6 +131,7 @@ HANDING_OVER = (
         "default, raising counts": default(lambda: Sphere(fail="raise"), 603),
         "default, many switches": default(lambda: Switches(150), 803),
         "default, from the many to curvature": default(lambda: Rotated(130, condition=1e3), 2903),
+        "default, noise keeps the many from curvature": default(lambda: Turned(130, loud=0.1), 2603),
         "default, σ ten times too small": default(FEW["smooth"], 403, sigma=0.005),
         "default, σ ten times too large": default(FEW["noise"], 403, sigma=0.5),
         "default, many, σ ten times too large": default(MANY["four blocks"][0], 1503, sigma=0.5),
@@ -178,50 +168,45 @@ CASES: dict[str, Case] = EVERY_METHOD | SURROGATES | HANDING_OVER | REST
 
 def fingerprint(case: Case) -> dict[str, Any]:
     """Hashes of what was asked, told, entered into the ledger and recommended; and numbers for other platforms."""
-    task, method = case.task(), case.make()
     asked, told, early = hashlib.sha256(), hashlib.sha256(), []
-    objective = start(method, task, case)
-    iteration = 0
-    while not objective.exhausted and not method.finished():
-        theta = method.ask()
+    loop = started(case)
+    method, objective, ledger = loop.method, loop.objective, loop.ledger
+    while not ledger.exhausted and not method.finished():
+        theta = loop.ask()
         enter(asked, theta)
-        evaluation = objective.evaluate(theta, iteration, images=method.feedback == "image")
+        evaluation = objective.evaluate(theta, loop.iteration, images=method.feedback == "image")
         enter(told, evaluation.losses)
-        count = len(evaluation.losses)
-        if count == len(theta) or not method.whole_batches:
-            method.tell(theta[:count], evaluation)
-        iteration += 1
-        method.iteration = iteration
-        if iteration <= 3:
+        loop.tell(theta, evaluation)
+        if loop.iteration <= 3:
             early.append([number(theta.double().mean()), number(evaluation.losses.nanmean())])
-    last, ledger = hashlib.sha256(), hashlib.sha256()
+    last, entered = hashlib.sha256(), hashlib.sha256()
     recommended = method.recommend()
     enter(last, recommended)
     for predicted in (method.predict(recommended[None]), method.surrogate_gradient(recommended)):
         if predicted is not None:
             enter(last, predicted)
     for name in ("renders", "failed", "best_loss", "last_loss", "improved_at"):
-        enter(ledger, torch.tensor(float(getattr(objective, name)), dtype=torch.float64))
-    enter(ledger, objective.best_theta)
+        enter(entered, torch.tensor(float(getattr(ledger, name)), dtype=torch.float64))
+    enter(entered, ledger.best_theta)
     return {
         "asked": asked.hexdigest()[:16],
         "told": told.hexdigest()[:16],
         "recommended": last.hexdigest()[:16],
-        "ledger": ledger.hexdigest()[:16],
+        "ledger": entered.hexdigest()[:16],
         "early": early,
-        "renders": objective.renders,
-        "best_loss": number(objective.best_loss),
+        "renders": ledger.renders,
+        "best_loss": number(ledger.best_loss),
     }
 
 
-def start(method: Method, task: Task, case: Case) -> Objective:
+def started(case: Case) -> Loop:
     """Everything built for a run."""
-    task.seed = method.seed = case.seed
-    method.budget = Budget(case.renders)
+    task = case.task()
+    task.seed = case.seed
     task.setup()
-    method.objective = Objective(task, case.renders, case.seed)
-    method.start(task.space)
-    return method.objective
+    loop = Loop(case.make(), Budget(case.renders), case.seed)
+    loop.start(Objective(task, case.renders, case.seed))
+    return loop
 
 
 def enter(digest: Any, values: Tensor) -> None:

@@ -4,130 +4,76 @@ After Fischer and Ritschel, "ZeroGrads: Learning Local Surrogates for Non-Differ
 published algorithm itself is in `zg.zerograds.published`. The idea is kept, a local surrogate with memory; σ, step and
 forgetting, which the published algorithm leaves to the user, are measured on the problem.
 
-The surrogates share the contract of `zg.zerograds.surrogates.base`:
-
-* curved: a quadratic, O(n²), for few parameters and a smooth loss, and for some hundreds in the end;
-* ridge: a quadratic by regression over past samples, for few parameters and a noisy loss;
-* ranked: a bowl learned from ranks alone, for few parameters and a jagged loss, or counts;
-* linear: a gradient that remembers, O(n), for many parameters;
-* switched: what each single change would do, O(n), for many counts or switches and nothing else;
-* neural: the paper's network, in local coordinates; on request.
-
-Above 128 parameters `auto` takes the linear or the switched one. Below, it renders the start twice: losses that differ
-are noise.
+`zg.zerograds.choose` says which surrogate runs, `zg.zerograds.surrogates` holds one file for each.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from types import UnionType
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
-import torch
 from torch import Tensor
 
 from zg.errors import SettingError, check_positive, nearest
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
-from zg.zerograds.surrogates.base import Surrogate, differ
-from zg.zerograds.surrogates.bayesian_quadratic import BayesianQuadratic
-from zg.zerograds.surrogates.coordinate_search import CoordinateSearch
-from zg.zerograds.surrogates.dd_cmaes import DDCMAES
-from zg.zerograds.surrogates.neural import Neural
-from zg.zerograds.surrogates.quasi_newton import QuasiNewton
-from zg.zerograds.surrogates.sketched_gradient import SketchedGradient
+from zg.zerograds.choose import FEW, Situation, choose
+from zg.zerograds.parts.noise import differ
+from zg.zerograds.surrogates import RENAMED, SURROGATES
+from zg.zerograds.surrogates.base import Surrogate
 
-Kind = Literal["auto", "curved", "ridge", "ranked", "neural", "linear", "switched"]
-SURROGATES: dict[str, Callable[..., Surrogate]] = {
-    "curved": QuasiNewton,
-    "ridge": BayesianQuadratic,
-    "ranked": DDCMAES,
-    "neural": Neural,
-    "linear": SketchedGradient,
-    "switched": CoordinateSearch,
-}
-# Up to here n × n numbers and 2 n renders a sweep are cheap.
-FEW = 128
-# Up to here n × n numbers are (2 MB), and 2 n renders a sweep pay once the linear surrogate has had so many for each n.
-SOME, EARLY = 512, 16
-# From a minimum that the curved surrogate has found, the search for a lower one begins so many times wider than σ.
-BEYOND = 3.0
+AUTO = "auto"
 
 
 class ZeroGrads(Method):
     """The default method: nothing has to be set.
 
-    sigma: a guess, in scaled units, at how far to look at first. surrogate: auto, or one of SURROGATES. options:
-    settings of the surrogate that is named, such as `{pairs: 4, hidden: 32}` for the neural one (each class in
-    `zg/surrogates` says which it has); `auto` takes none. Raises SettingError for an option that the surrogate does not
-    have, or that is not a number above 0.
+    sigma: a first guess at how far to sample, in scaled units. surrogate: auto, or a name in
+    `zg.zerograds.surrogates.SURROGATES`. options: settings of the surrogate that is named, such as `{pairs: 4}` for the
+    neural one (its `Settings` in `zg/zerograds/surrogates`); `auto` takes none. Raises SettingError for a surrogate or
+    an option that is unknown, and for an option of the wrong type.
 
-    `auto` on few parameters: noise, and it is the ridge surrogate; counts or switches among the parameters, and it is
-    the ranked one; else the curved one. Where that fails, the ranked one goes on. Where it finds a minimum, the ranked
-    one looks farther for as many renders as were needed for the best θ so far, before the run counts as converged.
-    On many it is the switched one, where all are counts or switches, or the linear one; up to 512, without noise or
-    counts, the curved one goes on after 16 n renders.
+    Few parameters: the start is rendered twice first, for two losses that differ mean noise. After a converged
+    surrogate a search for a lower minimum takes as many renders as the best θ needed, before the run has converged.
     """
 
     ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
 
-    def __init__(self, sigma: float = 0.05, surrogate: Kind = "auto", options: dict[str, Any] | None = None) -> None:
-        super().__init__()
+    def __init__(self, sigma: float = 0.05, surrogate: str = AUTO, options: dict[str, Any] | None = None) -> None:
         check_positive(sigma=sigma)
-        if surrogate not in ("auto", *SURROGATES):
-            raise SettingError(f"surrogate '{surrogate}' is unknown{nearest(surrogate, ('auto', *SURROGATES))}")
-        self.sigma, self.kind, self.options = sigma, surrogate, dict(options or {})
-        check_options(surrogate, self.options)
+        self.sigma, self.wanted, self.options = sigma, surrogate, dict(options or {})
+        check_surrogate(surrogate)
+        self.settings = None if surrogate == AUTO else make_settings(surrogate, self.options)
+        if surrogate == AUTO and self.options:
+            raise SettingError(
+                f"options must go with a surrogate by name, got surrogate 'auto' with {', '.join(self.options)}"
+            )
 
     def build(self, theta: Tensor) -> None:
-        if self.kind == "switched" and not self.space.discrete.all():
-            raise SettingError("surrogate 'switched' must have counts or switches alone, and there are real parameters")
-        few = self.space.n <= FEW
-        self.noisy = self.settled = False
-        self.probing = self.kind == "ranked" or (self.kind == "auto" and few)
-        many = "switched" if self.space.discrete.all() else "linear"
-        kind = self.kind if self.kind != "auto" else "curved" if few else many
-        self.surrogate = self.make(kind, theta, self.sigma)
-
-    def make(self, kind: str, theta: Tensor, sigma: float) -> Surrogate:
-        """A surrogate of that kind that stands at θ [n] and looks σ far, and is told what it takes of the problem."""
-        self.present = kind
-        lattice = torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
-        known = {"lattice": lattice, "blocks": self.space.sizes, "noisy": self.noisy}
-        takes = inspect.signature(SURROGATES[kind]).parameters
-        told = {name: what for name, what in known.items() if name in takes}
-        return SURROGATES[kind](theta, sigma, self.space.project, self.random, **told, **self.options)
+        if self.wanted == "coordinate_search" and not self.problem.all_discrete:
+            raise SettingError(
+                "surrogate 'coordinate_search' must have integers or binaries alone, and there are real parameters"
+            )
+        self.problem = self.problem.with_noise(False)  # until it is measured
+        self.has_converged = False
+        few = self.problem.n <= FEW
+        self.measuring_noise = few if self.wanted == AUTO else SURROGATES[self.wanted].needs_noise
+        self._make(self._first(), theta, self.sigma)
 
     def ask(self) -> Tensor:
-        return self.surrogate.theta.expand(2, -1) if self.probing else self.surrogate.ask()
+        return self.surrogate.theta.expand(2, -1) if self.measuring_noise else self.surrogate.ask()
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
         losses = evaluation.losses
-        if self.probing:
-            self.probing = False
-            self.noisy = len(losses) == 2 and differ(losses[0], losses[1])
-            kind = self.kind if self.kind != "auto" else self._suited()
-            self.surrogate = self.make(kind, self.surrogate.theta, self.sigma)
+        if self.measuring_noise:
+            self.measuring_noise = False
+            noisy = len(losses) == 2 and differ(losses[0], losses[1])
+            self.problem = self.problem.with_noise(noisy)
+            self._make(self._first(), self.surrogate.theta, self.sigma)
             return
         self.surrogate.tell(theta, losses, evaluation.valid)
-        if self.kind == "auto":
+        if self.wanted == AUTO:
             self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Go on with another surrogate where the present one is done, or another sees more from here."""
-        done = self.surrogate
-        if isinstance(done, SketchedGradient):
-            late = self.objective.renders >= EARLY * self.space.n
-            if late and self.space.n <= SOME and not (done.noisy or self.space.any_discrete):
-                self.surrogate = self.make("curved", done.recommend(), done.status()["sigma"])
-        elif self.present in ("curved", "ridge") and (done.converged or done.failed):
-            self.settled = done.converged
-            sigma = BEYOND * self.sigma if self.settled else self.sigma
-            self.surrogate = self.make("ranked", done.recommend(), sigma)
-
-    def _suited(self) -> str:
-        """The surrogate for few parameters, when noise is known."""
-        if self.space.any_discrete:
-            return "ranked"
-        return "ridge" if self.noisy else "curved"
 
     def recommend(self) -> Tensor:
         return self.surrogate.recommend()
@@ -139,40 +85,98 @@ class ZeroGrads(Method):
         return self.surrogate.gradient(theta)
 
     def finished(self) -> str | None:
-        searched = self.settled and self.objective.renders >= 2 * self.objective.improved_at
-        return "converged" if self.surrogate.converged or searched else None
+        searched_as_long_again = self.has_converged and self.ledger.renders >= 2 * self.ledger.improved_at
+        return "converged" if self.surrogate.converged or searched_as_long_again else None
 
     def status(self) -> dict[str, float]:
-        return self.surrogate.status()
+        return {"sigma": self.surrogate.sigma} | self.surrogate.status()
 
-    def extra_state(self) -> dict[str, Any]:
-        names = ("probing", "noisy", "settled")
-        return {"surrogate": self.present, "state": self.surrogate.state()} | {name: vars(self)[name] for name in names}
+    def state(self) -> dict[str, Any]:
+        return {
+            "present": self.present,
+            "surrogate": self.surrogate.state_dict(),
+            "noisy": self.problem.noisy,
+            "measuring_noise": self.measuring_noise,
+            "has_converged": self.has_converged,
+        }
 
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        drawn = self.random.get_state()  # making a network draws its weights
-        self.probing, self.noisy, self.settled = state["probing"], state["noisy"], state["settled"]
-        self.surrogate = self.make(state["surrogate"], self.space.init, self.sigma)
-        self.surrogate.load_state(state["state"])
-        self.random.set_state(drawn)
+    def load_state(self, state: dict[str, Any]) -> None:
+        drawn = self.generator.get_state()  # making a network draws its weights
+        self.measuring_noise, self.has_converged = state["measuring_noise"], state["has_converged"]
+        self.problem = self.problem.with_noise(state["noisy"])
+        self._make(state["present"], self.space.init, self.sigma)
+        self.surrogate.load_state_dict(state["surrogate"])
+        self.generator.set_state(drawn)
+
+    def _first(self) -> str:
+        """The name of the surrogate to start with."""
+        if self.wanted != AUTO:
+            return self.wanted
+        rule = choose(Situation.at_start(self.problem))
+        assert rule is not None, "the table has a rule for every start"
+        return rule.surrogate
+
+    def _make(self, name: str, theta: Tensor, sigma: float) -> None:
+        """Put a new surrogate at θ [n] with that σ to work."""
+        self.present = name
+        settings = self.settings if name == self.wanted else None
+        self.surrogate: Surrogate = SURROGATES[name](self.problem, theta, sigma, settings)  # type: ignore[call-arg]
+
+    def _hand_over(self) -> None:
+        """Let another surrogate go on from here where the table says so."""
+        before = self.surrogate
+        rule = choose(Situation.at_work(self.problem, self.present, before, self.ledger.renders))
+        if rule is None:
+            return
+        self.has_converged = before.converged
+        self._make(rule.surrogate, before.recommend(), before.sigma if rule.sigma is None else rule.sigma * self.sigma)
 
 
-def check_options(surrogate: str, options: Mapping[str, Any]) -> None:
-    """Raise SettingError unless each option is a number above 0 that the surrogate of that name takes."""
-    if not options:
-        return
-    if surrogate == "auto":
-        raise SettingError(f"options must go with a surrogate by name, got surrogate 'auto' with {', '.join(options)}")
-    takes = {
-        name: get_args(parameter.annotation) or (parameter.annotation,)
-        for name, parameter in inspect.signature(SURROGATES[surrogate]).parameters.items()
-        if parameter.default is not parameter.empty
-    }
-    known = {name: kinds for name, kinds in takes.items() if int in kinds or float in kinds}
+def check_surrogate(name: str) -> None:
+    """Raise SettingError unless there is a surrogate of that name."""
+    if name in RENAMED:
+        raise SettingError(f"surrogate '{name}' is now called '{RENAMED[name]}'")
+    if name not in (AUTO, *SURROGATES):
+        raise SettingError(f"surrogate '{name}' is unknown{nearest(str(name), (AUTO, *SURROGATES))}")
+
+
+def make_settings(surrogate: str, options: Mapping[str, Any]) -> Any:
+    """The settings of a surrogate with these options. Raises SettingError for an unknown name or a wrong value."""
+    return _settings(SURROGATES[surrogate].Settings, options, surrogate, "options")
+
+
+def _settings(kind: type, options: Any, surrogate: str, where: str) -> Any:
+    """A settings dataclass, and those within it, from nested options."""
+    if not isinstance(options, Mapping):
+        raise SettingError(f"{where} must be settings by name, got {options!r}")
+    types, known = get_type_hints(kind), [field.name for field in fields(kind)]
+    given = {}
     for name, value in options.items():
+        place = f"{where}.{name}"
         if name not in known:
-            raise SettingError(f"options.{name} is unknown for surrogate '{surrogate}'{nearest(name, known)}")
-        whole = int in known[name]
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise SettingError(f"options.{name} must be {'a whole number' if whole else 'a number'}, got {value!r}")
-        check_positive(**{f"options.{name}": value})
+            raise SettingError(f"{place} is unknown for surrogate '{surrogate}'{nearest(name, known)}")
+        if is_dataclass(types[name]):
+            given[name] = _settings(types[name], value, surrogate, place)
+        else:
+            given[name] = _checked(types[name], value, place)
+    return kind(**given)
+
+
+def _checked(kind: Any, value: Any, place: str) -> Any:
+    """A value of a setting's type: true or false, a number above 0, or a list of numbers."""
+    takes = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value is None and type(None) in takes:
+        return None
+    if bool in takes:
+        if not isinstance(value, bool):
+            raise SettingError(f"{place} must be true or false, got {value!r}")
+        return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple) or not value:
+            raise SettingError(f"{place} must be a list of numbers, got {value!r}")
+        return tuple(value)
+    is_whole = int in takes and float not in takes
+    if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
+        raise SettingError(f"{place} must be {'a whole number' if is_whole else 'a number'}, got {value!r}")
+    check_positive(**{place: value})
+    return value

@@ -2,37 +2,59 @@
 
 Fischer and Ritschel, "ZeroGrads: Learning Local Surrogates for Non-Differentiable Graphics" (ACM TOG 2024).
 
-Each iteration draws `batch` offsets from N(0, σ²I), makes them antithetic, and renders θ − offset, smoothed by a second
-draw from N(0, (inner_σ σ)²I); the pairs (unsmoothed sample, loss) are what h(θ, φ) is fitted to. θ takes `k_theta` Adam
-steps down h and φ takes `k_phi` Adam steps on the misfit: in this order, as released, so θ moves before h has seen the
-new samples; `order="phi_first"` swaps them. One more render, of θ itself, picks the best.
+    x_j = θ − σ ε_j                           a sample, ε_j from N(0, I), each ε_j also negated
+    y_j = loss of x_j − inner_σ σ ε'_j        its loss, smoothed by ε'_j from N(0, I)
+    φ:  Adam on the mean of (h(x_j, φ) − y_j)², `k_phi` steps an iteration
+    θ:  Adam on h(θ, φ), `k_theta` steps an iteration
 
-The algorithm knows no scaled units: σ and learning rates are in the user's units.
+θ steps before φ, as released: θ moves before h has seen the new samples. `order="phi_first"` swaps them. One more
+render an iteration, of θ itself, decides which θ is recommended.
+
+The algorithm knows no scaled units: σ, learning rates and input_scale are in the user's units, those of the logarithm
+where a parameter has one. Cost: 2 · batch + 1 renders an iteration; memory of the surrogate (`paper_surrogates`).
 """
 
 import math
 from typing import ClassVar, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zg import sampling
 from zg.errors import SettingError, check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
-from zg.zerograds.surrogates.paper_surrogates import Kind, PaperSurrogate
+from zg.zerograds.surrogates.paper_surrogates import Kind, PaperSurrogate, PaperSurrogateSettings
+
+Order = Literal["theta_first", "phi_first"]
 
 
 class PaperZeroGrads(Method):
     """The published algorithm with all its options; `configs/paper` holds the settings of its experiments.
 
-    sigma: width of the sampling Gaussian. batch: draws an iteration (twice as many renders if antithetic).
-    inner_sigma: width of the smoothing kernel relative to sigma, 0 for no smoothing. lr_theta, lr_phi: Adam's
-    learning rates. k_theta, k_phi, order: inner steps, and which come first. memory: whether the surrogate goes on from
-    the last iteration; without it each one fits a fresh one. surrogate: neural (NP) or quadratic (QP). hidden, layers,
-    frequencies, input_scale, log_space, criterion: the surrogate's (`PaperSurrogate`).
+    "10 ×" says what a value ten times larger does. By default sigma, learning rates and k_phi are those of the
+    published toy and Rosenbrock experiments, batch is that of the toy, k_theta that of Rosenbrock.
+
+    sigma: width of the sampling Gaussian. 10 ×: h is smooth, and its minimum may be far from that of the loss.
+    batch: draws an iteration, each rendered twice if antithetic. 10 ×: better gradients, fewer iterations.
+    antithetic: whether each draw is also negated.
+    inner_sigma: width of the smoothing kernel over sigma, 0 for none. 10 ×: h is fitted to a loss blurred as wide as σ.
+    lr_theta: Adam's learning rate for θ, about the length of a step a coordinate. 10 ×: θ moves before h has followed.
+    lr_phi: Adam's learning rate for φ. 10 ×: h follows each batch, also its noise.
+    k_theta: steps on θ an iteration. 10 ×: as a larger lr_theta, on a better path.
+    k_phi: steps on φ an iteration. 10 ×: h fits the batch more exactly, for ten times the seconds.
+    order: which of θ and φ steps first.
+    memory: whether φ goes on from the last iteration; without memory each iteration fits other, fresh weights.
+    surrogate: neural (NP) or quadratic (QP).
+    hidden: width of each hidden layer of NP. 10 ×: a hundred times the weights.
+    layers: hidden layers of NP. 10 ×: gradients hardly reach the first layer.
+    frequencies: of NP's positional encoding, 0 for none. 10 ×: sin and cos of 2ᵏ θ are noise for all but the first k.
+    input_scale: what θ is divided by before h sees θ. 10 ×: h starts flatter and learns slopes more slowly.
+    log_space: whether h is fitted to log(loss + 1), for losses of very different size; losses must be above −1.
+    criterion: the misfit of h, mse, l1 or huber.
     """
 
+    saved = ("theta", "best_theta", "best_loss", "fit_error", "surrogate", "adam_theta", "adam_phi")
     ranges: ClassVar = {
         "sigma": Range(0.01, 1.0, log=True),
         "lr_theta": Range(1e-5, 0.1, log=True),
@@ -49,7 +71,7 @@ class PaperZeroGrads(Method):
         lr_phi: float = 1e-3,
         k_theta: int = 1,
         k_phi: int = 3,
-        order: Literal["theta_first", "phi_first"] = "theta_first",
+        order: Order = "theta_first",
         memory: bool = True,
         surrogate: Kind = "neural",
         hidden: int = 64,
@@ -59,85 +81,86 @@ class PaperZeroGrads(Method):
         log_space: bool = False,
         criterion: str = "mse",
     ) -> None:
-        super().__init__()
         check_positive(sigma=sigma, lr_theta=lr_theta, lr_phi=lr_phi, input_scale=input_scale)
         check_whole(batch=batch, k_theta=k_theta, k_phi=k_phi, hidden=hidden, layers=layers)
         check_whole(0, frequencies=frequencies)
         if not 0 <= inner_sigma < math.inf:
             raise SettingError(f"inner_sigma must be >= 0 and finite, got {inner_sigma}")
-        if order not in ("theta_first", "phi_first"):
+        if order not in get_args(Order):
             raise SettingError(f"order must be theta_first or phi_first, got '{order}'")
         if surrogate not in get_args(Kind):
             raise SettingError(f"surrogate must be neural or quadratic, got '{surrogate}'")
         self.sigma, self.batch, self.antithetic, self.inner_sigma = sigma, batch, antithetic, inner_sigma
         self.lr_theta, self.lr_phi, self.k_theta, self.k_phi, self.order = lr_theta, lr_phi, k_theta, k_phi, order
-        self.memory, self.kind = memory, surrogate
-        self.network = {"hidden": hidden, "layers": layers, "frequencies": frequencies, "input_scale": input_scale}
-        self.fitting = {"log_space": log_space, "criterion": criterion, "lr": lr_phi}
+        self.memory = memory
+        self.model = PaperSurrogateSettings(
+            surrogate, hidden, layers, frequencies, input_scale, log_space, criterion, lr_phi
+        )
 
     def build(self, theta: Tensor) -> None:
-        settings = {"kind": self.kind, **self.network, **self.fitting, "generator": self.random}
-        self.surrogate = PaperSurrogate(self.space.n, **settings)  # type: ignore[arg-type]
-        self.best_theta: Tensor
-        self.theta = nn.Parameter(theta * self.space.scale)
-        self.register_buffer("best_theta", self.theta.detach().clone())
+        self.surrogate = PaperSurrogate(self.space.n, self.model, self.generator)
+        self.theta = (theta * self.space.scale).requires_grad_()
+        self.best_theta = self.theta.detach().clone()
         self.best_loss = math.inf
-        self.misfit = math.nan
-        self.optimizer_theta = torch.optim.Adam([self.theta], lr=self.lr_theta)
-        self.inner_optimizers = [self.optimizer_theta, self.surrogate.optimizer]
+        self.fit_error = math.nan
+        self.adam_theta = torch.optim.Adam([self.theta], lr=self.lr_theta)
+        self.adam_phi = self.surrogate.optimizer
 
     def ask(self) -> Tensor:
+        """The smoothed samples, then θ itself: [batch + 1 or 2 · batch + 1, n] scaled."""
         draw = sampling.antithetic if self.antithetic else sampling.gaussian
-        offsets = self.sigma * draw(self.batch, self.space.n, self.random, self.theta.dtype)
+        offsets = self.sigma * draw(self.batch, self.space.n, self.generator, self.theta.dtype)
         self.samples = self.theta.detach() - offsets
         rendered = self.samples
         if self.inner_sigma > 0:
-            smoothing = sampling.gaussian(len(offsets), self.space.n, self.random, self.theta.dtype)
+            smoothing = sampling.gaussian(len(offsets), self.space.n, self.generator, self.theta.dtype)
             rendered = rendered - self.inner_sigma * self.sigma * smoothing
         return torch.cat([rendered, self.theta.detach()[None]]) / self.space.scale
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
         count = len(self.samples)
         losses, valid = evaluation.losses[:count], evaluation.valid[:count]
-        self.keep_best(evaluation.losses[count:])
-        stages = {"theta_first": (self.step_theta, self.step_phi), "phi_first": (self.step_phi, self.step_theta)}
-        for stage in stages[self.order]:
-            stage(self.samples[: len(losses)][valid], losses[valid])
+        samples, losses = self.samples[: len(losses)][valid], losses[valid]
+        self._keep_best(evaluation.losses[count:])
+        if self.order == "theta_first":
+            self._step_theta()
+            self._step_phi(samples, losses)
+        else:
+            self._step_phi(samples, losses)
+            self._step_theta()
 
-    def keep_best(self, centre: Tensor) -> None:
-        """Remember θ if its own render is the lowest yet (one is missing from a cut batch)."""
-        if len(centre) and float(centre[0]) < self.best_loss:
+    def _keep_best(self, centre: Tensor) -> None:
+        """Remember θ if the loss [1] of θ itself is the lowest yet; a cut batch has none, [0]."""
+        is_best = len(centre) > 0 and float(centre[0]) < self.best_loss
+        if is_best:
             self.best_loss = float(centre[0])
-            self.best_theta.copy_(self.theta.detach())
+            self.best_theta = self.theta.detach().clone()
 
-    def step_theta(self, samples: Tensor, losses: Tensor) -> None:
-        """k_theta Adam steps down the surrogate."""
+    def _step_theta(self) -> None:
+        """k_theta steps of Adam down h."""
         for _ in range(self.k_theta):
             self.theta.grad = self.surrogate.gradient(self.theta)
-            self.optimizer_theta.step()
+            self.adam_theta.step()
 
-    def step_phi(self, samples: Tensor, losses: Tensor) -> None:
-        """k_phi Adam steps on the surrogate's misfit over this iteration's samples."""
+    def _step_phi(self, samples: Tensor, losses: Tensor) -> None:
+        """k_phi steps of Adam on the misfit of h over this iteration's samples [B, n] and their losses [B]."""
         if len(samples):
             if not self.memory:
-                self.surrogate.forget(self.random)
-            self.misfit = self.surrogate.fit(samples, losses, torch.ones_like(losses), self.k_phi)
+                self.surrogate.forget(self.generator)
+            self.fit_error = self.surrogate.fit(samples, losses, torch.ones_like(losses), self.k_phi)
 
     def recommend(self) -> Tensor:
+        """The θ whose own render had the lowest loss."""
         return self.space.project(self.best_theta / self.space.scale)
 
     @torch.no_grad()
     def predict(self, theta: Tensor) -> Tensor:
-        return self.surrogate(theta * self.space.scale)
+        predicted: Tensor = self.surrogate(theta * self.space.scale)
+        return predicted
 
     def surrogate_gradient(self, theta: Tensor) -> Tensor:
         return self.surrogate.gradient(theta * self.space.scale) * self.space.scale
 
     def status(self) -> dict[str, float]:
-        return {"sigma": self.sigma / float(self.space.scale.mean()), "step": self.lr_theta, "fit_error": self.misfit}
-
-    def extra_state(self) -> dict[str, float]:
-        return {"best_loss": self.best_loss, "misfit": self.misfit}
-
-    def load_extra_state(self, state: dict[str, float]) -> None:
-        self.best_loss, self.misfit = state["best_loss"], state["misfit"]
+        sigma = self.sigma / float(self.space.scale.mean())  # in scaled units, as every method tells it
+        return {"sigma": sigma, "step": self.lr_theta, "fit_error": self.fit_error}

@@ -9,15 +9,17 @@ from tasks.rosenbrock import Rosenbrock
 from tasks.texture import Texture
 from tasks.toy import Toy
 from tests.problems import Cornered, Noisy, Quadratic, Rotated, Sphere
+from zg.budget import Budget
 from zg.cli.fit import parse_words
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose
 from zg.errors import SettingError
-from zg.method import Budget
 from zg.run.run import run
 from zg.space import Block, ParameterSpace
 from zg.task import Task
-from zg.zerograds.method import FEW, ZeroGrads
+from zg.zerograds.choose import FEW
+from zg.zerograds.method import ZeroGrads
+from zg.zerograds.surrogates import RENAMED
 
 
 class Steps(Task):
@@ -59,13 +61,13 @@ class Shifted(Quadratic):
 @pytest.mark.parametrize(
     ("task", "surrogate"),
     [
-        (Quadratic(), "curved"),
-        (Noisy(), "ridge"),
-        (Rounded(4, 3e-7), "curved"),
-        (Rounded(4, 1e-3), "ridge"),
-        (Quadratic(n=FEW + 1), "linear"),
-        (Steps(), "ranked"),
-        (Sphere(), "ranked"),
+        (Quadratic(), "quasi_newton"),
+        (Noisy(), "bayesian_quadratic"),
+        (Rounded(4, 3e-7), "quasi_newton"),
+        (Rounded(4, 1e-3), "bayesian_quadratic"),
+        (Quadratic(n=FEW + 1), "sketched_gradient"),
+        (Steps(), "dd_cmaes"),
+        (Sphere(), "dd_cmaes"),
     ],
     ids=["smooth", "noisy", "rounded", "barely noisy", "many", "steps", "counts"],
 )
@@ -102,7 +104,7 @@ class Creased(Quadratic):
 def test_the_curved_surrogate_does_not_creep_along_creases(sigma):
     method = ZeroGrads(sigma=sigma)
     result = run(Creased(10, condition=100.0), method, Budget(4000))
-    assert method.present == "ranked"
+    assert method.present == "dd_cmaes"
     assert result.loss < 0.01 * result.row["init_loss"]
 
 
@@ -139,8 +141,8 @@ def test_a_minimum_in_a_corner_is_reached(start):
 def test_some_hundred_parameters_are_left_to_curvature_in_the_end():
     method = ZeroGrads()
     result = run(Rotated(200, condition=1e3), method, Budget(16000))
-    assert method.present == "curved"
-    alone = run(Rotated(200, condition=1e3), ZeroGrads(surrogate="linear"), Budget(16000))
+    assert method.present == "quasi_newton"
+    alone = run(Rotated(200, condition=1e3), ZeroGrads(surrogate="sketched_gradient"), Budget(16000))
     assert result.loss < 0.3 * alone.loss
 
 
@@ -166,8 +168,8 @@ def test_many_parameters_do_not_mind_units_and_origins(changed):
 
 
 def test_an_unknown_surrogate_is_told_with_the_nearest_name():
-    with pytest.raises(SettingError, match="surrogate 'linea' is unknown; did you mean 'linear'"):
-        ZeroGrads(surrogate="linea")  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="surrogate 'neurl' is unknown; did you mean 'neural'"):
+        ZeroGrads(surrogate="neurl")
 
 
 def test_a_plateau_around_the_start_is_left():
@@ -205,13 +207,13 @@ def test_a_minimum_is_believed_after_as_many_renders_again():
     assert result.stop_reason == "converged"
     method = ZeroGrads()
     run(Quadratic(), method, Budget(5000))
-    assert method.objective.improved_at <= result.renders / 2
+    assert method.ledger.improved_at <= result.renders / 2
 
 
 def test_trial_steps_that_the_budget_cut_are_no_failure():
-    method = ZeroGrads(surrogate="curved")
+    method = ZeroGrads(surrogate="quasi_newton")
     run(Quadratic(), method, Budget(9 + 3))  # a sweep of 2 · 4 + 1, then half of the six trials
-    assert method.surrogate.failures == 0
+    assert method.surrogate.state.failures == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -233,8 +235,8 @@ def test_options_go_to_the_surrogate_that_is_named():
     run(Quadratic(), method, Budget(20))
     surrogate = method.surrogate
     assert surrogate.pairs == 3
-    assert surrogate.network.optimizer.param_groups[0]["lr"] == 1e-2
-    assert [tuple(p.shape) for p in surrogate.network.parameters()] == [(8, 4), (8,), (1, 8), (1,)]
+    assert surrogate.state.network.optimizer.param_groups[0]["lr"] == 1e-2
+    assert [tuple(p.shape) for p in surrogate.state.network.parameters()] == [(8, 4), (8,), (1, 8), (1,)]
 
 
 @pytest.mark.parametrize(
@@ -244,9 +246,9 @@ def test_options_go_to_the_surrogate_that_is_named():
         ("neural", {"pairs": 0}, "options.pairs must be > 0, got 0"),
         ("neural", {"pairs": 2.5}, "options.pairs must be a whole number, got 2.5"),
         ("neural", {"lr": "fast"}, "options.lr must be a number, got 'fast'"),
-        ("ridge", {"window": True}, "options.window must be a whole number, got True"),
-        ("ranked", {"lattice": 1}, "options.lattice is unknown for surrogate 'ranked'"),
-        ("curved", {"pairs": 1}, "options.pairs is unknown for surrogate 'curved'"),
+        ("bayesian_quadratic", {"window": True}, "options.window must be a whole number, got True"),
+        ("dd_cmaes", {"lattice": 1}, "options.lattice is unknown for surrogate 'dd_cmaes'"),
+        ("quasi_newton", {"pairs": 1}, "options.pairs is unknown for surrogate 'quasi_newton'"),
         ("auto", {"pairs": 4}, "options must go with a surrogate by name, got surrogate 'auto' with pairs"),
     ],
 )
@@ -268,3 +270,23 @@ def test_options_come_from_a_config_and_the_command_line(tmp_path):
 def test_the_range_of_sigma_holds_its_default():
     low, high = ZeroGrads.ranges["sigma"][:2]
     assert low < ZeroGrads().sigma < high
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_of_a_surrogate_tells_the_new_one(old, new):
+    with pytest.raises(SettingError, match=f"surrogate '{old}' is now called '{new}'"):
+        ZeroGrads(surrogate=old)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"radius": 3}, "options.radius must be settings by name, got 3"),
+        ({"radius": {"widen": "much"}}, "options.radius.widen must be a number, got 'much'"),
+        ({"radius": {"widem": 2}}, "options.radius.widem is unknown .* did you mean 'widen'"),
+        ({"memory": 0}, "options.memory must be true or false, got 0"),
+    ],
+)
+def test_nested_options_that_make_no_sense_are_told(options, told):
+    with pytest.raises(SettingError, match=told):
+        ZeroGrads(surrogate="sketched_gradient", options=options)

@@ -1,35 +1,33 @@
 """Each option of the published algorithm does what it says: known answers, one iteration at a time."""
 
-import math
-from pathlib import Path
+import copy
 
 import pytest
 import torch
 
-from tests.problems import Quadratic
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose, read_yaml
+from zg.config.registry import CONFIGS
 from zg.errors import SettingError
-from zg.objective import Evaluation, Objective
-from zg.seeding import make_generator
+from zg.ledger import Evaluation, Ledger
+from zg.problem import Problem
+from zg.space import Block, ParameterSpace
 from zg.zerograds.published import PaperZeroGrads
-from zg.zerograds.surrogates.paper_surrogates import PaperSurrogate, PositionalEncoding
 
 
-def started(n=3, scale=1.0, **settings):
-    task = Quadratic(n)
-    task.setup()
-    task.space.scale *= scale
+def started(n=3, scale=1.0, max_renders=10**6, **settings):
+    """The method, built for n parameters from 0."""
+    space = ParameterSpace(x=Block(torch.zeros(n), scale=scale))
     method = PaperZeroGrads(**settings)
-    method.objective = Objective(task, 10**6)
-    method.start(task.space)
+    method.start(Problem.of_space(space, seed=0, max_renders=max_renders), Ledger(max_renders, space.init.clone()))
     return method
 
 
 def told(method, losses=None):
+    """One iteration, on Σ θ² or with the losses given; what was asked."""
     asked = method.ask()
     losses = asked.square().sum(1) if losses is None else losses
-    method.tell(asked, Evaluation(losses, losses.isfinite()))
+    method.tell(asked[: len(losses)], Evaluation(losses, losses.isfinite()))
     return asked
 
 
@@ -55,7 +53,7 @@ def test_smoothing_renders_beside_the_samples(inner_sigma):
 def test_inner_steps_are_counted(k_theta, k_phi):
     method = started(k_theta=k_theta, k_phi=k_phi)
     told(method)
-    assert int(method.optimizer_theta.state[method.theta]["step"]) == k_theta
+    assert int(method.adam_theta.state[method.theta]["step"]) == k_theta
     parameter = next(method.surrogate.parameters())
     assert int(method.surrogate.optimizer.state[parameter]["step"]) == k_phi
 
@@ -71,44 +69,13 @@ def test_theta_steps_before_the_surrogate_has_seen_the_samples_or_after():
     assert moved == {"theta_first": True, "phi_first": False}
 
 
-def test_log_space_is_fitted_and_undone():
-    settings = {"hidden": 16, "layers": 2, "frequencies": 0, "input_scale": 1.0, "criterion": "mse", "lr": 1e-2}
-    surrogate = PaperSurrogate(2, "neural", log_space=True, generator=make_generator(0, "test"), **settings)
-    samples = torch.rand(64, 2, generator=make_generator(1, "test"))
-    losses = torch.full((64,), 999.0)
-    surrogate.fit(samples, losses, torch.ones(64), 400)
-    assert float(surrogate.network(samples).mean()) == pytest.approx(math.log(1000), rel=0.02)
-    assert float(surrogate(samples).mean()) == pytest.approx(999, rel=0.15)
-
-
-@pytest.mark.parametrize(("criterion", "centre"), [("mse", 25.0), ("l1", 0.0)])
-def test_the_criterion_decides_what_an_outlier_weighs(criterion, centre):
-    """Three losses of 0 and one of 100 at the same place: mean 25, median 0."""
-    settings = {"hidden": 16, "layers": 1, "frequencies": 0, "input_scale": 1.0, "log_space": False, "lr": 1e-2}
-    surrogate = PaperSurrogate(1, "neural", criterion=criterion, generator=make_generator(0, "test"), **settings)
-    samples = torch.zeros(4, 1)
-    surrogate.fit(samples, torch.tensor([0.0, 0.0, 0.0, 100.0]), torch.ones(4), 3000)
-    assert float(surrogate(samples)[0].detach()) == pytest.approx(centre, abs=1.0)
-
-
-def test_the_quadratic_surrogate_learns_a_quadratic():
-    """QP on Σ i xᵢ² + x₀ - 2: its gradient at a point that it has not seen is the true one."""
-    surrogate = started(surrogate="quadratic", lr_phi=1e-2).surrogate
-    samples = torch.randn(256, 3, generator=make_generator(0, "test"))
-    weights = torch.tensor([1.0, 2.0, 3.0])
-    surrogate.fit(samples, samples.square() @ weights + samples[:, 0] - 2, torch.ones(256), 2000)
-    point = torch.tensor([0.4, -0.8, 1.2])
-    assert torch.allclose(surrogate.gradient(point), 2 * weights * point + torch.tensor([1.0, 0, 0]), atol=1e-2)
-    surrogate.forget(make_generator(0, "test"))
-    assert not surrogate(samples).any()
-
-
 def test_the_quadratic_surrogate_drives_theta():
     """From 0 to (1, 1, 1), where the loss is lowest."""
     method = started(surrogate="quadratic", lr_theta=0.05, lr_phi=0.05)
     for _ in range(200):
-        losses = (method.ask() - 1).square().sum(1)
-        method.tell(method.samples, Evaluation(losses, losses.isfinite()))
+        asked = method.ask()
+        losses = (asked - 1).square().sum(1)
+        method.tell(asked, Evaluation(losses, losses.isfinite()))
     assert float((method.recommend() - 1).square().sum()) < 1e-3
 
 
@@ -117,21 +84,6 @@ def test_a_quadratic_surrogate_that_memory_forbids_is_refused():
         started(20_000, surrogate="quadratic")
     with pytest.raises(SettingError, match="surrogate must be neural or quadratic, got 'cubic'"):
         PaperZeroGrads(surrogate="cubic")
-
-
-def test_the_encoding_keeps_its_input_and_adds_waves():
-    encoded = PositionalEncoding(2)(torch.tensor([[0.3, -1.0]]))
-    x = torch.tensor([0.3, -1.0])
-    assert torch.allclose(encoded[0], torch.cat([x, x.sin(), x.cos(), (2 * x).sin(), (2 * x).cos()]))
-    for frequencies, inputs in ((0, 3), (6, 39)):
-        first = next(started(frequencies=frequencies).surrogate.network.parameters())
-        assert first.shape[1] == inputs
-
-
-def test_input_scale_divides_what_the_surrogate_sees():
-    one, four = (started(input_scale=scale).surrogate for scale in (1.0, 4.0))
-    theta = torch.tensor([[0.4, -0.8, 1.2]])
-    assert torch.allclose(one(theta / 4), four(theta))
 
 
 def test_steps_and_sigma_are_in_the_users_units():
@@ -156,6 +108,48 @@ def test_an_unknown_criterion_is_told():
         started(criterion="hubber")
 
 
+def test_failed_samples_are_left_out_of_the_fit():
+    method = started()
+    losses = torch.where(torch.arange(21) % 2 == 0, torch.nan, 7.0).double()
+    for _ in range(3):
+        told(method, losses)
+    assert method.theta.isfinite().all() and method.predict(method.theta.detach()[None]).isfinite().all()
+
+
+def test_an_iteration_without_a_valid_sample_moves_theta_and_leaves_the_surrogate():
+    method = started()
+    told(method)
+    before, theta = copy.deepcopy(method.surrogate.state_dict()), method.theta.detach().clone()
+    told(method, torch.full((21,), torch.nan).double())
+    assert not torch.equal(method.theta.detach(), theta)
+    assert all(torch.equal(value, before[name]) for name, value in method.surrogate.state_dict().items())
+
+
+@pytest.mark.parametrize("renders", [5, 20])
+def test_a_batch_that_the_budget_cut_is_fitted_and_has_no_centre(renders):
+    method = started()
+    told(method, torch.ones(renders, dtype=torch.float64))
+    assert method.best_loss == torch.inf
+    assert method.status()["fit_error"] > 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"memory": False}, {"surrogate": "quadratic", "order": "phi_first"}])
+def test_killed_and_resumed_goes_on_with_the_same_bits(settings, tmp_path):
+    whole = started(lr_theta=0.02, **settings)
+    for _ in range(3):
+        told(whole)
+    torch.save({"method": whole.state(), "random": whole.generator.get_state()}, tmp_path / "state")
+    expected = [told(whole) for _ in range(5)]
+
+    saved = torch.load(tmp_path / "state", weights_only=True)
+    resumed = started(lr_theta=0.02, **settings)
+    resumed.load_state(saved["method"])
+    resumed.generator.set_state(saved["random"])
+    assert all(torch.equal(told(resumed), asked) for asked in expected)
+    assert torch.equal(resumed.recommend(), whole.recommend())
+    assert resumed.status() == whole.status()
+
+
 @pytest.mark.parametrize("name", ["toy", "rosenbrock", "texture", "caustic", "mlp"])
 def test_published_settings_are_there(name):
     """σ, batch, learning rates, inner steps and renders, as in the table of the published experiments."""
@@ -166,7 +160,7 @@ def test_published_settings_are_there(name):
         "mlp": (0.025, 10, 1e-4, 1.25e-5, 10, 4, 5000),
         "texture": (0.025, 20, 1e-4, 1e-5, 3, 1, 100_000),
     }
-    config = compose(read_yaml(Path(__file__).parents[2] / "configs" / "paper" / f"{name}.yaml"))
+    config = compose(read_yaml(CONFIGS / "paper" / f"{name}.yaml"))
     method = instantiate("model", parse(config)["model"])
     sigma, batch, lr_phi, lr_theta, k_phi, k_theta, iterations = published[name]
     assert (method.sigma, method.batch, method.lr_phi, method.lr_theta) == (sigma, batch, lr_phi, lr_theta)

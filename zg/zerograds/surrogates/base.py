@@ -1,51 +1,39 @@
-"""What surrogates h(θ) of the loss promise."""
+"""The contract of a surrogate h(θ) of the loss around the present θ."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-ROUNDING = 1e-6  # relative: two renders of one θ that are nearer differ by the order of a sum, not by noise
-
-
-class Regression(nn.Module):
-    """A network that is fitted to samples: h(θ, φ). Its state is in parameters, buffers and `optimizer`."""
-
-    optimizer: Optimizer
-
-    def fit(self, samples: Tensor, losses: Tensor, weights: Tensor, steps: int) -> float:
-        """`steps` on φ for samples [B, n], their losses [B] and weights [B]; returns the root mean square misfit."""
-        raise NotImplementedError
-
-    def forward(self, theta: Tensor) -> Tensor:
-        """The modelled loss [B] at θ [B, n], differentiable in θ."""
-        raise NotImplementedError
-
-    def gradient(self, theta: Tensor) -> Tensor:
-        """The gradient [n] of the modelled loss at θ [n]."""
-        with torch.enable_grad():
-            point = theta.detach().requires_grad_()
-            return torch.autograd.grad(self(point[None]).sum(), point)[0]
+from zg.problem import Problem
 
 
 class Surrogate(ABC):
-    """A surrogate that stands somewhere: it says where it wants the loss next, learns from it, and moves downhill.
+    """A model of the loss with a place of its own: it asks for losses, learns from them, and moves θ downhill.
 
-    theta: where it starts, [n] scaled. sigma: a guess at how far to look, a coordinate; measured from then on.
-    project: brings a θ [n] inside the bounds. State is tensors and plain values, `state()`.
+    A subclass has two dataclasses. `Settings` is frozen: one field, one line, with its meaning, unit and source.
+    `State` holds everything that changes, and at least `theta`, the present θ [n] scaled: tensors, plain values, and
+    parts that have a `state_dict`. The constructor takes the problem, the start θ [n] scaled, a guess at σ (how far to
+    sample, scaled units a coordinate), and the settings.
     """
 
-    #: Attributes that are not state: they are made anew, or shared.
-    FIXED: tuple[str, ...] = ("project", "generator")
+    Settings: ClassVar[type]
+    #: Whether it has to know if two renders of one θ differ (`Problem.noisy`) before it starts.
+    needs_noise: ClassVar[bool] = False
 
-    theta: Tensor
+    settings: Any
+    state: Any
 
-    def __init__(self, project: Callable[[Tensor], Tensor], generator: torch.Generator) -> None:
-        self.project = project
-        self.generator = generator
+    def __init__(self, problem: Problem, settings: Any = None) -> None:
+        self.problem, self.n = problem, problem.n
+        self.settings = settings or self.Settings()
+
+    @property
+    def theta(self) -> Tensor:
+        """The present θ [n] scaled."""
+        return self.state.theta
 
     @abstractmethod
     def ask(self) -> Tensor:
@@ -53,11 +41,11 @@ class Surrogate(ABC):
 
     @abstractmethod
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
-        """Learn from the losses [B] of what `ask` returned, and move. A cut batch has fewer rows."""
+        """Learn from the losses [B] of what `ask` returned, and move. A batch that the budget cut has fewer rows."""
 
     @abstractmethod
     def recommend(self) -> Tensor:
-        """The θ [n] it would hand over now."""
+        """The θ [n] that it would hand over now."""
 
     @abstractmethod
     def predict(self, theta: Tensor) -> Tensor:
@@ -69,31 +57,43 @@ class Surrogate(ABC):
 
     @abstractmethod
     def status(self) -> dict[str, float]:
-        """Numbers worth logging; `sigma` is the width of sampling, a coordinate."""
+        """Numbers worth logging."""
+
+    @property
+    @abstractmethod
+    def sigma(self) -> float:
+        """The width of sampling, scaled units a coordinate."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether it has seen two renders of one θ differ."""
+        return False
 
     @property
     def failed(self) -> bool:
-        """Whether what it assumes of the loss has turned out wrong."""
+        """Whether its assumptions about the loss have turned out wrong."""
         return False
 
     @property
     def converged(self) -> bool:
-        """Whether θ ± σ and θ are the same numbers, or nearly: there is nothing left to see."""
-        return self.status()["sigma"] < 4 * self.resolution(1.0)
+        """Whether θ ± σ and θ are nearly the same numbers: no difference is left to be seen."""
+        return self.sigma < 4 * resolution(self.theta)
 
-    def resolution(self, power: float) -> float:
-        """The relative precision of θ's numbers to a power, at the size of θ."""
-        return torch.finfo(self.theta.dtype).eps ** power * float(self.theta.abs().max().clamp_min(1e-3))
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on with the same bits, as tensors and plain values."""
+        values = {field.name: getattr(self.state, field.name) for field in fields(self.state)}
+        return {name: value.state_dict() if hasattr(value, "state_dict") else value for name, value in values.items()}
 
-    def state(self) -> dict[str, Any]:
-        """Everything that is needed to go on with the same bits."""
-        return {name: value for name, value in vars(self).items() if name not in self.FIXED}
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, on a surrogate made with the same arguments."""
+        for name, value in state.items():
+            part = getattr(self.state, name)
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(value)
+            else:
+                setattr(self.state, name, value)
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
-        vars(self).update(state)
 
-
-def differ(first: Tensor, second: Tensor) -> bool:
-    """Whether two losses [] of one θ differ by more than the rounding of batched or single-precision sums: noise."""
-    return not torch.isclose(first, second, rtol=ROUNDING, atol=0.0)
+def resolution(theta: Tensor, power: float = 1.0) -> float:
+    """The relative precision of θ's numbers to a power, times the size of θ: differences below it are rounding."""
+    return torch.finfo(theta.dtype).eps ** power * float(theta.abs().max().clamp_min(1e-3))

@@ -1,115 +1,185 @@
-"""The switched surrogate: what each single change would do, for many counts or switches and nothing else.
+"""Coordinate search: single changes, for many integer or binary coordinates and no real ones.
 
-    h(θ) = f + Σᵢ gᵢ (θ − m)ᵢ
+    h(θ) = f + Σᵢ gᵢ (θ − m)ᵢ,    gᵢ = (f(m + tᵢ sᵢ eᵢ) − f) / (tᵢ sᵢ)
 
-Rounding leaves no slope, and a random direction of many switches says little about any of them. So they are changed one
-at a time, without replacement: a sweep of n renders tells all gᵢ. Changes of a block that help are then tried together,
-which is right as far as the loss is a sum over switches, and the best of what was rendered is taken.
+m is the present θ, s the spacing of the lattice and tᵢ a whole number of steps. Rounding leaves no slope, and a random
+direction of many binaries says little about any of them. So each coordinate is changed alone, in random order without
+replacement: a sweep of n renders tells all gᵢ. Changes of one block that help are then tried together, which is right
+as far as the loss is a sum over coordinates; the best θ of all that were rendered is taken.
+
+A step that helped is longer the next time, one that did not is reversed (as in Rosenbrock, "An automatic method for
+finding the greatest or least value of a function", 1960).
+
+Cost: O(n) memory beside a block [30, n]; 30 renders an iteration, or 2 after a block in which several changes helped.
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from zg.problem import Problem
 from zg.zerograds.surrogates.base import Surrogate
 
 
-class CoordinateSearch(Surrogate):
-    """m [n], g [n] and a step for each coordinate: O(n) memory, blocks of 30 renders and, after some, 2 more.
+@dataclass(frozen=True)
+class CoordinateSearchSettings:
+    """Meaning, unit and source of each; "10 ×" says what a value ten times larger does.
 
-    lattice: [n], scaled distance between neighbouring counts. A change that helped is twice as large next time; one
-    that did not is tried the other way. It has converged when two sweeps found nothing better.
+    All were chosen by experience on the display and on lamps like those of the tests; see docs/surrogates.md.
     """
 
-    BLOCK = 30
-    SURE = 2.0  # noise that a change has to exceed
+    #: Single changes, and renders, of an iteration. 10 ×: more changes are tried together, and they spoil one another.
+    block: int = 30
+    #: Decrease that counts as help, in |difference| of two losses of the start. 10 ×: small gains are missed.
+    noise_multiple: float = 2.0
+    #: Factor on the step of a coordinate after a change that helped. 10 ×: steps overshoot, and are set back to 1.
+    step_growth: float = 2.0
+    #: Fraction of the changes that helped, best first, that is tried beside all of them. 10 ×, above 1: all, twice.
+    joint_share: float = 0.5
+    #: Sweeps of n renders without help until it has converged, one for each sign of a step. 10 ×: it ends later.
+    quiet_sweeps: int = 2
+
+
+@dataclass
+class CoordinateSearchState:
+    """All that changes."""
+
+    #: m [n], the present θ on the lattice.
+    theta: Tensor
+    #: [n], loss a scaled unit; 0 where nothing is known.
+    g: Tensor
+    #: t [n], signed, in spacings of the lattice: the change that is tried next.
+    steps: Tensor
+    #: Coordinates [·] of this sweep that are still to be changed, and [k] those of the last block.
+    order: Tensor
+    changed: Tensor
+    #: Changes [k, n] that helped alone, best first, and the loss of the best one.
+    helpful: Tensor
+    lowest_single: float = math.nan
+    #: Loss at m; NaN before the start was rendered.
+    f: float = math.nan
+    #: Difference of the two losses of the start.
+    noise: float = 0.0
+    #: Renders of single changes since one helped.
+    quiet: int = 0
+
+
+class CoordinateSearch(Surrogate):
+    """Changes integers and binaries one at a time, and those that help together.
+
+    σ is the spacing of the lattice and never shrinks. Steps grow, and are set back to 1, in `_learn`.
+    """
+
+    Settings = CoordinateSearchSettings
+    settings: CoordinateSearchSettings
+    state: CoordinateSearchState
 
     def __init__(
-        self,
-        theta: Tensor,
-        sigma: float,
-        project: Callable[[Tensor], Tensor],
-        generator: torch.Generator,
-        lattice: Tensor | None = None,
+        self, problem: Problem, theta: Tensor, sigma: float, settings: CoordinateSearchSettings | None = None
     ) -> None:
-        super().__init__(project, generator)
-        self.n = theta.numel()
-        self.lattice = torch.ones_like(theta) if lattice is None else lattice
-        self.theta = project((theta / self.lattice).round() * self.lattice)
-        self.g = torch.zeros_like(theta)
-        coins = torch.randint(2, (self.n,), generator=generator, device=theta.device)
-        self.steps = (2 * coins - 1).to(theta)  # in counts, signed
-        self.f, self.noise = math.nan, 0.0
-        self.order = self.changed = torch.empty(0, dtype=torch.long, device=theta.device)
-        self.quiet = 0
-        self.helped = theta.new_empty(0, self.n)  # changes [k, n] that helped alone, the best one first
-        self.least = math.nan  # the loss of that one
+        super().__init__(problem, settings)
+        coins = torch.randint(2, (self.n,), generator=problem.generator, device=theta.device)
+        none = torch.empty(0, dtype=torch.long, device=theta.device)
+        self.state = CoordinateSearchState(
+            theta=problem.project((theta / problem.lattice).round() * problem.lattice),
+            g=torch.zeros_like(theta),
+            steps=(2 * coins - 1).to(theta),
+            order=none,
+            changed=none,
+            helpful=theta.new_empty(0, self.n),
+        )
+
+    @property
+    def is_start_rendered(self) -> bool:
+        """Whether f and the noise are known."""
+        return not math.isnan(self.state.f)
+
+    @property
+    def have_several_helped(self) -> bool:
+        """Whether the last block has changes to be tried together."""
+        return len(self.state.helpful) > 1
 
     def ask(self) -> Tensor:
-        """θ twice at first; then single changes [BLOCK, n], and after those that several of helped, some at once."""
-        if math.isnan(self.f):
-            return self.theta.expand(2, -1)
-        if len(self.helped) > 1:
-            some = self.helped[: -(-len(self.helped) // 2)]
-            return self.project(self.theta + torch.stack([self.helped.sum(0), some.sum(0)]))
-        if len(self.order) == 0:
-            self.order = torch.randperm(self.n, generator=self.generator, device=self.theta.device)
-        self.changed, self.order = self.order[: self.BLOCK], self.order[self.BLOCK :]
-        return self._single(self.changed)
+        """θ twice at first; then single changes [k, n], and after several that helped these together [2, n]."""
+        state, s = self.state, self.settings
+        if not self.is_start_rendered:
+            return state.theta.expand(2, -1)
+        if self.have_several_helped:
+            best = state.helpful[: math.ceil(s.joint_share * len(state.helpful))]
+            return self.problem.project(state.theta + torch.stack([state.helpful.sum(0), best.sum(0)]))
+        if len(state.order) == 0:
+            state.order = torch.randperm(self.n, generator=self.problem.generator, device=state.theta.device)
+        state.changed, state.order = state.order[: s.block], state.order[s.block :]
+        return self._single(state.changed)
 
     def _single(self, which: Tensor) -> Tensor:
         """θ with one coordinate changed in each row [k, n]; at a bound, away from it."""
-        rows, line = self.theta.repeat(len(which), 1), torch.arange(len(which), device=which.device)
-        rows[line, which] += self.steps[which] * self.lattice[which]
-        stuck = self.project(rows)[line, which] == self.theta[which]
-        self.steps[which[stuck]] = -self.steps[which[stuck]].sign()
-        rows[line, which] = self.theta[which] + self.steps[which] * self.lattice[which]
-        return self.project(rows)
+        state, lattice = self.state, self.problem.lattice
+        rows, line = state.theta.repeat(len(which), 1), torch.arange(len(which), device=which.device)
+        rows[line, which] += state.steps[which] * lattice[which]
+        is_at_bound = self.problem.project(rows)[line, which] == state.theta[which]
+        state.steps[which[is_at_bound]] = -state.steps[which[is_at_bound]].sign()
+        rows[line, which] = state.theta[which] + state.steps[which] * lattice[which]
+        return self.problem.project(rows)
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         losses = torch.where(valid, losses, math.inf)
-        if math.isnan(self.f):
-            self.f = float(losses.min())
-            self.noise = float((losses[0] - losses[-1]).abs()) if valid.all() else 0.0
-            return
-        if len(self.helped) > 1:
-            best = int(losses.argmin())
-            together = float(losses[best]) < self.least
-            self._accept(theta[best] if together else self.theta + self.helped[0], min(self.least, float(losses[best])))
-            return
-        which = self.changed[: len(losses)]
-        change = theta - self.theta
-        gain = losses - self.f
+        if not self.is_start_rendered:
+            self.state.f = float(losses.min())
+            self.state.noise = float((losses[0] - losses[-1]).abs()) if valid.all() else 0.0
+        elif self.have_several_helped:
+            self._judge_together(theta, losses)
+        else:
+            self._learn(theta, losses)
+
+    def _judge_together(self, theta: Tensor, losses: Tensor) -> None:
+        """Accept the best of changes made together [2, n], or the best single one if that is lower."""
+        state, best = self.state, int(losses.argmin())
+        lowest = float(losses[best])
+        is_lower_than_single = lowest < state.lowest_single
+        found = theta[best] if is_lower_than_single else state.theta + state.helpful[0]
+        self._accept(found, min(state.lowest_single, lowest))
+
+    def _learn(self, theta: Tensor, losses: Tensor) -> None:
+        """g and the next steps from single changes; a change that helped alone is accepted at once."""
+        state, s = self.state, self.settings
+        which = state.changed[: len(losses)]  # the last block can be cut by the budget
+        change, gain = theta - state.theta, losses - state.f
         moved = change[torch.arange(len(which), device=which.device), which]
-        known = gain.isfinite() & (moved != 0)
-        self.g[which[known]] = (gain[known] / moved[known]).to(self.g)
-        better = gain < -self.SURE * self.noise if self.noise > 0 else gain < 0
-        self.steps[which] = torch.where(better, 2 * self.steps[which], -self.steps[which].sign())
-        self.quiet = 0 if better.any() else self.quiet + len(which)
-        if better.any():
-            best_first = losses[better].argsort()
-            self.helped, self.least = change[better][best_first], float(losses.min())
-            if len(self.helped) == 1:
-                self._accept(self.theta + self.helped[0], self.least)
+        is_known = gain.isfinite() & (moved != 0)
+        state.g[which[is_known]] = (gain[is_known] / moved[is_known]).to(state.g)
+        has_helped = gain < -s.noise_multiple * state.noise
+        state.steps[which] = torch.where(has_helped, s.step_growth * state.steps[which], -state.steps[which].sign())
+        state.quiet = 0 if has_helped.any() else state.quiet + len(which)
+        if has_helped.any():
+            best_first = losses[has_helped].argsort()
+            state.helpful, state.lowest_single = change[has_helped][best_first], float(losses.min())
+            if not self.have_several_helped:
+                self._accept(state.theta + state.helpful[0], state.lowest_single)
 
     def _accept(self, theta: Tensor, loss: float) -> None:
-        self.theta, self.f = self.project(theta).clone(), loss
-        self.helped = self.helped[:0]
-
-    @property
-    def converged(self) -> bool:
-        return self.quiet >= 2 * self.n
+        state = self.state
+        state.theta, state.f = self.problem.project(theta).clone(), loss
+        state.helpful = state.helpful[:0]
 
     def recommend(self) -> Tensor:
         return self.theta
 
     def predict(self, theta: Tensor) -> Tensor:
-        return self.f + (theta - self.theta) @ self.g
+        return self.state.f + (theta - self.theta) @ self.state.g
 
     def gradient(self, theta: Tensor) -> Tensor:
-        return self.g
+        return self.state.g
+
+    @property
+    def sigma(self) -> float:
+        return float(self.problem.lattice.mean())
+
+    @property
+    def converged(self) -> bool:
+        return self.state.quiet >= self.settings.quiet_sweeps * self.n
 
     def status(self) -> dict[str, float]:
-        return {"sigma": float(self.lattice.mean()), "step": float(self.steps.abs().mean()), "noise": self.noise}
+        return {"step": float(self.state.steps.abs().mean()), "noise": self.state.noise}

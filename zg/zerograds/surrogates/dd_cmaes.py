@@ -1,298 +1,360 @@
-"""The ranked surrogate: a bowl whose shape is learned from the order of losses, for jagged ones and for counts.
+"""CMA-ES with coordinate widths (dd-CMA-ES) and restarts: a bowl whose shape is learned from the order of losses.
 
     h(θ) = f + b |A⁻¹ (θ − m)|² / (2 σ²),    A = D C^(1/2)
 
-Samples are drawn from N(m, σ² A Aᵀ). Their ranks alone move m, shape A and set σ: the covariance matrix adaptation of
-Hansen ("The CMA Evolution Strategy: A Tutorial", 2016), whose A Aᵀ is the inverse curvature of this bowl. D is a width
-for each coordinate. It has n numbers where C has n², so it is learned faster: parameters of a renderer have scales of
-their own (Akimoto and Hansen, "Diagonal Acceleration for Covariance Matrix Adaptation Evolution Strategies", 2020).
+Samples are drawn from N(m, σ² A Aᵀ). Their ranks alone move m, shape A and set σ: covariance matrix adaptation (Hansen,
+"The CMA Evolution Strategy: A Tutorial", 2016). A Aᵀ becomes the inverse curvature of the loss. D is a width for each
+coordinate; its n numbers are learned faster than the n² of C (Akimoto and Hansen, "Diagonal Acceleration for Covariance
+Matrix Adaptation Evolution Strategies", 2020). f and b are fitted to the losses, for `predict` and `gradient` alone.
 
-Three things are added. Coordinates that the renderer rounds keep a width that reaches the next count (Marty et al. 2024
-do likewise), and some renders try another count at the best θ. A run that has come to rest is begun anew from the best
-θ, wider, and with more samples where the last one found something or cannot be widened (Auger and Hansen 2005 always
-take more): what is left of the budget looks farther. With noise the samples double instead: the order of few is luck.
+Three additions. Discrete (integer or binary) coordinates keep a width that reaches the next value, as in Marty et al.
+(2024), and some renders try neighbours of the best θ. A Gaussian at rest restarts at the best θ with a larger σ, and
+with more samples only where more are of use (Auger and Hansen 2005 always double them). Under noise it doubles λ and
+does not restart: the order of few noisy losses is luck.
+
+Cost: O(n²) memory, O(n³) time every few iterations; λ renders an iteration, with discrete coordinates 5/4 λ.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from zg.problem import Problem
 from zg.sampling import gaussian
-from zg.zerograds.surrogates.base import Surrogate
+from zg.zerograds.parts.cma_rates import StrategyParameters, default_population, strategy_parameters
+from zg.zerograds.parts.lattice import UntriedNeighbours
+from zg.zerograds.surrogates.base import Surrogate, resolution
 
+#: Keeps roots and divisors above 0.
 TINY = 1e-300
 
 
 @dataclass(frozen=True)
-class Rates:
-    """How fast something is learned from its path and from samples, how fast the path fades, what bad samples count."""
+class DDCMAESSettings:
+    """Meaning, unit and source of each; "10 ×" says what a value ten times larger does.
 
-    path: float
-    samples: float
-    fade: float
-    against: float
-
-
-@dataclass(frozen=True)
-class Constants:
-    """Akimoto's and Hansen's for n and population: signed weights [population] by rank, either sign summing to one."""
-
-    weights: Tensor
-    mass: float  # 1 / sum of the squares of the better half's weights
-    rate_sigma: float
-    damping: float
-    expected: float  # length of a sample of N(0, I)
-    D: Rates
-    C: Rates
-
-    def go_on(self, path: Tensor, fade: float, step: Tensor) -> Tensor:
-        """A path [n] with one more step, as long as those of a random walk of the samples would be."""
-        return (1 - fade) * path + math.sqrt(fade * (2 - fade) * self.mass) * step
-
-
-@cache
-def constants(n: int, population: int) -> Constants:
-    """They change when a run begins."""
-    weights = math.log((population + 1) / 2) - torch.arange(1, population + 1, dtype=torch.float64).log()
-    better, worse = weights.clamp_min(0), -weights.clamp_max(0)
-    mass, mass_worse = (float(part.sum().square() / part.square().sum()) for part in (better, worse))
-    rate_sigma = (mass + 2) / (n + mass + 5)
-
-    def rates(freedom: int) -> Rates:
-        """Of something of so many numbers."""
-        path = 1 / (2 * (freedom / n + 1) * (n + 1) ** 0.75 + mass / 2)
-        samples = min(1 - path, path * (mass + 1 / mass - 2 + population / (2 * (population + 5))))
-        against = min(1 + path / samples, 1 + 2 * mass_worse / (mass_worse + 2))
-        if freedom > n:  # C takes off what D divides by, and has to stay positive
-            against = min(against, (1 - path - samples) / (n * samples))
-        return Rates(path, samples, math.sqrt(mass * path) / 2, against)
-
-    return Constants(
-        weights=better / better.sum() - worse / worse.sum(),
-        mass=mass,
-        rate_sigma=rate_sigma,
-        damping=1 + 2 * max(0.0, math.sqrt((mass - 1) / (n + 1)) - 1) + rate_sigma,
-        expected=math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n)),
-        D=rates(n),
-        C=rates(n * (n + 1) // 2),
-    )
-
-
-class DDCMAES(Surrogate):
-    """m [n], σ, D [n] and C [n, n]: O(n²) memory, `population` renders an iteration, a quarter more with counts.
-
-    population: at first, by default 4 + ⌊3 ln n⌋; at least 4.
-    lattice: [n], scaled distance between neighbouring counts, 0 for real coordinates. noisy: whether two renders of the
-    same θ differ; then m is what it recommends, else the best θ seen.
+    Without a source: chosen by experience on Rastrigin, the mosaic and the procedural material; see docs/surrogates.md.
     """
 
-    REACH = 0.3  # least width of sampling in counts: a count that m stands on is left by every tenth sample
-    SCOUTED = 4  # samples for each render that tries another count
-    DRAWS = 8  # for each of those, to find a count that was not tried
-    WIDER, WIDEST = 3.0, 100.0  # σ of each new beginning / σ of the last; / first σ, at most
-    STILL = 1e-3  # relative decrease of the loss, over PATIENCE, below which it has come to rest
-    SMALL = 0.1  # share of its first width, below which stillness is rest and not a valley's bend
-    LONGER, NOISY = 6, 2  # times PATIENCE that may be still above it: over ripples σ stays wide, and the best is luck
-    PLATEAU = 2.0  # σ times so much where all samples look the same
+    #: λ, samples an iteration at first; None for 4 + ⌊3 ln n⌋ (Hansen 2016). 10 ×: steps are better, and dearer.
+    population: int | None = None
+    #: Smallest λ: each half of the ranks needs some. 10 ×: the same, for few parameters.
+    min_population: int = 4
+    #: Whether D and C are learned; without them the Gaussian stays round. An ablation.
+    learns_shape: bool = True
+    #: Whether it restarts once at rest, or under noise doubles λ. An ablation.
+    restarts: bool = True
 
-    def __init__(
-        self,
-        theta: Tensor,
-        sigma: float,
-        project: Callable[[Tensor], Tensor],
-        generator: torch.Generator,
-        lattice: Tensor | None = None,
-        noisy: bool = False,
-        population: int | None = None,
-    ) -> None:
-        super().__init__(project, generator)
-        self.n, self.noisy = theta.numel(), noisy
-        self.lattice = torch.zeros_like(theta) if lattice is None else lattice
-        self.floor = self.REACH * self.lattice
-        self.scouted: list[int] = []
-        self.tried: list[list[int]] = []  # [coordinate, count] that were tried at the best θ
-        self.theta, self.lowest = theta.clone(), math.inf
-        self.first = self.began = sigma
-        self.f = self.bend = math.nan
-        self._begin(theta, sigma, max(4, population or 4 + int(3 * math.log(self.n))))
+    #: Largest growth of σ in an iteration, as ln σ (pycma). 10 ×: one long path can carry σ far beyond the minimum.
+    max_log_sigma_step: float = 1.0
+    #: Factor on σ where all losses are equal (Hansen 2016: exp(0.2 + c_σ/d_σ)). 10 ×: σ overshoots the plateau's edge.
+    plateau_growth: float = 2.0
+    #: Factor on σ where all renders failed. 10 ×, above 1: σ grows, and samples leave the region where renders succeed.
+    failure_shrink: float = 0.5
 
-    def _begin(self, mean: Tensor, sigma: float, population: int) -> None:
-        """Stand at `mean` with a round Gaussian."""
-        self.mean, self.sigma, self.began = mean.clone(), sigma, sigma
-        self.C = torch.eye(self.n).to(mean)
-        self.axes, self.bent = self.C, 1.0
-        self.D, self.widths, self.stretch = (torch.ones_like(mean) for _ in range(3))
-        self.path_sigma, self.path_C, self.path_D = (torch.zeros_like(mean) for _ in range(3))
-        self.age, self.decomposed, self.population = 0, 0, population
-        self.record: list[float] = []
-        self.before = self.lowest
+    #: Relative decrease of the loss that counts as none. 10 ×: it restarts while a slow valley still leads down.
+    stall_tolerance: float = 1e-3
+    #: Iterations of a stall: patience + patience_per_parameter · n / λ (Hansen 2016, TolHistFun). 10 ×: late restarts.
+    patience: int = 10
+    #: The second term of it, in renders a parameter. 10 ×: most budgets see no restart.
+    patience_per_parameter: int = 30
+    #: σ over σ at the start, below which a stall is rest and not the bend of a valley. 10 ×: every stall is rest.
+    rest_sigma: float = 0.1
+    #: Patiences of a stall at any σ: over ripples σ stays large, and the best sample is luck. 10 ×: hardly a restart.
+    long_patience: int = 6
+    #: The same under noise. 10 ×: λ hardly grows, and noise decides the order.
+    long_patience_noisy: int = 2
+    #: Largest width of a coordinate over the resolution of θ, below which samples are equal. 10 ×: loses a digit.
+    resolution_factor: float = 4.0
+    #: Factor on σ from one start to the next. 10 ×: minima that are near are skipped.
+    restart_growth: float = 3.0
+    #: Largest σ at a start over the first one. 10 ×: samples so far away that the loss tells nothing there.
+    max_restart_sigma: float = 100.0
+    #: Factor on λ at a restart where more samples are of use (Auger and Hansen 2005). 10 ×: few restarts fit a budget.
+    restart_population: int = 2
+    #: Factor on λ at rest under noise. 10 ×: few iterations fit a budget.
+    noise_population: int = 2
 
-    @property
-    def patience(self) -> int:
-        """Iterations without a decrease that mean rest."""
-        return 10 + 30 * self.n // self.population
+    #: Smallest width of a discrete coordinate, in spacings: at 0.3 a tenth of the samples changes it. 10 ×: most do.
+    lattice_width: float = 0.3
+    #: Samples for each neighbour that is tried. 10 ×: single changes are found late.
+    samples_per_neighbour: int = 4
+    #: Random draws for each neighbour, to find one that was not tried. 10 ×: even the last ones are found.
+    draws_per_neighbour: int = 8
+    #: Fraction of draws one spacing away; the rest is uniform within the bounds. 10 ×, above 1: no value farther away.
+    adjacent_share: float = 0.5
 
-    def ask(self) -> Tensor:
-        """Samples [population, n]; where rounding would hide them, wider."""
-        self.stretch = (self.floor / (self.sigma * self._spread())).clamp_min(1.0)
-        u = gaussian(self.population, self.n, self.generator, self.mean.dtype)
-        offsets = self.D * ((u @ self.axes * self.widths) @ self.axes.T)
-        samples = self.project(self.mean + self.sigma * self.stretch * offsets)
-        if math.isinf(self.lowest):
-            samples[0] = self.theta  # the start, so that nothing worse is recommended
-        return torch.cat([samples, self._scouts()])
 
-    def _scouts(self) -> Tensor:
-        """[k, n]: the best θ with another count each, as often the next as any within its bounds; none twice."""
-        counts = self.lattice.nonzero()[:, 0]
-        wanted = 0 if self.noisy or not len(counts) else -(-self.population // self.SCOUTED)
-        low, high = (self.project(torch.full_like(self.theta, edge)) for edge in (-math.inf, math.inf))
-        draws = torch.rand(self.DRAWS * wanted, 4, generator=self.generator, dtype=low.dtype, device=low.device)
-        known = {(int(k), self._count(self.theta, k)) for k in counts} | {(k, count) for k, count in self.tried}
-        self.scouted = []
-        scouts: list[Tensor] = []
-        for which, near, up, share in draws.tolist():
-            k, scout = int(counts[int(which * len(counts))]), self.theta.clone()
-            span = float(high[k] - low[k])
-            if near < 0.5 or not math.isfinite(span):
-                scout[k] += self.lattice[k] * (1 if up < 0.5 else -1)
-            else:
-                scout[k] = low[k] + share * span
-            scout = self.project(scout)
-            found = (k, self._count(scout, k))
-            if found not in known and len(scouts) < wanted:
-                known.add(found)
-                scouts.append(scout)
-                self.scouted.append(k)
-        return torch.stack(scouts) if scouts else self.theta.new_empty(0, self.n)
+@dataclass
+class Group:
+    """Fields of the state that belong together."""
 
-    def _count(self, theta: Tensor, k: int | Tensor) -> int:
-        """The count that the renderer is given for coordinate k of θ [n]."""
-        return round(float(theta[k] / self.lattice[k]))
+    def state_dict(self) -> dict[str, Any]:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
-    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
-        losses = torch.where(valid, losses, math.inf)
-        if not losses.isfinite().any():
-            self.sigma /= self.PLATEAU
-            return
-        best = int(losses.argmin())
-        if float(losses[best]) < self.lowest:
-            self.lowest, self.theta, self.tried = float(losses[best]), theta[best].clone(), []
-        else:
-            scouts = zip(self.scouted, theta[self.population :], strict=False)
-            self.tried += [[k, self._count(scout, k)] for k, scout in scouts]
-        if len(losses) < self.population:
-            return  # a cut batch is the last one
-        found = best >= self.population and bool((theta[best] == self.theta).all())  # by a scout
-        theta, losses = theta[: self.population], losses[: self.population]
-        if (losses == losses[0]).all():
-            self.sigma *= self.PLATEAU
-        else:
-            self._adapt(theta, losses)
-            self._calibrate(theta, losses)
-        if found:
-            changed = self.scouted[best - self.population]
-            self.mean[changed] = self.theta[changed]
-        self._rest(float(losses.median()) if self.noisy else float(losses.min()))
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
-    def _adapt(self, theta: Tensor, losses: Tensor) -> None:
-        """Move m, and learn σ, D and C."""
-        known, n = constants(self.n, self.population), self.n
-        weights = known.weights.to(self.mean)
-        moved = (theta[losses.argsort()] - self.mean) / (self.sigma * self.stretch)
-        step = weights.clamp_min(0) @ moved
-        y = moved / self.D
-        z = self._white(y)
-        self.age += 1
-        self.mean = self.project(self.mean + self.sigma * self.stretch * step)
-        self.path_sigma = known.go_on(self.path_sigma, known.rate_sigma, self._white(step / self.D))
-        length = float(self.path_sigma.norm()) / math.sqrt(1 - (1 - known.rate_sigma) ** (2 * self.age))
-        if length >= (1.4 + 2 / (n + 1)) * known.expected:  # σ is behind: D and C shall not stretch meanwhile
-            step = torch.zeros_like(step)
-        self.path_D = known.go_on(self.path_D, known.D.fade, step)
-        self.path_C = known.go_on(self.path_C, known.C.fade, step)
-        # A bad sample counts by its direction, not by how far out it was.
-        even = torch.where(weights < 0, n / z.square().sum(1).clamp_min(TINY), 1.0)
 
-        signed = torch.where(weights < 0, known.D.against * weights, weights)
-        turn = known.D.path * (self._white(self.path_D / self.D).square() - 1)
-        turn += known.D.samples * (signed @ (even[:, None] * z.square() - 1))
-        signed = torch.where(weights < 0, known.C.against * weights, weights)
+@dataclass
+class Distribution(Group):
+    """N(m, σ² A Aᵀ), A = D C^(1/2), and the evolution paths from which it is learned."""
+
+    #: m [n], scaled.
+    mean: Tensor
+    #: σ, scaled units along a coordinate whose D and diagonal of C are 1.
+    sigma: float
+    #: [n], width of each coordinate over σ.
+    D: Tensor
+    #: [n, n], a correlation matrix after each decomposition.
+    C: Tensor
+    #: Eigenvectors [n, n] of C, and the square roots [n] of its eigenvalues, at the last decomposition.
+    axes: Tensor
+    axis_widths: Tensor
+    #: p_σ, p_D and p_C [n]: steps of m in units of σ, averaged over the last iterations.
+    path_sigma: Tensor
+    path_D: Tensor
+    path_C: Tensor
+    #: [n], at least 1: the last samples were stretched by it, so that rounding does not hide them.
+    stretch: Tensor
+    #: β ≥ 1: D is learned more slowly where C is ill-conditioned (Akimoto and Hansen 2020).
+    damping_D: float = 1.0
+    #: Updates since the start, and since the last decomposition.
+    age: int = 0
+    undecomposed: int = 0
+
+    @classmethod
+    def round(cls, mean: Tensor, sigma: float) -> "Distribution":
+        """N(m, σ² I)."""
+        ones, zeros, identity = torch.ones_like(mean), torch.zeros_like(mean), torch.eye(len(mean)).to(mean)
+        return cls(mean.clone(), sigma, ones, identity, identity, ones, zeros, zeros, zeros, ones)
+
+    def coordinate_widths(self) -> Tensor:
+        """Standard deviations over σ: the root of the diagonal of A Aᵀ [n]."""
+        return self.D * self.C.diagonal().clamp_min(TINY).sqrt()
+
+    def transform(self, u: Tensor) -> Tensor:
+        """A u for u [B, n]."""
+        return self.D * ((u @ self.axes * self.axis_widths) @ self.axes.T)
+
+    def whiten(self, y: Tensor) -> Tensor:
+        """C^(−1/2) y for y [..., n]."""
+        return (y @ self.axes / self.axis_widths) @ self.axes.T
+
+    def local(self, theta: Tensor) -> Tensor:
+        """A⁻¹ (θ − m) / σ for θ [B, n]."""
+        return self.whiten((theta - self.mean) / (self.sigma * self.stretch * self.D))
+
+    def learn_shape(self, rates: StrategyParameters, ranked: Tensor, step: Tensor) -> None:
+        """Learn D and C from samples (θ − m) / σ [λ, n], best first, and from the step [n] in the same units."""
+        weights, n = rates.weights.to(self.mean), len(self.mean)
+        y = ranked / self.D
+        z = self.whiten(y)
+        self.path_D = rates.extend(self.path_D, rates.D.path, step)
+        self.path_C = rates.extend(self.path_C, rates.C.path, step)
+        # A bad sample counts by its direction, not by its length (Hansen 2016).
+        scale = torch.where(weights < 0, n / z.square().sum(1).clamp_min(TINY), 1.0)
+
+        signed = rates.D.signed(weights)
+        change = rates.D.rank_one * (self.whiten(self.path_D / self.D).square() - 1)
+        change += rates.D.rank_mu * (signed @ (scale[:, None] * z.square() - 1))
+        signed = rates.C.signed(weights)
         along = self.path_C / self.D
-        self.C = (1 - known.C.path - known.C.samples * float(signed.sum())) * self.C
-        self.C += known.C.path * torch.outer(along, along) + known.C.samples * (y.T * (signed * even)) @ y
-        self.D = self.D * (turn / (2 * self.bent)).exp()
-        self.sigma *= math.exp(min(1.0, known.rate_sigma / known.damping * (length / known.expected - 1)))
-        self.decomposed += 1
-        if self.decomposed * 10 * n * (known.C.path + known.C.samples) > 1:  # what has changed less can wait
-            self._decompose()
+        self.C = (1 - rates.C.rank_one - rates.C.rank_mu * float(signed.sum())) * self.C
+        self.C += rates.C.rank_one * torch.outer(along, along) + rates.C.rank_mu * (y.T * (signed * scale)) @ y
+        self.D = self.D * (change / (2 * self.damping_D)).exp()
+        self.undecomposed += 1
+        if rates.is_decomposition_due(self.undecomposed):
+            self.decompose()
 
-    def _decompose(self) -> None:
-        """C into axes and widths; its diagonal goes over into D."""
+    def decompose(self) -> None:
+        """C = axes · widths² · axesᵀ; the diagonal of C goes over into D."""
         diagonal = self.C.diagonal().clamp_min(TINY).sqrt()
         self.D, self.C = self.D * diagonal, self.C / torch.outer(diagonal, diagonal)
         eigenvalues, self.axes = torch.linalg.eigh(0.5 * (self.C + self.C.T))
-        self.widths = eigenvalues.clamp_min(torch.finfo(self.C.dtype).eps).sqrt()
-        self.bent = max(1.0, float(self.widths.max() / self.widths.min()) - 1)
-        self.decomposed = 0
+        self.axis_widths = eigenvalues.clamp_min(torch.finfo(self.C.dtype).eps).sqrt()
+        self.damping_D = max(1.0, float(self.axis_widths.max() / self.axis_widths.min()) - 1)
+        self.undecomposed = 0
 
-    def _spread(self) -> Tensor:
-        """Width of sampling in each coordinate / σ: the root of the diagonal of A Aᵀ [n]."""
-        return self.D * self.C.diagonal().clamp_min(TINY).sqrt()
 
-    def _white(self, y: Tensor) -> Tensor:
-        """C^(−1/2) y for y [..., n]."""
-        return (y @ self.axes / self.widths) @ self.axes.T
+@dataclass
+class Schedule(Group):
+    """What decides when the distribution restarts, how wide, and with how many samples."""
 
-    def _calibrate(self, theta: Tensor, losses: Tensor) -> None:
-        """f and b: the line through these losses against half the squared distance from m."""
-        seen = losses.isfinite()
-        distance, losses = 0.5 * self._local(theta[seen]).square().sum(1), losses[seen]
-        spread = distance - distance.mean()
-        self.bend = float((spread @ losses) / spread.square().sum().clamp_min(torch.finfo(losses.dtype).tiny))
-        self.f = float(losses.mean() - self.bend * distance.mean())
+    #: σ of the first start and of the last one, scaled units a coordinate.
+    first_sigma: float
+    start_sigma: float
+    #: λ, samples an iteration.
+    population: int
+    #: Lowest loss of all before the last start.
+    lowest_at_start: float = math.inf
+    #: Lowest loss since the start (under noise: lowest median of a batch), after each of the last iterations.
+    record: list[float] = field(default_factory=list)
 
-    def _rest(self, loss: float) -> None:
-        """Begin anew where the record of this run's losses no longer falls, or nothing is left to tell apart."""
-        longest = (self.NOISY if self.noisy else self.LONGER) * self.patience
-        self.record = [*self.record, min([loss, *self.record[-1:]])][-longest:]
-        width = self.sigma * float((self._spread() * self.stretch).max())
-        resting = self._still(self.patience) and self.sigma < self.SMALL * self.began
-        if not (resting or self._still(longest) or width < 4 * self.resolution(1.0)):
+    def has_stalled(self, iterations: int, tolerance: float) -> bool:
+        """Whether the record has not decreased over the last iterations."""
+        record = self.record
+        return len(record) >= iterations and record[-iterations] - record[-1] <= tolerance * abs(record[-1])
+
+
+@dataclass
+class DDCMAESState:
+    """All that changes."""
+
+    #: The best θ [n] so far, and its loss.
+    theta: Tensor
+    lowest: float
+    distribution: Distribution
+    schedule: Schedule
+    neighbours: UntriedNeighbours
+    #: f and b of the model, in units of the loss.
+    f: float = math.nan
+    curvature: float = math.nan
+
+
+class DDCMAES(Surrogate):
+    """dd-CMA-ES with restarts. It recommends the best θ that was seen, and m where renders are noisy.
+
+    σ changes for four reasons, each in one place: the length of p_σ (`_adapt`), a plateau (`tell`), a batch of failed
+    renders alone (`tell`), and a restart (`_restart`). It never converges: restarts use up the budget.
+    """
+
+    Settings = DDCMAESSettings
+    needs_noise = True
+    settings: DDCMAESSettings
+    state: DDCMAESState
+
+    def __init__(self, problem: Problem, theta: Tensor, sigma: float, settings: DDCMAESSettings | None = None) -> None:
+        super().__init__(problem, settings)
+        s = self.settings
+        population = max(s.min_population, s.population or default_population(self.n))
+        self.state = DDCMAESState(
+            theta=theta.clone(),
+            lowest=math.inf,
+            distribution=Distribution.round(theta, sigma),
+            schedule=Schedule(sigma, sigma, population),
+            neighbours=UntriedNeighbours(problem, s.adjacent_share, s.draws_per_neighbour),
+        )
+
+    def ask(self) -> Tensor:
+        """Samples [λ, n], then neighbours of the best θ; the first of all is the start, so that it is not lost."""
+        state, d, population = self.state, self.state.distribution, self.state.schedule.population
+        least = self.settings.lattice_width * self.problem.lattice
+        d.stretch = (least / (d.sigma * d.coordinate_widths())).clamp_min(1.0)
+        offsets = d.transform(gaussian(population, self.n, self.problem.generator, d.mean.dtype))
+        samples = self.problem.project(d.mean + d.sigma * d.stretch * offsets)
+        if math.isinf(state.lowest):
+            samples[0] = state.theta
+        wanted = 0 if self.problem.noisy else -(-population // self.settings.samples_per_neighbour)
+        return torch.cat([samples, state.neighbours.ask(state.theta, wanted)])
+
+    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
+        state, d, population = self.state, self.state.distribution, self.state.schedule.population
+        losses = torch.where(valid, losses, math.inf)
+        has_every_render_failed = not losses.isfinite().any()
+        if has_every_render_failed:
+            d.sigma *= self.settings.failure_shrink
             return
-        if self.noisy:
-            self.population, self.record = 2 * self.population, []
+        best = int(losses.argmin())
+        is_lower = float(losses[best]) < state.lowest
+        if is_lower:
+            state.lowest, state.theta = float(losses[best]), theta[best].clone()
+            state.neighbours.forget()
         else:
-            lower = math.isfinite(self.before) and self.lowest < self.before - self.STILL * abs(self.before)
-            more = 2 if lower or self.began >= self.WIDEST * self.first else 1
-            self._begin(self.theta, min(self.WIDER * self.began, self.WIDEST * self.first), more * self.population)
+            state.neighbours.reject(theta[population:])
+        is_cut = len(losses) < population
+        if is_cut:
+            return  # the budget is spent
+        samples, losses = theta[:population], losses[:population]
+        is_plateau = bool((losses == losses[0]).all())
+        if is_plateau:
+            d.sigma *= self.settings.plateau_growth
+        else:
+            self._adapt(samples, losses)
+            self._fit(samples, losses)
+        has_neighbour_won = is_lower and best >= population
+        if has_neighbour_won:
+            changed = state.neighbours.changed[best - population]
+            d.mean[changed] = state.theta[changed]
+        if self.settings.restarts:
+            self._restart_if_due(float(losses.median()) if self.problem.noisy else float(losses.min()))
 
-    def _still(self, span: int) -> bool:
-        """Whether the record has not fallen for so many iterations."""
-        return len(self.record) >= span and self.record[-span] - self.record[-1] <= self.STILL * abs(self.record[-1])
+    def _adapt(self, theta: Tensor, losses: Tensor) -> None:
+        """Move m, learn D and C, and set σ by the length of p_σ."""
+        d, rates = self.state.distribution, strategy_parameters(self.n, self.state.schedule.population)
+        ranked = (theta[losses.argsort()] - d.mean) / (d.sigma * d.stretch)
+        step = rates.weights.to(d.mean).clamp_min(0) @ ranked
+        d.mean = self.problem.project(d.mean + d.sigma * d.stretch * step)
+        d.age += 1
+        d.path_sigma = rates.extend(d.path_sigma, rates.sigma_rate, d.whiten(step / d.D))
+        length = float(d.path_sigma.norm()) / math.sqrt(1 - (1 - rates.sigma_rate) ** (2 * d.age))
+        is_sigma_behind = length >= rates.long_path  # then the paths of D and C do not grow: h_σ = 0 (Hansen 2016)
+        if self.settings.learns_shape:
+            d.learn_shape(rates, ranked, torch.zeros_like(step) if is_sigma_behind else step)
+        log_step = rates.sigma_rate / rates.sigma_damping * (length / rates.expected_length - 1)
+        d.sigma *= math.exp(min(self.settings.max_log_sigma_step, log_step))
 
-    def _local(self, theta: Tensor) -> Tensor:
-        """θ [B, n] -> A⁻¹ (θ − m)/σ."""
-        return self._white((theta - self.mean) / (self.sigma * self.stretch * self.D))
+    def _fit(self, theta: Tensor, losses: Tensor) -> None:
+        """f and b: the line through the losses over half the squared distances from m."""
+        is_finite = losses.isfinite()
+        distance = 0.5 * self.state.distribution.local(theta[is_finite]).square().sum(1)
+        losses, centred = losses[is_finite], distance - distance.mean()
+        variance = centred.square().sum().clamp_min(torch.finfo(losses.dtype).tiny)
+        self.state.curvature = float((centred @ losses) / variance)
+        self.state.f = float(losses.mean() - self.state.curvature * distance.mean())
+
+    def _restart_if_due(self, loss: float) -> None:
+        """Restart, or with noise take more samples, where the record no longer falls. loss: of this iteration."""
+        s, d, schedule = self.settings, self.state.distribution, self.state.schedule
+        patience = s.patience + s.patience_per_parameter * self.n // schedule.population
+        long_patience = (s.long_patience_noisy if self.problem.noisy else s.long_patience) * patience
+        schedule.record = [*schedule.record, min([loss, *schedule.record[-1:]])][-long_patience:]
+        is_narrow = d.sigma < s.rest_sigma * schedule.start_sigma
+        has_come_to_rest = is_narrow and schedule.has_stalled(patience, s.stall_tolerance)
+        has_stalled_for_long = schedule.has_stalled(long_patience, s.stall_tolerance)
+        width = d.sigma * float((d.coordinate_widths() * d.stretch).max())
+        is_below_resolution = width < s.resolution_factor * resolution(self.theta)
+        if not (has_come_to_rest or has_stalled_for_long or is_below_resolution):
+            return
+        if self.problem.noisy:
+            schedule.population, schedule.record = s.noise_population * schedule.population, []
+        else:
+            self._restart()
+
+    def _restart(self) -> None:
+        """A round, wider Gaussian at the best θ; more samples if the last ones found something or σ is at its limit."""
+        s, state, last = self.settings, self.state, self.state.schedule
+        before = last.lowest_at_start
+        has_found_something_lower = math.isfinite(before) and state.lowest < before - s.stall_tolerance * abs(before)
+        largest = s.max_restart_sigma * last.first_sigma
+        is_widest = last.start_sigma >= largest
+        growth = s.restart_population if has_found_something_lower or is_widest else 1
+        sigma = min(s.restart_growth * last.start_sigma, largest)
+        state.schedule = Schedule(last.first_sigma, sigma, growth * last.population, state.lowest)
+        state.distribution = Distribution.round(state.theta, sigma)
 
     def recommend(self) -> Tensor:
-        return self.mean if self.noisy else self.theta
+        return self.state.distribution.mean if self.problem.noisy else self.theta
 
     def predict(self, theta: Tensor) -> Tensor:
-        return self.f + 0.5 * self.bend * self._local(theta).square().sum(1)
+        return self.state.f + 0.5 * self.state.curvature * self.state.distribution.local(theta).square().sum(1)
 
     def gradient(self, theta: Tensor) -> Tensor:
-        back = self._white(self._local(theta[None])[0])
-        return self.bend * back / (self.sigma * self.stretch * self.D)
+        d = self.state.distribution
+        return self.state.curvature * d.whiten(d.local(theta[None])[0]) / (d.sigma * d.stretch * d.D)
+
+    @property
+    def sigma(self) -> float:
+        d = self.state.distribution
+        return d.sigma * float(d.coordinate_widths().square().mean().sqrt())
 
     @property
     def converged(self) -> bool:
         return False
 
     def status(self) -> dict[str, float]:
-        width = self.sigma * float(self._spread().square().mean().sqrt())
-        return {"sigma": width, "population": float(self.population)}
+        return {"population": float(self.state.schedule.population)}

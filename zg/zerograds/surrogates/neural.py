@@ -1,225 +1,258 @@
-"""The neural surrogate (NP) in local coordinates, with a window of memory and a trust region.
+"""The neural surrogate (NP) in local coordinates, with a memory of samples and a trust region.
 
-The network never sees θ or losses as they come. It sees u = (θ − centre)/σ and losses standardised over the samples at
-hand, so one learning rate suits every problem, and it does not care where θ is, how wide σ is, or what a loss is worth.
-σ grows while h predicts the decrease of the loss that is then seen, and shrinks while it does not (a trust region;
-Conn, Gould and Toint 2000), with the renderer's noise, if it has any, taken into account.
+    h(θ, φ) = m + s · MLP_φ((θ − θ_i) / σ)
+
+θ_i is the present θ, σ the width of sampling, m and s are the mean and the deviation of the losses in memory. The
+network sees neither θ nor losses in their own units, so one learning rate suits every problem.
+
+An iteration renders θ_i and antithetic samples around θ_i, takes `k_phi` steps of Adam on φ, then `k_theta` steps
+down h inside the ball of radius σ √n, which the samples fill. The next render of θ tells how good the prediction was:
+σ grows after a good one and shrinks after a poor one, as in a trust region (Conn, Gould and Toint, "Trust-Region
+Methods", 2000, algorithm 6.1.1), and the noise of the renderer is allowed for.
+
+Cost: 2 · pairs + 1 renders an iteration, one more if the loss is noisy; O((window + hidden) · n) memory.
+After the neural surrogate of Fischer and Ritschel, "ZeroGrads" (ACM TOG 2024), which is in `paper_surrogates`.
 """
 
 import math
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
+from zg.problem import Problem
 from zg.sampling import antithetic
-from zg.zerograds.surrogates.base import Regression, Surrogate
+from zg.zerograds.parts.network import LocalNetwork
+from zg.zerograds.surrogates.base import Surrogate, resolution
 
-# Trust region: below POOR of the predicted decrease σ shrinks, above GOOD it grows; shrinking is the faster.
-POOR, GOOD = 0.1, 0.5
-SHRINK, GROW = 0.7, 1.2
-# Below this power of θ's resolution a curvature drowns in rounding, and σ starts anew: the loss is jagged.
-SMALLEST = 0.25
-# On a plateau, and each time σ starts anew, it is so many times what it was.
-WIDER = 2.0
-# Samples count for the fit by their distance, as a Gaussian that is this many times wider than σ.
-LOCALITY = 2.0
+
+@dataclass(frozen=True)
+class NeuralSettings:
+    """Meaning, unit and source of each; "10 ×" says what a value ten times larger does.
+
+    All without a source were chosen by experience; see docs/surrogates.md.
+    """
+
+    #: Antithetic pairs of samples an iteration; None for n + 1 within the next two. 10 ×: few iterations, far behind.
+    pairs: int | None = None
+    #: Fewest pairs by default. 10 ×: as more pairs, where n is small.
+    fewest_pairs: int = 2
+    #: Most pairs by default. 10 ×: as more pairs, where n is large.
+    most_pairs: int = 10
+    #: Samples in memory. 10 ×: less harm by noise, no help without noise; slower fits.
+    window: int = 80
+    #: Steps on φ an iteration. 10 ×: a better gradient if the loss is smooth, noise is fitted too; slower.
+    k_phi: int = 20
+    #: Steps on θ an iteration. 10 ×: as long a way in shorter steps, no better; several times slower.
+    k_theta: int = 20
+    #: Adam's learning rate for φ. 10 ×: faster if the loss is smooth and n small, else worse.
+    lr: float = 3e-3
+    #: Width of each hidden layer of the network. 10 ×: as many times slower, and no better.
+    hidden: int = 64
+    #: Number of hidden layers. 10 ×: `k_phi` steps do not fit the network, and the run fails.
+    layers: int = 2
+    #: Samples count by their distance as a Gaussian of this width, in σ. 10 ×: far ones count as near ones; worse.
+    locality: float = 2.0
+    #: Losses further from their mean, in deviations, count as that far. 10 ×: one very bad sample decides the fit.
+    outlier: float = 5.0
+    #: σ grows if the loss falls by more than this part of the predicted decrease. 10 ×: σ grows rarely.
+    good: float = 0.5
+    #: σ shrinks if the loss falls by less than this part of the predicted decrease. 10 ×: σ shrinks often.
+    poor: float = 0.1
+    #: Factor on σ after a good prediction, or if noise hides the decrease. 10 ×: σ swings, and is mostly too large.
+    grow: float = 1.2
+    #: Factor on σ after a poor prediction, and after a failed render of θ. 10 ×, above 1: σ diverges.
+    shrink: float = 0.7
+    #: Factor on σ if all losses of an iteration are equal. 10 ×: σ jumps over the edge of a plateau.
+    plateau_grow: float = 2.0
+    #: σ restarts below this power of the relative precision, where rounding hides a curvature. 10 ×: never.
+    restart_power: float = 0.25
+    #: The σ of a restart over the σ of the one before. 10 ×: few widths are tried before σ is too large.
+    restart_grow: float = 2.0
+    #: A step is taken back if the loss rose by more than this, in noise. 10 ×: rises of 20 times the noise are kept.
+    risen: float = 2.0
+    #: Part of the squared noise that an iteration replaces. 10 ×: the noise is that of one iteration, which varies.
+    noise_rate: float = 0.1
+
+
+@dataclass
+class NeuralState:
+    """All that changes."""
+
+    #: The present θ [n] scaled; samples are drawn around it.
+    theta: Tensor
+    #: The last θ [n] scaled whose loss was seen and not too high.
+    accepted: Tensor
+    #: Width of sampling, scaled units a coordinate.
+    sigma: float
+    #: The σ of the last restart; at first the first σ.
+    restart_sigma: float
+    #: The memory: θ [≤ window, n] scaled, oldest first.
+    samples: Tensor
+    #: Their losses [≤ window], NaN where the render failed.
+    losses: Tensor
+    #: h.
+    network: LocalNetwork
+    #: The optimiser of φ.
+    adam: Optimizer
+    #: The loss at `accepted`; NaN before the first.
+    loss: float = math.nan
+    #: The decrease of the loss that h predicts for the last step; NaN before the first.
+    predicted_decrease: float = math.nan
+    #: Standard deviation of the noise of one render; NaN until measured. It is not measured again once it is 0.
+    noise: float = math.nan
+    #: Root mean square error of the last fit, in units of the loss.
+    fit_error: float = math.nan
+    #: Length of the last step, scaled units.
+    step_length: float = 0.0
 
 
 class Neural(Surrogate):
-    """An MLP in local coordinates: O(n) memory, 2 · pairs + 1 renders an iteration (one more if the loss is noisy).
+    """An MLP in local coordinates, for smooth losses; the default never chooses it.
 
-    pairs: antithetic pairs an iteration, by default n + 1 within [2, 10]. window: samples that it remembers.
-    k_phi, k_theta: steps on φ and on θ an iteration. lr, hidden, layers: the network's.
+    σ shrinks in `_resize` after a poor prediction and in `_judge` after a failed render of θ, by `shrink`. σ grows in
+    `_resize` by `grow` and on a plateau, in `tell`, by `plateau_grow`. `_judge` restarts σ, wider by `restart_grow`.
     """
 
-    FIXED = (*Surrogate.FIXED, "network")
+    Settings = NeuralSettings
+    settings: NeuralSettings
+    state: NeuralState
 
-    def __init__(
-        self,
-        theta: Tensor,
-        sigma: float,
-        project: Callable[[Tensor], Tensor],
-        generator: torch.Generator,
-        pairs: int | None = None,
-        window: int = 80,
-        k_phi: int = 20,
-        k_theta: int = 20,
-        lr: float = 3e-3,
-        hidden: int = 64,
-        layers: int = 2,
-    ) -> None:
-        super().__init__(project, generator)
-        self.theta, self.sigma, self.first_sigma, self.n = theta.clone(), sigma, sigma, theta.numel()
-        self.pairs, self.window, self.k_phi, self.k_theta = pairs or min(max(self.n + 1, 2), 10), window, k_phi, k_theta
-        self.network = LocalNetwork(self.n, hidden, layers, lr, generator, theta.dtype)
-        self.accepted = self.theta
-        self.samples, self.losses = theta.new_empty(0, self.n), theta.new_empty(0, dtype=torch.float64)
-        self.loss = self.predicted = self.noise = self.misfit = math.nan
-        self.centres, self.length = 2, 0.0
+    def __init__(self, problem: Problem, theta: Tensor, sigma: float, settings: NeuralSettings | None = None) -> None:
+        super().__init__(problem, settings)
+        options = self.settings
+        self.pairs = options.pairs or min(max(self.n + 1, options.fewest_pairs), options.most_pairs)
+        network = LocalNetwork(
+            self.n, options.hidden, options.layers, options.lr, options.outlier, problem.generator, theta.dtype
+        )
+        start = theta.clone()
+        samples, losses = theta.new_empty(0, self.n), theta.new_empty(0, dtype=torch.float64)
+        self.state = NeuralState(start, start, sigma, sigma, samples, losses, network, network.optimizer)
 
-    def ask(self) -> Tensor:
-        """The centre (twice while the loss is, or may be, noisy) and antithetic samples around it."""
-        self.centres = 1 if self.noise == 0 else 2
-        offsets = antithetic(self.pairs, self.n, self.generator, self.theta.dtype)
-        return torch.cat([self.theta.expand(self.centres, -1), self.theta + self.sigma * offsets])
-
-    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
-        self.samples = torch.cat([self.samples, theta[self.centres - 1 :]])[-self.window :]
-        self.losses = torch.cat([self.losses, losses[self.centres - 1 :]])[-self.window :]
-        self._judge(losses[: self.centres])
-        if len(losses) > self.centres and (losses == losses[0]).all():
-            self.sigma *= WIDER  # a plateau: nothing to learn here
-            self.theta = self.accepted
-            return
-        if self.losses.isfinite().sum() > 1:
-            self._fit()
-            self._step()
-
-    def _judge(self, centre: Tensor) -> None:
-        """Compare the decrease that h predicted for the last step with the one that is seen; set σ by it."""
-        if len(centre) > 1 and centre.isfinite().all():
-            spread = float((centre[0] - centre[1]).abs()) / math.sqrt(2)
-            self.noise = spread if math.isnan(self.noise) else math.hypot(0.9**0.5 * self.noise, 0.1**0.5 * spread)
-        loss, noise = float(centre.nanmean()), 0.0 if math.isnan(self.noise) else self.noise
-        if math.isnan(loss):
-            self.theta, self.sigma = self.accepted, SHRINK * self.sigma
-            return
-        decrease = self.loss - loss
-        if not math.isnan(decrease):
-            drowned = noise > 0 and self.predicted <= noise
-            if drowned or decrease > GOOD * self.predicted:
-                self.sigma *= GROW
-            elif decrease < POOR * self.predicted - noise:
-                self.sigma *= SHRINK
-        if self.sigma < self.resolution(SMALLEST):
-            self.first_sigma *= WIDER
-            self.sigma = self.first_sigma
-        if decrease < -2 * noise:
-            self.theta = self.accepted
-        else:
-            self.loss, self.accepted = loss, self.theta
-
-    def _fit(self) -> None:
-        """k_phi steps on the network over the window, near samples first."""
-        self.network.stand(self.theta, self.sigma)
-        known = self.losses.isfinite()
-        samples, losses = self.samples[known], self.losses[known]
-        distance = self.network.local(samples).square().mean(1).double()
-        self.misfit = self.network.fit(samples, losses, (-distance / (2 * LOCALITY**2)).exp(), self.k_phi)
-
-    def _step(self) -> None:
-        """k_theta steps down h, inside the ball that the samples fill: radius σ√n."""
-        radius = self.sigma * math.sqrt(self.n)
-        theta = self.theta
-        for k in range(self.k_theta):
-            slope = self.gradient(theta)
-            length = 2 * radius / self.k_theta * (1 - k / self.k_theta)
-            move = theta - length * slope / slope.norm().clamp_min(torch.finfo(slope.dtype).tiny) - self.theta
-            theta = self.theta + move * (radius / move.norm().clamp_min(radius))
-        theta = self.project(theta)
-        here, there = self.predict(torch.stack([self.theta, theta])).tolist()
-        self.predicted, self.length = here - there, float((theta - self.theta).norm())
-        self.theta = theta
+    @property
+    def sigma(self) -> float:
+        return self.state.sigma
 
     @property
     def converged(self) -> bool:
+        """Never: a σ that is too small restarts."""
         return False
 
+    def ask(self) -> Tensor:
+        """θ, twice while the loss is or may be noisy, and antithetic samples around θ: [1 or 2 + 2 · pairs, n]."""
+        offsets = antithetic(self.pairs, self.n, self.problem.generator, self.theta.dtype)
+        return torch.cat([self.theta.expand(self._renders_of_theta, -1), self.theta + self.sigma * offsets])
+
+    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
+        count = self._renders_of_theta
+        self._remember(theta[count - 1 :], losses[count - 1 :])
+        self._judge(losses[:count])
+        is_on_plateau = len(losses) > count and bool((losses == losses[0]).all())
+        if is_on_plateau:
+            self.state.sigma *= self.settings.plateau_grow
+            self.state.theta = self.state.accepted
+        elif self.state.losses.isfinite().sum() > 1:
+            self._fit()
+            self._step()
+
+    @property
+    def _renders_of_theta(self) -> int:
+        """How many renders of θ an iteration has."""
+        is_noiseless = self.state.noise == 0
+        return 1 if is_noiseless else 2
+
+    def _remember(self, theta: Tensor, losses: Tensor) -> None:
+        """Add θ [B, n] and losses [B] to the memory, and drop the oldest samples."""
+        s, window = self.state, self.settings.window
+        s.samples = torch.cat([s.samples, theta])[-window:]
+        s.losses = torch.cat([s.losses, losses])[-window:]
+
+    def _judge(self, losses: Tensor) -> None:
+        """Set σ by the predicted and the seen decrease, and keep or take back the last step. losses [1 or 2]: at θ."""
+        s = self.state
+        self._measure_noise(losses)
+        loss, noise = float(losses.nanmean()), 0.0 if math.isnan(s.noise) else s.noise
+        has_failed = math.isnan(loss)
+        if has_failed:
+            s.theta, s.sigma = s.accepted, self.settings.shrink * s.sigma
+            return
+        decrease = s.loss - loss
+        if not math.isnan(decrease):
+            self._resize(decrease, noise)
+        is_sigma_too_small = s.sigma < resolution(s.theta, self.settings.restart_power)
+        if is_sigma_too_small:
+            s.restart_sigma *= self.settings.restart_grow
+            s.sigma = s.restart_sigma
+        has_loss_risen = decrease < -self.settings.risen * noise
+        if has_loss_risen:
+            s.theta = s.accepted
+        else:
+            s.loss, s.accepted = loss, s.theta
+
+    def _measure_noise(self, losses: Tensor) -> None:
+        """A moving average of the squared noise, from two losses [2] of one θ."""
+        if len(losses) < 2 or not losses.isfinite().all():
+            return
+        s, rate = self.state, self.settings.noise_rate
+        seen = float((losses[0] - losses[1]).abs()) / math.sqrt(2)
+        s.noise = seen if math.isnan(s.noise) else math.hypot((1 - rate) ** 0.5 * s.noise, rate**0.5 * seen)
+
+    def _resize(self, decrease: float, noise: float) -> None:
+        """Trust region: σ follows the decrease that was seen over the decrease that was predicted."""
+        s, predicted = self.state, self.state.predicted_decrease
+        has_noise_hidden_decrease = noise > 0 and predicted <= noise
+        was_prediction_good = decrease > self.settings.good * predicted
+        was_prediction_poor = decrease < self.settings.poor * predicted - noise
+        if has_noise_hidden_decrease or was_prediction_good:
+            s.sigma *= self.settings.grow
+        elif was_prediction_poor:
+            s.sigma *= self.settings.shrink
+
+    def _fit(self) -> None:
+        """k_phi steps on φ over the memory; near samples count for more."""
+        s = self.state
+        s.network.move_to(s.theta, s.sigma)
+        is_known = s.losses.isfinite()
+        samples, losses = s.samples[is_known], s.losses[is_known]
+        distance = s.network.to_local(samples).square().mean(1).double()
+        weights = (-distance / (2 * self.settings.locality**2)).exp()
+        s.fit_error = s.network.fit(samples, losses, weights, self.settings.k_phi)
+
+    def _step(self) -> None:
+        """Move θ down h, and note the decrease of the loss that h predicts."""
+        s = self.state
+        theta = self.problem.project(self._descend(s.sigma * math.sqrt(self.n)))
+        here, there = self.predict(torch.stack([s.theta, theta])).tolist()
+        s.predicted_decrease, s.step_length = here - there, float((theta - s.theta).norm())
+        s.theta = theta
+
+    def _descend(self, radius: float) -> Tensor:
+        """Where k_theta steps down h lead, inside the ball of that radius around θ: θ [n].
+
+        The steps' lengths fall in equal parts, and their sum is (1 + 1 / k_theta) · radius.
+        """
+        start, steps = self.theta, self.settings.k_theta
+        theta = start
+        for k in range(steps):
+            g = self.gradient(theta)
+            length = 2 * radius / steps * (1 - k / steps)
+            move = theta - length * g / g.norm().clamp_min(torch.finfo(g.dtype).tiny) - start
+            theta = start + move * (radius / move.norm().clamp_min(radius))
+        return theta
+
     def recommend(self) -> Tensor:
-        """The last centre whose loss was seen; the newest step is still to be judged."""
-        return self.accepted
+        """The last θ whose loss was seen; the newest step is still to be judged."""
+        return self.state.accepted
 
     @torch.no_grad()
     def predict(self, theta: Tensor) -> Tensor:
-        return self.network(theta)
+        predicted: Tensor = self.state.network(theta)
+        return predicted
 
     def gradient(self, theta: Tensor) -> Tensor:
-        return self.network.gradient(theta)
+        return self.state.network.gradient(theta)
 
     def status(self) -> dict[str, float]:
-        return {"sigma": self.sigma, "step": self.length, "fit_error": self.misfit, "noise": self.noise}
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"network": self.network.state_dict(), "adam": self.network.optimizer.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.network.optimizer.load_state_dict(state["adam"])
-        super().load_state({name: value for name, value in state.items() if name not in ("network", "adam")})
-
-
-class LocalNetwork(Regression):
-    """h(θ, φ) = mean + spread · MLP((θ − centre)/σ).
-
-    n: coordinates. hidden: width of each of the `layers` hidden layers. lr: Adam's learning rate for φ.
-    `stand` sets centre [n] and σ before each fit.
-    """
-
-    def __init__(
-        self,
-        n: int,
-        hidden: int,
-        layers: int,
-        lr: float,
-        generator: torch.Generator,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__()
-        widths = [n, *[hidden] * layers, 1]
-        modules: list[nn.Module] = []
-        for width_in, width_out in pairwise(widths):
-            modules += [make_linear(width_in, width_out, generator, dtype), nn.SiLU()]
-        self.network = nn.Sequential(*modules[:-1])
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
-        self.centre: Tensor
-        self.sigma: Tensor
-        self.mean: Tensor
-        self.spread: Tensor
-        self.register_buffer("centre", torch.zeros(n, dtype=dtype, device=generator.device))
-        for name, value in (("sigma", 1.0), ("mean", 0.0), ("spread", 1.0)):
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float64, device=generator.device))
-
-    def stand(self, centre: Tensor, sigma: float) -> None:
-        """Move the origin and the unit of the local coordinates."""
-        self.centre = centre
-        self.sigma.fill_(sigma)
-
-    def local(self, theta: Tensor) -> Tensor:
-        """θ [..., n] -> u [..., n]."""
-        return (theta - self.centre) / self.sigma.to(theta.dtype)
-
-    def fit(self, samples: Tensor, losses: Tensor, weights: Tensor, steps: int) -> float:
-        u = self.local(samples)
-        weights = weights / weights.sum()
-        self.mean = weights @ losses
-        self.spread = (weights @ (losses - self.mean).square()).sqrt().clamp_min(torch.finfo(torch.float64).tiny)
-        target = ((losses - self.mean) / self.spread).clamp(-5, 5).to(u.dtype)
-        weights = weights.to(u.dtype)
-        with torch.enable_grad():
-            for _ in range(steps):
-                misfit = weights @ (self.network(u)[:, 0] - target).square()
-                self.optimizer.zero_grad()
-                misfit.backward()
-                self.optimizer.step()
-        return float(misfit.detach().sqrt() * self.spread)
-
-    def forward(self, theta: Tensor) -> Tensor:
-        return self.mean + self.spread * self.network(self.local(theta))[:, 0]
-
-
-def make_linear(width_in: int, width_out: int, generator: torch.Generator, dtype: torch.dtype) -> nn.Linear:
-    """A linear layer with PyTorch's default initialisation, drawn from `generator`."""
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, width_in, width_out, dtype=dtype, device=generator.device)
-    draw_weights(layer, generator)
-    return layer
-
-
-@torch.no_grad()
-def draw_weights(layer: nn.Linear, generator: torch.Generator) -> None:
-    """Give a linear layer the weights of PyTorch's default initialisation anew, drawn from `generator`."""
-    bound = layer.in_features**-0.5
-    for parameter in layer.parameters():
-        parameter.uniform_(-bound, bound, generator=generator)
+        """step: its length, scaled units; fit_error and noise: in units of the loss."""
+        return {"step": self.state.step_length, "fit_error": self.state.fit_error, "noise": self.state.noise}

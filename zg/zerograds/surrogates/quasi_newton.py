@@ -1,209 +1,305 @@
-"""The quadratic surrogate with memory, for smooth losses of up to a few hundred parameters.
+"""Quasi-Newton: a quadratic with memory, for smooth losses without noise and up to a few hundred parameters.
 
-    h(θ + s) = f + w·s + s·H s / 2
+    h(θ + s) = f + g·s + s·H s / 2
 
-It is never fitted afresh. An antithetic sweep over a basis gives the slope and the curvature along every direction of
-it; H takes the change of slope along the last step by BFGS, and those curvatures as they are; the next basis is H's own
-axes. Six lengths of the trust-limited Newton step, which minimises h inside the bounds, are then rendered at once, and
-the best is taken.
+A sweep renders θ and θ ± r b for every b of an orthonormal basis [n, n]. Its differences are slopes and curvatures:
+
+    g·b = (L(θ + r b) − L(θ − r b)) / 2r        b·H b = (L(θ + r b) + L(θ − r b) − 2 L(θ)) / r²
+
+H takes the change of g along the last step by damped BFGS, and then the measured curvatures. The eigenvectors of H are
+the next basis. Six lengths of Newton's step, inside the bounds and the trust radius, are then rendered at once, and θ
+moves to the best of them.
+
+Cost: H and the basis take 2 n² numbers; an iteration takes 2 n + 7 renders and O(n³) operations.
+Sources: Nocedal and Wright 2006, "Numerical Optimization" (NW): trust region 4.1, differences 8.1, damped BFGS 18.3.
+The sweeps along the axes of H, the six lengths and the test for kinks are our own (docs/surrogates.md).
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from zg.zerograds.surrogates.base import Surrogate
+from zg.problem import Problem
+from zg.zerograds.parts.bounds import distances_inside
+from zg.zerograds.parts.trust_region import TINY, newton_inside, shortened
+from zg.zerograds.surrogates.base import Surrogate, resolution
 
-TINY = 1e-300
+
+@dataclass(frozen=True)
+class QuasiNewtonSettings:
+    """Values without a source are chosen by experience; see docs/surrogates.md. ×10: what ten times the value does."""
+
+    #: Lengths of the trial steps, in Newton's steps; the first has to be 1. ×10: most leave the trust radius.
+    step_lengths: tuple[float, ...] = (1.0, 0.5, 0.1, 0.02, 2.0, 4.0)
+    #: r / length of the last step a coordinate. ×10: differences average over far more than the step.
+    radius_to_step: float = 0.5
+    #: r and trust radius times this after a failure; below 1. ×10: they grow, and it looks farther instead.
+    shrink: float = 0.25
+    #: Trust radius times this if the best trial is shorter than Newton's step (NW 4.1: 1/4). ×10: it never shrinks.
+    trust_shrink: float = 0.25
+    #: Trust radius / length of the step that was taken, at least (NW 4.1: 2). ×10: steps go too far.
+    trust_to_step: float = 2.0
+    #: Largest rise / loss that is rounding or a plateau: the sweep is flat. ×10: a less exact end.
+    flat_rise: float = 1e-9
+    #: r times this after a flat sweep; 1 / `shrink`. ×10: r may leave the basin.
+    widen: float = 4.0
+    #: Failures that a flat sweep counts. ×10: one flat sweep is enough to give up.
+    flat_failure: float = 0.25
+    #: Way of a probe inside the bounds / r, below which bounds cut it. ×10: they all count as cut: no curvature.
+    uncut: float = 0.99
+    #: Least curvature in the first H / the curvature that brings the steepest axis to the trust radius. ×10: little.
+    least_curvature: float = 1e-6
+    #: Whether H takes the change of g along a step. Without it Rosenbrock is slow (measured, docs/surrogates.md).
+    secant: bool = True
+    #: Curvature along a step that BFGS must leave, of the old one (NW 18.3: 0.2). ×10 (1 at most): it only grows.
+    damping: float = 0.1
+    #: Difference of two renders of a new θ / improvement, from which it is noise. ×10: noise is noticed later.
+    irreproducible: float = 0.1
+    #: Failures from which the surrogate has failed. ×10: more sweeps that lead nowhere.
+    patience: int = 2
+    #: Sweeps that are compared for creeping (measured on kinks, docs/surrogates.md). ×10: it creeps ten times as long.
+    creep_sweeps: int = 10
+    #: Remaining loss after them, from which it may creep (measured likewise). ×10: it never creeps.
+    creep_remaining: float = 0.1
+    #: Ratio of two radii from which curvatures at them are compared (measured likewise). ×10: it creeps longer.
+    creep_radii: float = 10.0
+    #: Power of 1 / r by which curvature grows at kinks: in theory 1, where smooth 0 (measured likewise). ×10: no kinks.
+    creep_power: float = 0.75
+    #: It has converged once r < ε^power |θ|, where differences are rounding (NW 8.1: 1/2). ×10: never.
+    converged_power: float = 0.5
+
+
+@dataclass
+class QuasiNewtonState:
+    """All that changes."""
+
+    #: The present θ [n], scaled.
+    theta: Tensor
+    #: r, how far the next sweep probes, scaled.
+    radius: float
+    #: The longest Newton step that is tried, scaled.
+    trust: float
+    #: Gradient of h [n] from the last sweep.
+    g: Tensor
+    #: The last step of θ that was taken [n].
+    step: Tensor
+    #: Directions of the next sweep [n, n], one a row, orthonormal.
+    basis: Tensor
+    #: Curvature of h [n, n]; None until a sweep has measured it.
+    H: Tensor | None = None
+    #: The loss at θ.
+    f: float = math.nan
+    #: Trial steps that are to be rendered [6, n]; None while a sweep is.
+    trials: Tensor | None = None
+    #: By how much the last step lowered the loss; 0 once that has been rendered again.
+    improvement: float = 0.0
+    #: Failures since the last step whose loss was the same when rendered again; a flat sweep counts as a part of one.
+    failures: float = 0.0
+    #: Whether it creeps along kinks.
+    creeps: bool = False
+    #: Whether the last sweep had a direction along which the loss does not change at all: a plateau, as rounding makes.
+    has_plateau: bool = False
+    #: Radius, largest curvature and loss of the last sweeps.
+    sweeps: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 class QuasiNewton(Surrogate):
-    """w [n] and H [n, n] in double precision: O(n²) memory, 2 n + 7 renders an iteration.
+    """Sweeps of 2 n + 1 renders and six trial steps, in turn.
 
-    It has failed after PATIENCE sweeps that led nowhere, or whose success was not there when it was rendered again: the
-    loss is noisy, or jagged. It has failed, too, where curvature grows as the radius shrinks and the loss hardly falls:
-    the loss has kinks, along which it would creep.
+    r follows the length of the last step. It shrinks by `settings.shrink` where a sweep led nowhere, or all its renders
+    failed, and grows by `settings.widen` where a sweep was flat. The surrogate has failed after `settings.patience` of
+    these, or of improvements that are not the same when rendered again (noise), or where it creeps along kinks. It has
+    converged where it has failed although r is tiny and the loss is smooth.
     """
 
-    LENGTHS = (1.0, 0.5, 0.1, 0.02, 2.0, 4.0)  # of Newton's step, tried together: six renders against a sweep of 2 n
-    REACH = 0.5  # probe radius / last step, a coordinate: slopes over the length of a step, exact as steps shrink
-    SHRINK = 0.25  # of trust and radius after a failure
-    RESOLVE = 1e-9  # rises below this share of the loss are rounding or a plateau: probe 1 / SHRINK further out
-    DAMPING = 0.1  # share of H's curvature along a step that a secant must leave (Powell)
-    SOUND = 0.1  # noise / improvement from which an accepted step counts as a failure
-    PATIENCE = 2
-    SPAN, HARDLY = 10, 0.1  # sweeps that are compared; share of the loss that is left after them, from which it creeps
-    NEARER, KINKED = 10.0, 0.75  # radius / the smaller; power of that by which curvature grows (kink: 1, smooth: 0)
+    Settings = QuasiNewtonSettings
+    settings: QuasiNewtonSettings
+    state: QuasiNewtonState
 
     def __init__(
-        self, theta: Tensor, sigma: float, project: Callable[[Tensor], Tensor], generator: torch.Generator
+        self, problem: Problem, theta: Tensor, sigma: float, settings: QuasiNewtonSettings | None = None
     ) -> None:
-        super().__init__(project, generator)
-        self.theta, self.n = theta.clone(), theta.numel()
-        self.radius, self.trust = sigma, sigma * math.sqrt(self.n)
-        self.w, self.step = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
-        self.f, self.claim, self.failures, self.trials = math.nan, 0.0, 0.0, theta.new_empty(0)
-        self.creeps = False
-        self.sweeps: list[tuple[float, float, float]] = []  # radius, largest curvature and loss of the last ones
-        self.flat = False  # whether some direction is flat to the last bit: a plateau, such as rounding makes
-        self.basis: Tensor
-        self.H: Tensor
-        self._forget()
+        super().__init__(problem, settings)
+        self.state = QuasiNewtonState(
+            theta=theta.clone(),
+            radius=sigma,
+            trust=sigma * math.sqrt(self.n),
+            g=torch.zeros_like(theta),
+            step=torch.zeros_like(theta),
+            basis=torch.eye(self.n).to(theta),
+        )
+
+    def ask(self) -> Tensor:
+        """A sweep [2 n + 1, n], or trial steps [6, n]."""
+        state = self.state
+        if state.trials is not None:
+            return state.trials
+        offsets = state.radius * state.basis
+        return torch.cat([state.theta[None], state.theta + offsets, state.theta - offsets])
+
+    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
+        losses = torch.where(valid, losses, math.inf)
+        trials = self.state.trials
+        if len(losses) < (2 * self.n + 1 if trials is None else len(trials)):
+            return  # the budget cut the batch, so it is the last one
+        if trials is not None:
+            self._move(trials, losses)
+        else:
+            self._learn(float(losses[0]), losses[1 : self.n + 1], losses[self.n + 1 :])
+
+    def _learn(self, f: float, plus: Tensor, minus: Tensor) -> None:
+        """From the loss at θ, θ + r b [n] and θ − r b [n] to h, and to trial steps."""
+        state, settings = self.state, self.settings
+        is_seen = plus.isfinite() & minus.isfinite()
+        if not is_seen.any() or not math.isfinite(f):
+            self._fail()
+            return
+        self._check_last_step(f)
+        state.f = f
+        state.has_plateau = bool((is_seen & (plus == f) & (minus == f)).any())
+        rise = torch.where(is_seen, torch.maximum((plus - f).abs(), (minus - f).abs()), 0.0).max()
+        is_sweep_flat = float(rise) <= settings.flat_rise * abs(f)
+        if is_sweep_flat:
+            state.radius *= settings.widen
+            state.failures += settings.flat_failure
+            return
+        slopes, curvatures = self._differences(f, plus, minus, is_seen)
+        g = state.basis.T @ slopes
+        self._look_for_kinks(f, float(curvatures.abs().max()))
+        state.H = self._learned_H(g, slopes, curvatures)
+        state.g = g
+        self._plan(g, state.H)
+
+    def _check_last_step(self, f: float) -> None:
+        """The loss at θ, rendered again: an improvement that is not the same was noise, and counts as a failure."""
+        state = self.state
+        if state.improvement > 0:
+            is_improvement_real = abs(f - state.f) <= self.settings.irreproducible * state.improvement
+            state.failures = 0.0 if is_improvement_real else state.failures + 1
+            state.improvement = 0.0
+
+    def _differences(self, f: float, plus: Tensor, minus: Tensor, is_seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Slopes [n] and curvatures [n] along the basis; 0 where not measured.
+
+        Where bounds cut a probe, the slope is over what was left of both sides, and there is no curvature.
+        """
+        theta, basis, radius, project = self.state.theta, self.state.basis, self.state.radius, self.problem.project
+        up = distances_inside(theta, basis, radius, project)
+        down = -distances_inside(theta, basis, -radius, project)
+        is_cut = torch.minimum(up, down) < self.settings.uncut * radius
+        apart = torch.where(is_cut, (up + down).clamp_min(TINY), 2 * radius)
+        slopes = torch.where(is_seen, (plus - minus) / apart, 0.0)
+        curvatures = torch.where(is_seen & ~is_cut, (plus + minus - 2 * f) / radius**2, 0.0)
+        return slopes, curvatures
+
+    def _look_for_kinks(self, f: float, curvature: float) -> None:
+        """It creeps if the loss has hardly fallen while the largest curvature has grown nearly as 1 / r."""
+        state, settings = self.state, self.settings
+        state.sweeps = [*state.sweeps, (state.radius, curvature, f)][-settings.creep_sweeps :]
+        widest, sharpest = max(state.sweeps), max(state.sweeps, key=lambda sweep: sweep[1])
+        radii = widest[0] / sharpest[0]
+        has_loss_hardly_fallen = f > settings.creep_remaining * state.sweeps[0][2]
+        has_curvature_grown = sharpest[1] > widest[1] * radii**settings.creep_power
+        are_sweeps_enough = len(state.sweeps) == settings.creep_sweeps and radii > settings.creep_radii
+        state.creeps = are_sweeps_enough and has_loss_hardly_fallen and has_curvature_grown
+
+    def _learned_H(self, g: Tensor, slopes: Tensor, curvatures: Tensor) -> Tensor:
+        """H [n, n] from the new g [n], and the slopes [n] and curvatures [n] along the basis."""
+        state, settings = self.state, self.settings
+        if state.H is None:
+            # A flat or concave direction gets at least the curvature that makes its step the trust radius.
+            least = slopes.abs() / state.trust
+            positive = torch.where(curvatures > 0, curvatures, torch.maximum(curvatures.abs(), least))
+            positive = positive.clamp(min=settings.least_curvature * float(least.max()))
+            return state.basis.T @ (positive[:, None] * state.basis)
+        H = damped_bfgs(state.H, state.step, g - state.g, settings.damping) if settings.secant else state.H
+        known = ((state.basis @ H) * state.basis).sum(1)
+        change = torch.where(curvatures > 0, curvatures - known, 0.0)
+        return H + state.basis.T @ (change[:, None] * state.basis)
+
+    def _plan(self, g: Tensor, H: Tensor) -> None:
+        """Trial steps along Newton's step, and the basis of the next sweep."""
+        state, project = self.state, self.problem.project
+        scale = float(H.abs().max())
+        is_smooth = 0 < scale < math.inf  # slopes over a vanishing radius are infinite where it is not
+        if not is_smooth:
+            self._fail()
+            return
+        step, state.basis = newton_inside(state.theta, g / scale, H / scale, state.trust, project)
+        step = shortened(step, state.trust)
+        state.trials = project(state.theta + step.new_tensor(self.settings.step_lengths)[:, None] * step)
+
+    def _move(self, trials: Tensor, losses: Tensor) -> None:
+        """To the best of the trials [6, n] if it is better than θ. Its length sets r and the trust radius."""
+        state, settings = self.state, self.settings
+        state.trials = None
+        best = int(losses.argmin())
+        state.improvement = state.f - float(losses[best])
+        if not state.improvement > 0:
+            self._fail()
+            return
+        state.step = trials[best] - state.theta
+        newton_length, length = float((trials[0] - state.theta).norm()), float(state.step.norm())
+        state.theta, state.f = trials[best].clone(), float(losses[best])
+        is_newton_too_long = length < newton_length
+        kept = settings.trust_shrink * state.trust if is_newton_too_long else state.trust
+        state.trust = max(settings.trust_to_step * length, kept)
+        state.radius = settings.radius_to_step * length / math.sqrt(self.n)
+
+    def _fail(self) -> None:
+        """A sweep or its trials led nowhere: look nearer, and forget H."""
+        state, settings = self.state, self.settings
+        state.failures += 1
+        state.improvement = 0.0
+        state.trust *= settings.shrink
+        state.radius *= settings.shrink
+        state.basis, state.H = torch.eye(self.n).to(state.theta), None
 
     @property
     def failed(self) -> bool:
-        return self.creeps or self.failures >= self.PATIENCE
+        return self.state.creeps or self.state.failures >= self.settings.patience
 
     @property
     def converged(self) -> bool:
         """No better point, no plateau, and differences over so short a radius would be rounding: a minimum."""
-        return self.failed and not (self.creeps or self.flat) and self.radius < self.resolution(0.5)
-
-    def ask(self) -> Tensor:
-        """A sweep [2 n + 1, n], then trial steps [6, n], in turn."""
-        if len(self.trials):
-            return self.trials
-        offsets = self.radius * self.basis
-        return torch.cat([self.theta[None], self.theta + offsets, self.theta - offsets])
-
-    def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
-        losses = torch.where(valid, losses, math.inf)
-        if len(self.trials):
-            if len(losses) == len(self.trials):
-                self._choose(losses)
-        elif len(losses) == 2 * self.n + 1:
-            self._sweep(float(losses[0]), losses[1 : self.n + 1], losses[self.n + 1 :])
-
-    def _sweep(self, f: float, plus: Tensor, minus: Tensor) -> None:
-        both = plus.isfinite() & minus.isfinite()
-        if not both.any() or not math.isfinite(f):
-            return self._fail()
-        if self.claim > 0:  # the accepted step, rendered again: another loss is noise
-            self.failures = 0.0 if abs(f - self.f) <= self.SOUND * self.claim else self.failures + 1
-            self.claim = 0.0
-        self.f = f
-        self.flat = bool((both & (plus == f) & (minus == f)).any())
-        rise = torch.where(both, torch.maximum((plus - f).abs(), (minus - f).abs()), 0.0).max()
-        if float(rise) <= self.RESOLVE * abs(f):
-            self.radius /= self.SHRINK
-            self.failures += self.SHRINK
-            return None
-        up, down = self._reach(1), self._reach(-1)
-        cut = torch.minimum(up, down) < 0.99 * self.radius
-        apart = torch.where(cut, (up + down).clamp_min(TINY), 2 * self.radius)
-        slopes = torch.where(both, (plus - minus) / apart, 0.0)
-        bends = torch.where(both & ~cut, (plus + minus - 2 * f) / self.radius**2, 0.0)
-        w = self.basis.T @ slopes
-        self._watch(f, float(bends.abs().max()))
-        self._learn(w, slopes, bends)
-        self.w = w
-        return self._plan()
-
-    def _reach(self, sign: int) -> Tensor:
-        """How far the probes [n] on that side went along the basis: bounds may have cut them."""
-        offsets = self.project(self.theta + sign * self.radius * self.basis) - self.theta
-        return sign * (offsets * self.basis).sum(1)
-
-    def _watch(self, f: float, bend: float) -> None:
-        """Whether the last sweeps crept along kinks, where differences over a shorter radius show more curvature."""
-        self.sweeps = [*self.sweeps, (self.radius, bend, f)][-self.SPAN :]
-        far, sharp = max(self.sweeps), max(self.sweeps, key=lambda sweep: sweep[1])
-        nearer = far[0] / sharp[0]
-        self.creeps = (
-            len(self.sweeps) == self.SPAN
-            and f > self.HARDLY * self.sweeps[0][2]
-            and nearer > self.NEARER
-            and sharp[1] > far[1] * nearer**self.KINKED
-        )
-
-    def _learn(self, w: Tensor, slopes: Tensor, bends: Tensor) -> None:
-        """H from the last step's secant and the curvatures `bends` [n] along the basis; at first from those alone."""
-        if len(self.H):
-            self._secant(self.step, w - self.w)
-            known = ((self.basis @ self.H) * self.basis).sum(1)
-            change = torch.where(bends > 0, bends - known, 0.0)
-            self.H = self.H + self.basis.T @ (change[:, None] * self.basis)
-            return
-        # A flat or concave axis gets at least the curvature that makes its step the trust radius.
-        least = slopes.abs() / self.trust
-        bends = torch.where(bends > 0, bends, torch.maximum(bends.abs(), least)).clamp(min=1e-6 * float(least.max()))
-        self.H = self.basis.T @ (bends[:, None] * self.basis)
-
-    def _secant(self, s: Tensor, y: Tensor) -> None:
-        """BFGS: least change of H that gives H s = y, damped so that H stays positive (Nocedal and Wright, 18.3)."""
-        Hs, sy = self.H @ s, float(s @ y)
-        sHs = float(s @ Hs)
-        if sHs <= 0:
-            return
-        if sy < self.DAMPING * sHs:
-            mix = (1 - self.DAMPING) * sHs / (sHs - sy)
-            y = mix * y + (1 - mix) * Hs
-            sy = float(s @ y)
-        self.H = self.H - torch.outer(Hs, Hs) / sHs + torch.outer(y, y) / sy
-
-    def _plan(self) -> None:
-        """Trial steps along Newton's, with every curvature taken as positive, within the trust radius."""
-        scale = float(self.H.abs().max())
-        if not 0 < scale < math.inf:  # slopes over a vanishing radius: the loss is not smooth
-            return self._fail()
-        step = self._newton(self.w / scale, self.H / scale)
-        step = step * min(1.0, self.trust / max(float(step.norm()), TINY))
-        self.trials = self.project(self.theta + step.new_tensor(self.LENGTHS)[:, None] * step)
-        return None
-
-    def _newton(self, w: Tensor, H: Tensor) -> Tensor:
-        """The step to the model's minimum inside the bounds; the next basis is the axes of what is not held by them."""
-        free = self.project(self.theta - self.trust * w.sign()) != self.theta
-        free |= w == 0
-        step = torch.zeros_like(w)
-        while True:
-            inside = free.nonzero()[:, 0]
-            bend, axes = torch.linalg.eigh(H[inside[:, None], inside])
-            pull = (w + H @ torch.where(free, 0.0, step))[inside]
-            step[inside] = -axes @ ((axes.T @ pull) / bend.abs().clamp(min=1e-14))
-            held = self.project(self.theta + step)
-            beyond = free & (held != self.theta + step)
-            if not beyond.any():
-                break
-            step, free = torch.where(beyond, held - self.theta, step), free & ~beyond
-        self.basis = torch.eye(self.n).to(w)
-        self.basis[inside[:, None], inside] = axes.T
-        return step
-
-    def _choose(self, losses: Tensor) -> None:
-        trials, self.trials = self.trials, self.theta.new_empty(0)
-        best = int(losses.argmin())
-        self.claim = self.f - float(losses[best])
-        if not self.claim > 0:
-            return self._fail()
-        self.step = trials[best] - self.theta
-        newton, length = float((trials[0] - self.theta).norm()), float(self.step.norm())
-        self.theta, self.f = trials[best].clone(), float(losses[best])
-        self.trust = max(2 * length, self.trust if length >= newton else self.SHRINK * self.trust)
-        self.radius = self.REACH * length / math.sqrt(self.n)
-        return None
-
-    def _fail(self) -> None:
-        self.failures += 1
-        self.claim = 0.0
-        self.trust *= self.SHRINK
-        self.radius *= self.SHRINK
-        self._forget()
-
-    def _forget(self) -> None:
-        self.basis, self.H = torch.eye(self.n).to(self.theta), self.theta.new_empty(0)
+        is_loss_smooth = not (self.state.creeps or self.state.has_plateau)
+        finest = resolution(self.theta, self.settings.converged_power)
+        return self.failed and is_loss_smooth and self.state.radius < finest
 
     def recommend(self) -> Tensor:
-        return self.theta
+        return self.state.theta
 
     def predict(self, theta: Tensor) -> Tensor:
-        s = theta - self.theta
-        return self.f + s @ self.w + (0.5 * ((s @ self.H) * s).sum(1) if len(self.H) else 0.0)
+        state, s = self.state, theta - self.state.theta
+        return state.f + s @ state.g + (0.0 if state.H is None else 0.5 * ((s @ state.H) * s).sum(1))
 
     def gradient(self, theta: Tensor) -> Tensor:
-        return self.w + (self.H @ (theta - self.theta) if len(self.H) else 0.0)
+        state = self.state
+        return state.g + (0.0 if state.H is None else state.H @ (theta - state.theta))
+
+    @property
+    def sigma(self) -> float:
+        """r, for it is what a sweep samples."""
+        return self.state.radius
 
     def status(self) -> dict[str, float]:
-        return {"sigma": self.radius, "step": float(self.step.norm())}
+        return {"step": float(self.state.step.norm())}
+
+
+def damped_bfgs(H: Tensor, s: Tensor, y: Tensor, damping: float) -> Tensor:
+    """The H [n, n] nearest to the old one for which H s = y: g changed by y [n] along the step s [n].
+
+    Where y shows less than `damping` of the old curvature along s, y is mixed with H s so that H stays positive
+    (Powell 1978; NW 18.3). Where the old curvature along s is not positive, H stays as it is.
+    """
+    Hs, sy = H @ s, float(s @ y)
+    sHs = float(s @ Hs)
+    if sHs <= 0:
+        return H
+    if sy < damping * sHs:
+        mix = (1 - damping) * sHs / (sHs - sy)
+        y = mix * y + (1 - mix) * Hs
+        sy = float(s @ y)
+    return H - torch.outer(Hs, Hs) / sHs + torch.outer(y, y) / sy

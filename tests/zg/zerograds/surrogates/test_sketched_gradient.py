@@ -1,6 +1,8 @@
-"""The linear surrogate that remembers: renders to a target, invariance, trouble, and what it holds in memory."""
+"""The sketched gradient: renders to a target, invariance, failed renders and noise, resuming, ablations, memory."""
 
+import io
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -8,32 +10,39 @@ import torch
 from tasks.mlp import Mlp
 from tasks.texture import Texture
 from tests.problems import HighSphere, NoisySphere, Quadratic, Steps, Turned
-from zg.method import Budget
+from zg.budget import Budget
+from zg.problem import Problem
 from zg.run.run import run
-from zg.seeding import make_generator
+from zg.space import Block, ParameterSpace
 from zg.zerograds.method import ZeroGrads
-from zg.zerograds.surrogates.sketched_gradient import SketchedGradient
+from zg.zerograds.surrogates.sketched_gradient import SketchedGradient, SketchedGradientSettings
 
 
-def share(task, renders, seed=0, sigma=0.05):
-    """What is left of the initial loss."""
-    result = run(task, ZeroGrads(sigma=sigma, surrogate="linear"), Budget(renders), seed=seed)
+def remaining(task, renders, seed=0, sigma=0.05):
+    """The final loss / initial loss."""
+    result = run(task, ZeroGrads(sigma=sigma, surrogate="sketched_gradient"), Budget(renders), seed=seed)
     return result.loss / result.row["init_loss"]
 
 
-def fresh(sizes):
-    return SketchedGradient(
-        torch.zeros(sum(sizes)).double(), 0.05, lambda theta: theta, make_generator(0, "test"), sizes
-    )
+def fresh(sizes=(300,), **settings):
+    """A surrogate at 0, for blocks of these sizes."""
+    blocks = {f"block{number}": Block(torch.zeros(size)) for number, size in enumerate(sizes)}
+    problem = Problem.of_space(ParameterSpace(blocks), seed=0, noisy=False)
+    return SketchedGradient(problem, problem.space.init, 0.05, SketchedGradientSettings(**settings))
 
 
-def after(loss, sizes=(300,), count=20):
-    """A surrogate after `count` iterations on `loss`, which maps θ [B, n] and an iteration's number to losses [B]."""
-    surrogate = fresh(sizes)
+def iterate(surrogate, loss, number=0, rows=None):
+    """One iteration on `loss`, which maps θ [B, n] and the iteration's number to losses [B]; `rows` cuts the batch."""
+    theta = surrogate.ask()[:rows]
+    losses = loss(theta, number)
+    surrogate.tell(theta, losses, losses.isfinite())
+
+
+def after(loss, sizes=(300,), count=20, **settings):
+    """A surrogate after `count` iterations."""
+    surrogate = fresh(sizes, **settings)
     for number in range(count):
-        theta = surrogate.ask()
-        losses = loss(theta, number)
-        surrogate.tell(theta, losses, losses.isfinite())
+        iterate(surrogate, loss, number)
     return surrogate
 
 
@@ -46,33 +55,39 @@ def uneven(theta, number=0):
     return bowl(theta) + 99 * bowl(theta[:, -200:])
 
 
+def noisy(theta, number=0):
+    """A bowl with noise of a tenth of the loss, which the iteration's number draws."""
+    noise = torch.randn(len(theta), generator=torch.Generator().manual_seed(number), dtype=torch.float64)
+    return bowl(theta) * (1 + 0.1 * noise)
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_a_sphere_is_nearly_done_after_two_sweeps(seed):
-    assert share(HighSphere(n=500), 1000, seed) < 0.1
+def test_two_sweeps_leave_less_than_a_tenth_of_a_sphere(seed):
+    assert remaining(HighSphere(n=500), 1000, seed) < 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_texture_takes_two_renders_a_pixel(seed):
-    assert share(Texture(size=16), 2 * 768, seed) < 0.05
+    assert remaining(Texture(size=16), 2 * 768, seed) < 0.05
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_network_takes_a_third_of_a_render_a_weight(seed):
-    assert share(Mlp(), 10_000, seed) < 0.01
+    assert remaining(Mlp(), 10_000, seed) < 0.01
 
 
-def test_a_sixth_of_a_sweep_is_not_wasted():
-    assert share(HighSphere(n=3000), 500) < 0.93
+def test_a_sixth_of_a_sweep_already_lowers_the_loss():
+    assert remaining(HighSphere(n=3000), 500) < 0.93
 
 
 @pytest.mark.parametrize(("sigma", "seed"), [(0.005, 0), (0.005, 2), (0.05, 0), (0.5, 0)])
-def test_steps_without_a_slope(sigma, seed):
-    assert share(Steps(), 6000, seed, sigma) < 0.02
+def test_steps_without_a_slope_are_descended(sigma, seed):
+    assert remaining(Steps(), 6000, seed, sigma) < 0.02
 
 
 @pytest.mark.parametrize(("sigma", "left"), [(0.005, 0.2), (0.05, 0.005), (0.5, 0.001)])
 @pytest.mark.parametrize("seed", range(4))
-def test_noise_is_averaged_away_by_looking_as_far_as_the_bowl_goes(sigma, left, seed):
+def test_noise_is_averaged_away_by_widening_the_radius_to_the_size_of_the_bowl(sigma, left, seed):
     result = run(NoisySphere(), ZeroGrads(sigma=sigma), Budget(10000), seed=seed)
     assert result.theta.square().mean() < left
 
@@ -87,38 +102,38 @@ def test_noise_as_loud_as_the_loss_does_not_lead_uphill(loud, left, seed):
 
 @pytest.mark.parametrize("sigma", [0.005, 0.5])
 def test_a_wrong_sigma_costs_less_than_twice_the_renders(sigma):
-    assert share(Quadratic(n=300, condition=10.0), 1500, sigma=sigma) <= share(Quadratic(n=300, condition=10.0), 750)
+    wrong = remaining(Quadratic(n=300, condition=10.0), 1500, sigma=sigma)
+    assert wrong <= remaining(Quadratic(n=300, condition=10.0), 750)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sigma_at_which_bounds_saturate_is_narrowed(seed):
-    assert share(Texture(size=16), 2 * 768, seed, sigma=0.5) < 0.1
+    assert remaining(Texture(size=16), 2 * 768, seed, sigma=0.5) < 0.1
 
 
-def test_two_sweeps_that_lead_nowhere_lead_back_to_the_best_and_nearer():
-    left, radii = [], []
+def test_after_two_sweeps_without_progress_it_goes_back_to_the_best_and_looks_nearer():
+    centres, radii = [], []
 
     def loss(theta, number):
-        left.append(theta[0].clone())
-        return bowl(theta) + 1000 * (number >= 10)  # whatever is found from then on, all is worse than before
+        centres.append(theta[0].clone())
+        return bowl(theta) + 1000 * (number >= 10)  # from then on everything is worse than before
 
     surrogate = after(loss, count=10)
-    best = surrogate.best
+    best = surrogate.state.progress.best
     for number in range(10, 10 + 30):
         theta = surrogate.ask()
-        radii.append(surrogate.radius)
+        radii.append(surrogate.state.radius.radius)
         losses = loss(theta, number)
         surrogate.tell(theta, losses, losses.isfinite())
-    returned = [bool(torch.equal(at, best)) for at in left[11:]]
+    returned = [bool(torch.equal(centre, best)) for centre in centres[11:]]
     assert any(returned)
     assert radii[returned.index(True) + 1] < min(radii[0], radii[returned.index(True)])
 
 
-def test_a_cut_block_changes_nothing():
+def test_a_cut_block_does_not_move_theta():
     surrogate = after(bowl)
-    theta = surrogate.ask()
     before = surrogate.theta.clone()
-    surrogate.tell(theta[:7], bowl(theta[:7]), torch.ones(7, dtype=torch.bool))
+    iterate(surrogate, bowl, rows=7)
     assert torch.equal(surrogate.theta, before)
 
 
@@ -134,25 +149,79 @@ def test_failed_renders_are_left_out(bad):
     assert bowl(surrogate.recommend()[None]) < 0.1 * bowl(torch.zeros(1, 300))
 
 
-@pytest.mark.parametrize(("sizes", "count"), [([300], 10), ([100, 200], 1), ([100, 200], 10)])
-def test_it_goes_on_with_the_same_bits(sizes, count):
-    whole, first, other = after(uneven, sizes, 15), after(uneven, sizes, count), fresh(sizes)
-    other.load_state(first.state())
-    other.generator.set_state(first.generator.get_state())
-    for _ in range(count, 15):
-        theta = other.ask()
-        other.tell(theta, uneven(theta), torch.ones(len(theta), dtype=torch.bool))
-    assert torch.equal(other.theta, whole.theta)
+def resumed(state: dict[str, Any], random: torch.Tensor, sizes):
+    """A new surrogate with that state and state of the generator, both as a checkpoint holds them."""
+    file = io.BytesIO()
+    torch.save({"state": state, "random": random}, file)
+    file.seek(0)
+    saved, surrogate = torch.load(file, weights_only=True), fresh(sizes)
+    surrogate.load_state_dict(saved["state"])
+    surrogate.problem.generator.set_state(saved["random"])
+    return surrogate
 
 
-def test_its_state_is_a_few_vectors():
-    held = []
+def assert_same_bits(first, second, loss, numbers):
+    """Both ask for the same θ, and end at the same one."""
+    for number in numbers:
+        asked = first.ask(), second.ask()
+        assert torch.equal(*asked)
+        for surrogate, theta in zip((first, second), asked, strict=True):
+            losses = loss(theta, number)
+            surrogate.tell(theta, losses, losses.isfinite())
+        assert torch.equal(first.theta, second.theta)
+        assert first.status() == second.status() and first.sigma == second.sigma
+    assert torch.equal(first.recommend(), second.recommend())
+    random = [surrogate.problem.generator.get_state() for surrogate in (first, second)]
+    assert torch.equal(*random)
+
+
+# A sweep of 300 directions ends in iteration 13 or 15, after one batch of the calibration or three.
+PLACES = [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16]
+
+
+@pytest.mark.parametrize("loss", [uneven, noisy])
+@pytest.mark.parametrize("sizes", [(300,), (100, 200)])
+@pytest.mark.parametrize("count", PLACES)
+def test_resumed_between_two_iterations_it_goes_on_with_the_same_bits(loss, sizes, count):
+    first = after(loss, sizes, count)
+    second = resumed(first.state_dict(), first.problem.generator.get_state(), sizes)
+    assert_same_bits(first, second, loss, range(count, count + 15))
+
+
+@pytest.mark.parametrize("sizes", [(300,), (100, 200)])
+@pytest.mark.parametrize("count", PLACES)
+def test_resumed_while_a_batch_is_rendered_it_asks_for_that_batch_again(sizes, count):
+    first = after(uneven, sizes, count)
+    random = first.problem.generator.get_state()
+    asked = first.ask().clone()
+    second = resumed(first.state_dict(), random, sizes)
+    assert torch.equal(second.ask(), asked)
+    losses = uneven(asked)
+    for surrogate in (first, second):
+        surrogate.tell(asked, losses, losses.isfinite())
+    assert_same_bits(first, second, uneven, range(count + 1, count + 15))
+
+
+@pytest.mark.parametrize("sizes", [(300,), (100, 200)])
+@pytest.mark.parametrize("count", PLACES)
+def test_resumed_after_a_cut_batch_it_goes_on_with_the_same_bits(sizes, count):
+    first = after(uneven, sizes, count)
+    iterate(first, uneven, count, rows=7)
+    second = resumed(first.state_dict(), first.problem.generator.get_state(), sizes)
+    assert_same_bits(first, second, uneven, range(count + 1, count + 15))
+
+
+def test_the_state_is_at_most_eight_vectors():
     for n in (2000, 4000):
-        surrogate = after(bowl, (n // 4, n - n // 4), count=5)
-        state = surrogate.state()
-        vectors = [*state["directions"].values(), *state.values()]
-        held.append(sum(v.numel() for v in vectors if isinstance(v, torch.Tensor) and v.numel() >= n))
-    assert all(total <= 8 * n for total, n in zip(held, (2000, 4000), strict=True))
+        state = after(bowl, (n // 4, n - n // 4), count=5).state_dict()
+        assert sum(size for size in sizes_in(state) if size >= n) <= 8 * n
+
+
+def sizes_in(value):
+    """How many numbers each tensor of a nested state has."""
+    if isinstance(value, torch.Tensor):
+        return [value.numel()]
+    return [size for one in value.values() for size in sizes_in(one)] if isinstance(value, dict) else []
 
 
 def test_the_best_centre_is_recommended_where_nothing_is_noisy():
@@ -165,3 +234,49 @@ def test_the_best_centre_is_recommended_where_nothing_is_noisy():
     surrogate = after(loss, count=30)
     assert float(bowl(surrogate.recommend()[None])) == pytest.approx(min(seen))
     assert any(later < earlier for earlier, later in pairwise(seen))
+
+
+def test_the_last_centre_is_recommended_where_the_loss_is_noisy():
+    surrogate = after(noisy, count=30)
+    assert surrogate.state.noisy
+    assert torch.equal(surrogate.recommend(), surrogate.theta)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_without_memory_g_is_what_the_last_block_has_told(memory):
+    surrogate = after(uneven, (320,), count=8, memory=memory)  # rows of 320 are orthonormal: U g holds all of Uᵀ y
+    g, block = surrogate.state.gradient.g, surrogate.probes.directions
+    assert torch.allclose(block.combine(block.along(g)), g) != memory
+
+
+@pytest.mark.parametrize("factor", [1e-3, 10.0])
+def test_a_fixed_radius_stays_at_its_part_of_the_calibrated_one(factor):
+    surrogate = fresh(fixed_radius=factor)
+    radii = []
+    for number in range(12):
+        iterate(surrogate, bowl, number)
+        radii.append(surrogate.state.radius.radius)
+    assert radii[2:] == pytest.approx([factor * surrogate.state.calibration.radius] * 10)
+
+
+def test_without_curvature_the_model_is_linear():
+    surrogate = after(bowl, curvature=False)
+    places = surrogate.theta + torch.eye(300).to(surrogate.theta)
+    assert torch.equal(surrogate.gradient(places[0]), surrogate.gradient(surrogate.theta))
+    assert surrogate.status()["curvature"] == 0
+
+
+def test_without_calibrated_units_blocks_keep_theirs():
+    assert len(after(uneven, (100, 200)).state.calibration.unit) == 300
+    assert after(uneven, (100, 200), calibrate_units=False).state.calibration.unit.tolist() == [1]
+
+
+def test_ablations_are_options():
+    options = {"memory": False, "curvature": False, "calibrate_units": False, "fixed_radius": 1e-3}
+    method = ZeroGrads(surrogate="sketched_gradient", options=options)
+    assert method.settings == SketchedGradientSettings(**options)
+
+
+@pytest.mark.parametrize(("n", "probes"), [(2, 30), (8000, 40), (50_000, 60), (128_000, 80), (10**6, 120)])
+def test_a_sweep_has_200_blocks_within_limits(n, probes):
+    assert SketchedGradientSettings().probes(n) == probes
