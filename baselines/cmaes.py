@@ -32,7 +32,6 @@ class CMAES(Replayed):
     def __init__(
         self, sigma: float = 0.1, population: int | None = None, diagonal: bool | None = None, restarts: int = 9
     ) -> None:
-        super().__init__()
         check_positive(sigma=sigma)
         check_whole(0, restarts=restarts)
         if population is not None:

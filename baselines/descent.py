@@ -1,7 +1,9 @@
 """What the methods share that estimate a slope and follow it."""
 
+from typing import ClassVar
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zg.method import Method
 
@@ -12,16 +14,18 @@ class Descent(Method):
     Adam's ε is the smallest number there is, so that its step does not depend on the scale of the loss.
     """
 
+    saved: ClassVar = ("theta", "adam")
+
     lr: float
 
     def build(self, theta: Tensor) -> None:
-        self.theta = nn.Parameter(theta)
-        self.inner_optimizers = [torch.optim.Adam([self.theta], lr=self.lr, eps=torch.finfo(theta.dtype).tiny)]
+        self.theta = theta.requires_grad_()
+        self.adam = torch.optim.Adam([self.theta], lr=self.lr, eps=torch.finfo(theta.dtype).tiny)
 
     def descend(self, slope: Tensor) -> None:
         """One step of Adam against the slope [n]."""
         self.theta.grad = slope.to(self.theta.dtype)
-        self.inner_optimizers[0].step()
+        self.adam.step()
         self.theta.data = self.space.project(self.theta.data)
 
     def recommend(self) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from baselines.descent import Descent, differences, normalised
 from zg.errors import check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Range
-from zg.objective import Evaluation
 from zg.sampling import antithetic
 
 
@@ -30,13 +30,12 @@ class ES(Descent):
     }
 
     def __init__(self, sigma: float = 0.05, lr: float = 0.01, pairs: int = 10) -> None:
-        super().__init__()
         check_positive(sigma=sigma, lr=lr)
         check_whole(pairs=pairs)
         self.sigma, self.lr, self.pairs = sigma, lr, pairs
 
     def ask(self) -> Tensor:
-        self.offsets = antithetic(self.pairs, self.space.n, self.random, self.theta.dtype)
+        self.offsets = antithetic(self.pairs, self.space.n, self.generator, self.theta.dtype)
         return self.theta.detach() + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:

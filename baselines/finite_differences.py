@@ -14,8 +14,8 @@ from torch import Tensor
 
 from baselines.descent import Descent, differences
 from zg.errors import SettingError, check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Range
-from zg.objective import Evaluation
 
 SCHEMES = ("central", "forward")
 # Coordinates an iteration where the user leaves it open: more would leave few iterations of a usual budget.
@@ -43,7 +43,6 @@ class FiniteDifferences(Descent):
         lr: float = 0.01,
         block: int | None = None,
     ) -> None:
-        super().__init__()
         if scheme not in SCHEMES:
             raise SettingError(f"scheme must be central or forward, got '{scheme}'")
         check_positive(step=step, lr=lr)
@@ -59,7 +58,7 @@ class FiniteDifferences(Descent):
 
     def ask(self) -> Tensor:
         centre = self.theta.detach()
-        order = torch.randperm(self.space.n, generator=self.random, device=centre.device)
+        order = torch.randperm(self.space.n, generator=self.generator, device=centre.device)
         self.chosen = order[: self.count]
         moves = torch.nn.functional.one_hot(self.chosen, self.space.n) * self.steps
         up, down = self.space.project(centre + moves), self.space.project(centre - moves)

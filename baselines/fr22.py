@@ -15,8 +15,8 @@ from torch import Tensor
 
 from baselines.descent import Descent, differences
 from zg.errors import SettingError, check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Range
-from zg.objective import Evaluation
 
 
 class FR22(Descent):
@@ -36,7 +36,6 @@ class FR22(Descent):
     def __init__(
         self, sigma: float = 0.1, final_sigma: float = 0.002, hold: float = 0.5, lr: float = 0.004, pairs: int = 1
     ) -> None:
-        super().__init__()
         check_positive(sigma=sigma, final_sigma=final_sigma, lr=lr)
         check_whole(pairs=pairs)
         if not 0 <= hold <= 1:
@@ -50,7 +49,7 @@ class FR22(Descent):
 
     def ask(self) -> Tensor:
         self.width = self.annealed()
-        self.offsets = derivative_of_gaussian(self.pairs, self.space.n, self.random, self.theta.dtype)
+        self.offsets = derivative_of_gaussian(self.pairs, self.space.n, self.generator, self.theta.dtype)
         return self.theta.detach() + self.width * torch.cat([self.offsets, -self.offsets])
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:

@@ -12,13 +12,20 @@ from torch import Tensor
 
 from baselines.fr22 import FR22
 from zg.errors import SettingError
-from zg.objective import Evaluation
+from zg.ledger import Evaluation
+from zg.problem import ImageLoss
 
 
 class FR22Image(FR22):
     """FR22 with the chain rule through the loss; one more render an iteration, of θ. Settings as for FR22."""
 
     feedback = "image"
+
+    @property
+    def image_loss(self) -> ImageLoss:
+        """The loss as a function of images."""
+        assert self.problem.image_loss is not None
+        return self.problem.image_loss
 
     def ask(self) -> Tensor:
         return torch.cat([self.theta.detach()[None], super().ask()])
@@ -27,17 +34,16 @@ class FR22Image(FR22):
         assert evaluation.images is not None
         if not evaluation.valid[0]:
             return
-        weights = self.loss_gradient(evaluation.images[:1])
+        weights = self.loss_gradient(evaluation.images[:1], evaluation.reference)
         values = (evaluation.images * weights).reshape(len(theta), -1).sum(1, dtype=torch.float64)[1:]
-        values = values + self.objective.task.regulariser(self.space.to_user(theta[1:]))
+        values = values + self.image_loss.regulariser(self.space.to_user(theta[1:]))
         self.follow(values.where(evaluation.valid[1:], torch.nan))
 
     @torch.enable_grad()
-    def loss_gradient(self, image: Tensor) -> Tensor:
+    def loss_gradient(self, image: Tensor, reference: Tensor | None) -> Tensor:
         """∂L/∂I [1, ...] at one image [1, ...]."""
-        task = self.objective.task
         image = image.detach().clone().requires_grad_()
-        loss = task.loss(image, task.reference(self.iteration))
+        loss = self.image_loss.of_images(image, reference)
         if not loss.requires_grad:
-            raise SettingError(f"the loss of {type(task).__name__} must be differentiable for fr22_image; use fr22")
+            raise SettingError("the loss must be differentiable in the image for fr22_image; use fr22")
         return torch.autograd.grad(loss.sum(), image)[0]

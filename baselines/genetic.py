@@ -32,31 +32,30 @@ class Genetic(Replayed):
     ranges: ClassVar = {"sigma": Range(0.01, 0.5, log=True), "population": Range(10, 200, log=True, integer=True)}
 
     def __init__(self, sigma: float = 0.1, population: int = 20) -> None:
-        super().__init__()
         check_positive(sigma=sigma)
         check_whole(2, population=population)
         self.sigma, self.population = sigma, population
 
     def make(self, theta: np.ndarray) -> GA:
-        generator = np.random.default_rng(self.seed)
+        generator = np.random.default_rng(self.problem.seed)
         offsets = self.sigma * generator.standard_normal((self.population, self.space.n))
         offsets[0] = 0
         low, high = self.space.low.double().cpu().numpy(), self.space.high.double().cpu().numpy()
-        self.problem = Problem(n_var=self.space.n, n_obj=1, xl=low, xu=high)
+        self.static = Problem(n_var=self.space.n, n_obj=1, xl=low, xu=high)
         first = (theta + offsets).clip(low, high)
         library = GA(pop_size=self.population, sampling=first, mutation=GaussianMutation(self.sigma))
-        return library.setup(self.problem, termination=NoTermination(), seed=self.seed % 2**32)
+        return library.setup(self.static, termination=NoTermination(), seed=self.problem.seed % 2**32)
 
     def ask_library(self) -> np.ndarray:
         self.asked = self.library.ask()
         return self.asked.get("X")
 
     def tell_library(self, losses: np.ndarray) -> None:
-        Evaluator().eval(StaticProblem(self.problem, F=losses[:, None]), self.asked)
+        Evaluator().eval(StaticProblem(self.static, F=losses[:, None]), self.asked)
         self.library.tell(infills=self.asked)
 
     def recommend(self) -> Tensor:
-        return self.space.project(self.objective.best_theta)
+        return self.space.project(self.ledger.best_theta)
 
 
 class GaussianMutation(Mutation):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zg.ledger import Evaluation
 from zg.method import Method
-from zg.objective import Evaluation
 
 
 class NumpyRandom:
@@ -62,7 +62,7 @@ class Replayed(Method):
             yield
 
     def build(self, theta: Tensor) -> None:
-        self.numpy_random = NumpyRandom(self.seed)
+        self.numpy_random = NumpyRandom(self.problem.seed)
         self.told: list[Tensor] = []
         with self.inside():
             self.library = self.make(theta.double().cpu().numpy())
@@ -78,10 +78,10 @@ class Replayed(Method):
         with self.inside():
             self.tell_library(losses.numpy())
 
-    def extra_state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         batches = [len(losses) for losses in self.told]
         return {"told": torch.cat(self.told) if self.told else torch.empty(0), "batches": batches}
 
-    def load_extra_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         for losses in state["told"].split(state["batches"]) if state["batches"] else ():
             self.tell(self.ask(), Evaluation(losses, losses.isfinite()))

@@ -41,7 +41,6 @@ class Nevergrad(Replayed):
     ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
 
     def __init__(self, optimizer: str = "NGOpt", sigma: float = 0.1, num_workers: int = 1) -> None:
-        super().__init__()
         check_positive(sigma=sigma)
         check_whole(num_workers=num_workers)
         if optimizer not in nevergrad.optimizers.registry:
@@ -54,11 +53,11 @@ class Nevergrad(Replayed):
         if np.isfinite(low).all() and np.isfinite(high).all():
             parametrization.set_bounds(low, high)
         parametrization.set_mutation(sigma=self.sigma)
-        parametrization.function.deterministic = not self.objective.task.noisy
-        parametrization.random_state = np.random.RandomState(self.seed % 2**32)
+        parametrization.function.deterministic = not self.problem.noisy
+        parametrization.random_state = np.random.RandomState(self.problem.seed % 2**32)
         make = nevergrad.optimizers.registry[self.optimizer]
         try:
-            library = make(parametrization, budget=self.objective.max_renders, num_workers=self.num_workers)
+            library = make(parametrization, budget=self.problem.max_renders, num_workers=self.num_workers)
         except ImportError as error:
             raise SettingError(f"optimizer '{self.optimizer}' needs a package that is not here ({error})") from None
         self.resolved = resolve(library)
@@ -79,7 +78,7 @@ class Nevergrad(Replayed):
 
         (Without noise too the library's CMA recommends from what it saw since its last restart, however bad.)
         """
-        if self.objective.task.noisy:
+        if self.problem.noisy:
             value = self.ask_recommendation()
         else:
             value = self.library.current_bests["minimum"].parameter.value
@@ -89,7 +88,7 @@ class Nevergrad(Replayed):
         """Leaves no trace in the random states: some draw, and a run must not depend on who asked."""
         random = self.library.parametrization.random_state
         before = random.get_state()
-        with self.inside(NumpyRandom(self.seed)):
+        with self.inside(NumpyRandom(self.problem.seed)):
             value = self.library.provide_recommendation().value
         random.set_state(before)
         return value

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from baselines.descent import Descent, differences, normalised
 from zg.errors import check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Range
-from zg.objective import Evaluation
 from zg.sampling import antithetic
 
 MAX_CHANGE = 0.2
@@ -30,6 +30,7 @@ class PGPE(Descent):
     pairs: mirrored pairs an iteration (2 · pairs renders).
     """
 
+    saved = (*Descent.saved, "sigma")
     ranges: ClassVar = {
         "sigma": Range(0.003, 3.0, log=True),
         "lr": Range(0.0003, 0.1, log=True),
@@ -38,18 +39,16 @@ class PGPE(Descent):
     }
 
     def __init__(self, sigma: float = 0.05, lr: float = 0.01, lr_sigma: float = 0.1, pairs: int = 10) -> None:
-        super().__init__()
         check_positive(sigma=sigma, lr=lr, lr_sigma=lr_sigma)
         check_whole(pairs=pairs)
         self.initial_sigma, self.lr, self.lr_sigma, self.pairs = sigma, lr, lr_sigma, pairs
 
     def build(self, theta: Tensor) -> None:
         super().build(theta)
-        self.sigma: Tensor
-        self.register_buffer("sigma", torch.full_like(theta, self.initial_sigma))
+        self.sigma = torch.full_like(theta, self.initial_sigma)
 
     def ask(self) -> Tensor:
-        self.offsets = antithetic(self.pairs, self.space.n, self.random, self.theta.dtype)
+        self.offsets = antithetic(self.pairs, self.space.n, self.generator, self.theta.dtype)
         return self.theta.detach() + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:

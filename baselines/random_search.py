@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from zg.errors import check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
 from zg.sampling import gaussian
 
 
@@ -24,7 +24,6 @@ class RandomSearch(Method):
     ranges: ClassVar = {"sigma": Range(0.01, 1.0, log=True)}
 
     def __init__(self, sigma: float = 0.3, batch: int = 10) -> None:
-        super().__init__()
         check_positive(sigma=sigma)
         check_whole(batch=batch)
         self.sigma, self.batch = sigma, batch
@@ -34,10 +33,10 @@ class RandomSearch(Method):
 
     def ask(self) -> Tensor:
         low, high, n = self.space.low, self.space.high, self.space.n
-        around = self.theta + self.sigma * gaussian(self.batch, n, self.random, self.theta.dtype)
-        share = torch.rand(self.batch, n, generator=self.random, dtype=self.theta.dtype, device=self.theta.device)
+        around = self.theta + self.sigma * gaussian(self.batch, n, self.generator, self.theta.dtype)
+        share = torch.rand(self.batch, n, generator=self.generator, dtype=self.theta.dtype, device=self.theta.device)
         points = torch.where((high - low).isfinite(), low + share * (high - low), self.space.project(around))
-        if self.iteration == 0:
+        if self.ledger.renders == 0:
             points[0] = self.theta
         return points
 
@@ -45,4 +44,4 @@ class RandomSearch(Method):
         """Nothing to learn: the objective remembers the best."""
 
     def recommend(self) -> Tensor:
-        return self.space.project(self.objective.best_theta)
+        return self.space.project(self.ledger.best_theta)

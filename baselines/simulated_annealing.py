@@ -7,14 +7,14 @@ while too few moves are accepted and recover while many are, up to their initial
 """
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zg.errors import SettingError, check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
 from zg.sampling import gaussian
 
 # Rises that set the first temperature.
@@ -30,6 +30,7 @@ class SimulatedAnnealing(Method):
     inside (0, 1). cooling: r, the last temperature relative to the first. The best θ seen is recommended.
     """
 
+    saved = ("theta", "losses", "sigma", "rises")
     ranges: ClassVar = {
         "sigma": Range(0.01, 0.5, log=True),
         "chains": Range(1, 20, log=True, integer=True),
@@ -38,7 +39,6 @@ class SimulatedAnnealing(Method):
     }
 
     def __init__(self, sigma: float = 0.1, chains: int = 4, acceptance: float = 0.5, cooling: float = 1e-4) -> None:
-        super().__init__()
         check_positive(sigma=sigma, cooling=cooling)
         check_whole(chains=chains)
         if not 0 < acceptance < 1:
@@ -46,10 +46,8 @@ class SimulatedAnnealing(Method):
         self.initial_sigma, self.chains, self.acceptance, self.cooling = sigma, chains, acceptance, cooling
 
     def build(self, theta: Tensor) -> None:
-        self.theta: Tensor
-        self.losses: Tensor
-        self.register_buffer("theta", theta.expand(self.chains, -1).clone())
-        self.register_buffer("losses", torch.full((self.chains,), math.nan, dtype=torch.float64, device=theta.device))
+        self.theta = theta.expand(self.chains, -1).clone()
+        self.losses = torch.full((self.chains,), math.nan, dtype=torch.float64, device=theta.device)
         self.sigma = self.initial_sigma
         self.rises: list[float] = []
 
@@ -60,10 +58,10 @@ class SimulatedAnnealing(Method):
         return sum(self.rises) / RISES / -math.log(self.acceptance) * self.cooling**self.progress
 
     def ask(self) -> Tensor:
-        offsets = gaussian(self.chains, self.space.n, self.random, self.theta.dtype)
+        offsets = gaussian(self.chains, self.space.n, self.generator, self.theta.dtype)
         if self.losses.isnan().all():
             offsets[0] = 0  # the start itself
-        self.chances = torch.rand(self.chains, generator=self.random, dtype=torch.float64, device=self.theta.device)
+        self.chances = torch.rand(self.chains, generator=self.generator, dtype=torch.float64, device=self.theta.device)
         return self.space.project(self.theta + self.sigma * offsets)
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
@@ -79,13 +77,7 @@ class SimulatedAnnealing(Method):
         self.sigma = min(self.initial_sigma, self.sigma * math.exp(RATE * (share - TARGET)))
 
     def recommend(self) -> Tensor:
-        return self.space.project(self.objective.best_theta)
+        return self.space.project(self.ledger.best_theta)
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.sigma, "temperature": self.temperature()}
-
-    def extra_state(self) -> dict[str, Any]:
-        return {"sigma": self.sigma, "rises": self.rises}
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        self.sigma, self.rises = state["sigma"], state["rises"]

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from zg.errors import check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
 from zg.sampling import gaussian
 
 
@@ -29,6 +29,7 @@ class SNES(Method):
     """
 
     whole_batches = True
+    saved = ("theta", "sigma")
     ranges: ClassVar = {
         "sigma": Range(0.003, 0.5, log=True),
         "population": Range(4, 200, log=True, integer=True),
@@ -42,7 +43,6 @@ class SNES(Method):
         lr_mean: float = 1.0,
         lr_sigma: float | None = None,
     ) -> None:
-        super().__init__()
         check_positive(sigma=sigma, lr_mean=lr_mean)
         if lr_sigma is not None:
             check_positive(lr_sigma=lr_sigma)
@@ -54,13 +54,11 @@ class SNES(Method):
         n = self.space.n
         self.size = self.population or 4 + int(3 * math.log(n))
         self.rate = self.lr_sigma or (3 + math.log(n)) / (5 * math.sqrt(n))
-        self.theta: Tensor
-        self.sigma: Tensor
-        self.register_buffer("theta", theta)
-        self.register_buffer("sigma", torch.full_like(theta, self.initial_sigma))
+        self.theta = theta
+        self.sigma = torch.full_like(theta, self.initial_sigma)
 
     def ask(self) -> Tensor:
-        self.offsets = gaussian(self.size, self.space.n, self.random, self.theta.dtype)
+        self.offsets = gaussian(self.size, self.space.n, self.generator, self.theta.dtype)
         return self.theta + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:

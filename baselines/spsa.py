@@ -8,15 +8,15 @@ Spall 1998, "Implementation of the Simultaneous Perturbation Algorithm for Stoch
 how large ĝ is at the start (so the scale of the loss drops out); an update that would leap is cut short.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from baselines.descent import differences
 from zg.errors import check_positive, check_whole
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
 
 ALPHA, GAMMA = 0.602, 0.101
 # No coordinate moves farther in an update than in this many first steps.
@@ -31,6 +31,7 @@ class SPSA(Method):
     pairs: gradient estimates averaged an iteration (2 renders each). calibration: those that set the gain a.
     """
 
+    saved = ("theta", "gain", "k")
     ranges: ClassVar = {
         "c": Range(0.003, 0.3, log=True),
         "step": Range(0.003, 30.0, log=True),
@@ -38,15 +39,13 @@ class SPSA(Method):
     }
 
     def __init__(self, c: float = 0.05, step: float = 0.05, pairs: int = 1, calibration: int = 5) -> None:
-        super().__init__()
         check_positive(c=c, step=step)
         check_whole(pairs=pairs, calibration=calibration)
         self.c, self.step, self.pairs, self.calibration = c, step, pairs, calibration
 
     def build(self, theta: Tensor) -> None:
-        self.theta: Tensor
-        self.register_buffer("theta", theta)
-        self.stability = 0.1 * self.objective.max_renders / (2 * self.pairs)  # A
+        self.theta = theta
+        self.stability = 0.1 * self.problem.max_renders / (2 * self.pairs)  # A
         self.gain = 0.0  # a; zero until a slope was seen
         self.k = 0
 
@@ -56,7 +55,7 @@ class SPSA(Method):
 
     def ask(self) -> Tensor:
         pairs = self.pairs if self.gain else self.calibration
-        signs = torch.randint(2, (pairs, self.space.n), generator=self.random, device=self.theta.device)
+        signs = torch.randint(2, (pairs, self.space.n), generator=self.generator, device=self.theta.device)
         self.deltas = (2 * signs - 1).to(self.theta)
         return self.theta + self.gains()[1] * torch.cat([self.deltas, -self.deltas])
 
@@ -82,9 +81,3 @@ class SPSA(Method):
     def status(self) -> dict[str, float]:
         step, sigma = self.gains()
         return {"sigma": sigma, "gain": step}
-
-    def extra_state(self) -> dict[str, Any]:
-        return {"gain": self.gain, "k": self.k}
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        self.gain, self.k = state["gain"], state["k"]

@@ -18,29 +18,27 @@ import torch
 import yaml
 
 from zg.api import make_method
+from zg.budget import Budget
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose, task_config
-from zg.method import Budget, Watcher
+from zg.loop import Loop
 from zg.objective import Objective
+from zg.run.observer import Observer
 from zg.run.run import run
 from zg.task import Task
 
 
-class Stopwatch(Watcher):
-    """seconds: from the beginning of the first of Lightning's batches to the end of the last. whole: of training."""
+class Stopwatch(Observer):
+    """seconds: from the start of the first iteration to the end of the last. whole: until observers are closed."""
 
-    def on_train_start(self, *args: Any) -> None:
-        self.begun = time.perf_counter()
+    def started(self, loop: Loop) -> None:
+        self.first = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: Any, method: Any, batch: int, batch_idx: int) -> None:
-        if batch_idx == 0:
-            self.first = time.perf_counter()
-
-    def on_train_batch_end(self, *args: Any) -> None:
+    def iterated(self, loop: Loop) -> None:
         self.seconds = time.perf_counter() - self.first
 
-    def end(self, stage: str) -> None:
-        self.whole = time.perf_counter() - self.begun
+    def closed(self) -> None:
+        self.whole = time.perf_counter() - self.first
 
 
 def make_task(name: str) -> Task:
@@ -50,15 +48,11 @@ def make_task(name: str) -> Task:
 def bare(task_name: str, method_name: Any, budget: Budget) -> float:
     task, (method, _) = make_task(task_name), make_method(method_name)
     task.setup()
-    method.budget = budget
-    method.objective = Objective(task, budget.max_renders)
-    method.start(task.space)
+    loop = Loop(method, budget)
+    loop.start(Objective(task, budget.max_renders))
     start = time.perf_counter()
-    while method.stop_reason() is None:
-        theta = method.ask()
-        evaluation = method.objective.evaluate(theta, method.iteration)
-        method.tell(theta[: len(evaluation.losses)], evaluation)
-        method.iteration += 1
+    while loop.stop_reason() is None:
+        loop.iterate()
     return time.perf_counter() - start
 
 
@@ -66,8 +60,7 @@ def tracked(task_name: str, method_name: Any, budget: Budget, folder: Path) -> S
     stopwatch = Stopwatch()
     method, config = make_method(method_name)
     task = make_task(task_name)
-    method.teardown = stopwatch.end  # the method's is the last of all hooks
-    run(task, method, budget, config=config, folder=folder, callbacks=[stopwatch], wandb="offline", video=False)
+    run(task, method, budget, config=config, folder=folder, observers=[stopwatch], wandb="offline", video=False)
     return stopwatch
 
 

@@ -19,8 +19,9 @@ from torch import Tensor
 from baselines.cmaes import CMAES
 from tasks.rosenbrock import Rosenbrock
 from tests.problems import Kinks, Rastrigin, Turned
-from zg.method import Budget, Method
-from zg.run.records import revision
+from zg.budget import Budget
+from zg.method import Method
+from zg.run.provenance import revision
 from zg.run.run import run
 from zg.task import Task
 from zg.zerograds.method import SURROGATES, ZeroGrads

@@ -6,7 +6,7 @@ edges do has no gradient in a plain path tracer; `tasks.mesh_gradient` has Mitsu
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +18,7 @@ from zg import pictures
 from zg.errors import SettingError, check_positive
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
-from zg.task import Task
-
-if TYPE_CHECKING:
-    from zg.method import Method
+from zg.task import RunView, Task
 
 # Radiance of the sky in direction ω is GREY + SKY ω, one row a colour: three soft lamps in a grey world. They stand at
 # right angles, around the first camera, so that however the surface turns, the picture changes as much.
@@ -114,7 +111,7 @@ class Mesh(Task):
         """Chamfer distance of x [n] to the head, in radii."""
         return chamfer(sample_surface(self.vertices(x), self.faces, POINTS), self.target_points)
 
-    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+    def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
         """All views of the result above those of the head, larger than what is compared."""
         result = draw(self.show, self.vertices(x), self.faces, 0)
         return torch.cat([pictures.to_display(part, linear=True) for part in (result, self.shown)], dim=1)

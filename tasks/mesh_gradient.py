@@ -23,7 +23,7 @@ from tasks.meshes import normals
 from tasks.renderers.mitsuba import AUTO
 from zg.errors import SettingError, check_positive
 from zg.pictures import write_png
-from zg.run.records import machine
+from zg.run.provenance import machine
 
 
 class MeshGradient:

@@ -11,7 +11,6 @@ body stays there: the loss is made of steps, plateaus and jumps, and its derivat
 import cmath
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.axes import Axes
@@ -22,10 +21,7 @@ from torch import Tensor
 from zg.errors import SettingError, check_positive, check_whole
 from zg.pictures import from_figure, one_plot
 from zg.space import Block, ParameterSpace
-from zg.task import Task
-
-if TYPE_CHECKING:
-    from zg.method import Method
+from zg.task import RunView, Task
 
 PLANET_RADIUS, MOON_RADIUS = 0.2, 0.06
 # Where the booster leaves the ship: behind the planet as seen from the moon, flying along the ground.
@@ -145,16 +141,16 @@ class Rocket(Task):
         gravity = to_planet * ((1 - self.moon) / to_planet.abs() ** 3) + to_moon * (self.moon / to_moon.abs() ** 3)
         return gravity + push * flight / flight.abs()
 
-    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+    def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
         """Flight paths from the start, the current and the best θ, as seen from bodies that stand still."""
         named = {"start": (self.space.to_user(self.space.init), "#999999")}
-        if method is not None and method.objective.renders:
-            named["best"] = (self.space.to_user(method.objective.best_theta), "#009e73")
+        if view is not None and view.renders:
+            named["best"] = (view.best_x, "#009e73")
         named["current"] = (x, "#d55e00")
         batch = torch.stack([theta.to(self.device) for theta, _ in named.values()])
         paths = self.fly(batch)[0].cpu()
         burning = (self.schedule(batch).abs() > 0).cpu()
-        renders = f", {method.objective.renders} renders" if method is not None else ""
+        renders = f", {view.renders} renders" if view is not None else ""
         figure, axes = self._sky(f"loss {float(image):.3f}{renders}")
         for k, (name, (_, colour)) in enumerate(named.items()):
             draw_path(axes, paths[:, k], burning[:, k], colour, name)

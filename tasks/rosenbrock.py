@@ -1,7 +1,5 @@
 """Rosenbrock's valley: curved, narrow, and slow for every method that does not learn its curvature."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,10 +7,7 @@ from torch import Tensor
 from zg.errors import SettingError
 from zg.pictures import from_figure, one_plot
 from zg.space import Block, ParameterSpace
-from zg.task import Task
-
-if TYPE_CHECKING:
-    from zg.method import Method
+from zg.task import RunView, Task
 
 
 class Rosenbrock(Task):
@@ -43,7 +38,7 @@ class Rosenbrock(Task):
         gradient[1:] += valley
         return gradient
 
-    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+    def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
         """Contours in the plane of the last two coordinates (the others as they are), the path, and the solution."""
         figure, axes = one_plot()
         across, up = np.meshgrid(np.linspace(-1.8, 2.3, 160), np.linspace(-1, 3.5, 160))
@@ -51,9 +46,9 @@ class Rosenbrock(Task):
         plane[:, -2:] = torch.from_numpy(np.stack([across.ravel(), up.ravel()], axis=1))
         losses = self.render(plane).reshape(across.shape).numpy()
         axes.contourf(across, up, np.log10(losses + 1e-3), levels=24, cmap="cividis")
-        if method is not None:
-            axes.set_title(f"{type(method).__name__}, {method.objective.renders} renders, loss {float(image):.2g}")
-            path = torch.stack([*method.objective.path, x.cpu()])
+        if view is not None:
+            axes.set_title(f"{view.method}, {view.renders} renders, loss {float(image):.2g}")
+            path = torch.stack([*view.path, x.cpu()])
             axes.plot(path[:, -2], path[:, -1], ".-", color="white", linewidth=1, markersize=4)
         axes.plot(1, 1, "*", color="#009e73", markersize=16, markeredgecolor="white")
         axes.plot(float(x[-2]), float(x[-1]), "o", color="#d55e00", markersize=9, markeredgecolor="white")

@@ -1,7 +1,5 @@
 """The paper's 1-D teaser: a spline with a plateau, a barrier and a second basin."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -10,10 +8,7 @@ from torch import Tensor
 
 from zg.pictures import from_figure, one_plot
 from zg.space import Block, ParameterSpace
-from zg.task import Task
-
-if TYPE_CHECKING:
-    from zg.method import Method
+from zg.task import RunView, Task
 
 KNOTS_X = [-100, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 100]
 KNOTS_Y = [9, 7.5, 7, 6.5, 6, 4, 3.5, 0, 2, 1, 6, 8, 9]
@@ -37,38 +32,26 @@ class Toy(Task):
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         return torch.as_tensor(self.spline(x[:, 0].cpu().numpy()), device=x.device).square()
 
-    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor:
+    def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
         """True loss, surrogate, sampling Gaussian, current and best point."""
         figure, axes = one_plot()
         axes.plot(DRAWN, self.spline(DRAWN) ** 2, color="black", label="true loss")
-        if method is not None:
-            self._draw_method(axes, method)
+        if view is not None:
+            self._draw_run(axes, float(x), view)
         axes.plot(float(x), float(image), "o", color="#d55e00", markersize=9, label="current")
         axes.set(xlim=(DRAWN[0], DRAWN[-1]), ylim=(-3, 60), xlabel="θ", ylabel="loss")
         axes.legend(loc="upper right")
         return from_figure(figure)
 
-    def _draw_method(self, axes: Axes, method: "Method") -> None:
-        scale = float(self.space.scale)
-        objective = method.objective
-        axes.set_title(f"{type(method).__name__}, {objective.renders} renders")
-        theta = torch.as_tensor(DRAWN, device=self.device)[:, None] / scale
-        modelled = method.predict(theta)
-        status = method.status()
-        sigma = status.get("sigma", 0.0) * scale
-        centre = float(method.recommend()) * scale
+    def _draw_run(self, axes: Axes, centre: float, view: RunView) -> None:
+        axes.set_title(f"{view.method}, {view.renders} renders")
+        modelled = view.predict(torch.as_tensor(DRAWN, device=self.device)[:, None])
+        sigma = view.sigma * float(self.space.scale)
         if modelled is not None:
             near = np.abs(DRAWN - centre) < max(4 * sigma, 0.25)
             axes.plot(DRAWN[near], modelled.cpu().numpy()[near], color="#0072b2", linewidth=2, label="surrogate")
         if sigma > 0:
             gaussian = np.exp(-0.5 * ((DRAWN - centre) / max(sigma, 0.02)) ** 2)
             axes.fill_between(DRAWN, -3, -3 + 8 * gaussian, color="#56b4e9", alpha=0.6, label="sampling Gaussian")
-        if objective.renders:
-            axes.plot(
-                float(objective.best_theta) * scale,
-                objective.best_loss,
-                "*",
-                color="#009e73",
-                markersize=14,
-                label="best",
-            )
+        if view.renders:
+            axes.plot(float(view.best_x), view.best_loss, "*", color="#009e73", markersize=14, label="best")

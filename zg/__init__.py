@@ -15,10 +15,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from zg.api import Optimizer, minimize, optimize
+    from zg.budget import Budget, StopReason
     from zg.errors import SettingError
-    from zg.method import Budget, Method
-    from zg.objective import Evaluation
-    from zg.run.run import Result
+    from zg.ledger import Evaluation
+    from zg.method import Method
+    from zg.problem import Problem
+    from zg.run.result import Result
     from zg.space import Block, ParameterSpace
     from zg.task import Task
     from zg.workers.pool import Workers
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 # Where the public names live: imported when they are first used, so that `zg list` need not wait for Lightning.
 _HOMES = {
     "SettingError": "errors",
-    "Budget": "method",
+    "Budget": "budget",
     "Method": "method",
-    "Evaluation": "objective",
+    "Evaluation": "ledger",
     "Optimizer": "api",
+    "Problem": "problem",
+    "StopReason": "budget",
     "minimize": "api",
     "optimize": "api",
-    "Result": "run.run",
+    "Result": "run.result",
     "Block": "space",
     "ParameterSpace": "space",
     "Task": "task",
@@ -47,8 +51,10 @@ __all__ = [
     "Method",
     "Optimizer",
     "ParameterSpace",
+    "Problem",
     "Result",
     "SettingError",
+    "StopReason",
     "Task",
     "WorkerTask",
     "Workers",

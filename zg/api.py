@@ -11,25 +11,26 @@ while ...:
 optimizer.recommend()
 """
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from zg.budget import Budget, StopReason
 from zg.config.compose import Config, compose
 from zg.errors import SettingError, check_whole
 from zg.functions import FunctionTask, Init, Values, as_tensor, check_callable, make_space
+from zg.loop import Loop
 from zg.losses import Loss
-from zg.method import Budget, Method
-from zg.objective import Objective
-from zg.run.run import Result, run
-from zg.run.tracking import WriterLogger
+from zg.method import Method
+from zg.run.observer import Call
+from zg.run.result import Result
+from zg.run.run import run
+from zg.run.tracking import Writer
 from zg.space import Block, ParameterSpace
 
 
@@ -52,7 +53,7 @@ def optimize(
     target_loss: float | None = None,
     patience: int | None = None,
     max_failed: float = 0.5,
-    callback: Callable[[Method], Any] | None = None,
+    callback: Callable[[Loop], Any] | None = None,
     logger: Any = None,
     seed: int = 0,
     workers: int = 1,
@@ -73,8 +74,9 @@ def optimize(
     regulariser: (x [B, n] in the user's units) -> [B], added to the loss.
     method: a name (`zg list methods`), a name with settings {"name": "es", "lr": 0.1}, or a Method.
     max_renders, max_seconds, target_loss, patience, max_failed: when to stop (`zg.method.Budget`).
-    callback: called with the method each iteration (`.objective` is the ledger, `.predict` and `.surrogate_gradient`
-        the surrogate, `.recommend()` the present θ in scaled units); a true value ends the run.
+    callback: called with the run's `zg.loop.Loop` after each iteration: `.ledger` counts renders and keeps the best,
+        `.method` has the surrogate (`predict`, `surrogate_gradient`) and the present θ in scaled units (`recommend()`).
+        A true value ends the run.
     logger: Lightning loggers, or a writer with add_scalar. folder: keep everything there, and `resume` from it.
     workers: threads that render at the same time. progress: print how it goes; silent by default.
     curve_points: the recommended θ is rendered about so many times along the way for `history`, and twice at the end
@@ -119,11 +121,11 @@ def optimize(
         folder=None if folder is None else Path(folder),
         resume=resume,
         loggers=as_loggers(logger),
-        callbacks=[] if callback is None else [_Call(callback)],
+        observers=[] if callback is None else [Call(callback, StopReason.CALLBACK)],
         curve_points=curve_points,
         say=print if progress else None,
     )
-    if result.stop_reason == "failed renders" or result.row["failed_renders"] == result.renders:
+    if result.stop_reason == StopReason.FAILED_RENDERS or result.row["failed_renders"] == result.renders:
         warnings.warn(f"too many renders failed, the last with {result.row['error'] or 'NaN'}", stacklevel=2)
     return result
 
@@ -154,25 +156,25 @@ class Optimizer:
         max_renders: int = 10**9,
     ) -> None:
         self.space = make_space(None, space)
-        self.method, _ = make_method(method)
-        if self.method.feedback != "loss":
-            raise SettingError(
-                f"method must be content with losses, got {type(self.method).__name__}, which wants images"
-            )
+        chosen, _ = make_method(method)
+        if chosen.feedback != "loss":
+            raise SettingError(f"method must be content with losses, got {type(chosen).__name__}, which wants images")
         check_whole(0, seed=seed)
-        self.method.seed, self.method.budget = seed, Budget(max_renders)
-        task = FunctionTask(_never, self.space)
-        task.setup()
-        self.method.objective = Objective(task, max_renders, seed)
-        self.method.start(self.space)
+        self._loop = Loop(chosen, Budget(max_renders), seed)
+        self._loop.start_without_renderer(self.space)
         self._batch = self.space.init.new_empty(0, self.space.n)
         self._losses: list[Tensor] = []
         self._handed = self._told = 0
 
     @property
+    def method(self) -> Method:
+        """The method at work."""
+        return self._loop.method
+
+    @property
     def renders(self) -> int:
         """How many losses have been told."""
-        return self.method.objective.renders
+        return self._loop.renders
 
     def ask(self, batch: int | None = None) -> Tensor:
         """x [B, n] in the user's units to be judged next: at most `batch`, by default all that the method wants now."""
@@ -181,7 +183,7 @@ class Optimizer:
         if self._handed > self._told:
             raise SettingError(f"tell must follow ask: {self._handed - self._told} losses are still to be told")
         if self._told == len(self._batch):
-            self._batch = self.method.ask()
+            self._batch = self._loop.ask()
             self._handed = self._told = 0
         count = len(self._batch) - self._told if batch is None else min(batch, len(self._batch) - self._told)
         self._handed += count
@@ -197,27 +199,19 @@ class Optimizer:
         if self._told == len(self._batch):
             everything = torch.cat(self._losses)
             self._losses = []
-            self.method.tell(self._batch, self.method.objective.account(self._batch, everything))
-            self.method.iteration += 1
+            self._loop.tell(self._batch, self._loop.ledger.account(self._batch, everything))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as tensors and plain values; to be taken between `tell` and `ask` of whole batches."""
+        """Everything, as tensors and plain values of its own; to be taken between `tell` and `ask` of whole batches."""
         if self._told != len(self._batch) or self._handed != self._told:
             raise SettingError(
                 f"state_dict is for whole batches: {len(self._batch) - self._told} losses are to be told"
             )
-        return {
-            "module": self.method.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.method.inner_optimizers],
-            "own": self.method.own_state(),
-        }
+        return copy.deepcopy(self._loop.state())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, into an Optimizer made with the same arguments."""
-        self.method.load_own_state(state["own"])
-        self.method.load_state_dict(state["module"])
-        for optimizer, saved in zip(self.method.inner_optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        self._loop.load_state(copy.deepcopy(dict(state)))
 
     def recommend(self) -> Tensor:
         """The best guess x [n] now, in the user's units."""
@@ -227,7 +221,7 @@ class Optimizer:
 def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Config]:
     """A method by name, with settings, or as it is; and the config that says so."""
     if isinstance(method, Method):
-        if hasattr(method, "objective"):
+        if method.started:
             raise SettingError("method must be a fresh one, got one that has run")
         return method, {}
     from zg.config.build import check_keys, instantiate, parse_component, resolved
@@ -238,29 +232,15 @@ def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Confi
     return instantiate("model", component), resolved(config, {"model": component})
 
 
-def as_loggers(logger: Any) -> list[Logger]:
+def as_loggers(logger: Any) -> list[Any]:
     """Loggers from what a user gives: nothing, one, several, writers among them."""
     given = [] if logger is None else list(logger) if isinstance(logger, list | tuple) else [logger]
-    made: list[Logger] = []
+    made: list[Any] = []
     for one in given:
-        if isinstance(one, Logger):
+        if hasattr(one, "log_metrics"):
             made.append(one)
         elif hasattr(one, "add_scalar"):
-            made.append(WriterLogger(one))
+            made.append(Writer(one))
         else:
             raise SettingError(f"logger must be a Lightning logger or have add_scalar, got {type(one).__name__}")
     return made
-
-
-class _Call(Callback):
-    def __init__(self, function: Callable[[Method], Any]) -> None:
-        self.function = function
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, Method)
-        if self.function(pl_module):
-            pl_module.asked_to_stop = "callback"
-
-
-def _never(x: np.ndarray) -> float:
-    raise RuntimeError("an Optimizer is told losses; it renders nothing")

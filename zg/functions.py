@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,22 @@ def channels_first(image: Tensor) -> Tensor:
     return image
 
 
+@dataclass(frozen=True)
+class Calling:
+    """How the user's function is called.
+
+    args, kwargs: further arguments. batched: with [B, ...] of each parameter. named: with the blocks as keyword
+    arguments. tensors: x as tensors, else as NumPy arrays. scalar: x as one float.
+    """
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    batched: bool
+    named: bool
+    tensors: bool
+    scalar: bool
+
+
 class FunctionTask(Task):
     """`render` of the user, against a reference image, a known θ, or nothing (then it returns the loss).
 
@@ -134,11 +151,9 @@ class FunctionTask(Task):
         if kwargs is not None and not isinstance(kwargs, Mapping):
             raise SettingError(f"kwargs must be arguments by name, got {kwargs!r}")
         self.function, self.space, self.raw_reference, self.target = render, space, reference, target
-        self.penalty, self.args, self.kwargs = regulariser, args, dict(kwargs or {})
-        self.batched, self.named, self.workers = batched, named, workers
-        self.tensors = isinstance(like, Tensor)
-        self.scalar = not named and not batched and isinstance(like, int | float)
-        self.shown_linear = linear
+        self.penalty, self.linear, self.workers = regulariser, linear, workers
+        scalar = not named and not batched and isinstance(like, int | float)
+        self.calling = Calling(args, dict(kwargs or {}), batched, named, isinstance(like, Tensor), scalar)
         self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
     def build(self) -> None:
@@ -148,10 +163,10 @@ class FunctionTask(Task):
                 raise SettingError(f"target must have {self.space.n} values as init does, got {self.solution.numel()}")
             self.set_reference(self.render(self.solution[None].to(self.space.dtype))[0])
         elif self.raw_reference is not None:
-            self.set_reference(read_reference(self.raw_reference, self.shown_linear))
+            self.set_reference(read_reference(self.raw_reference, self.linear))
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        if self.batched:
+        if self.calling.batched:
             return self.image(self._call(x), len(x))
         if self.pool is None:
             return torch.stack([self.image(self._call(one), None) for one in x])
@@ -166,7 +181,7 @@ class FunctionTask(Task):
 
     @property
     def chunk(self) -> int | None:
-        return None if self.batched else self.workers
+        return None if self.calling.batched else self.workers
 
     def regulariser(self, x: Tensor) -> Tensor | float:
         return 0.0 if self.penalty is None else self.penalty(x)
@@ -180,16 +195,18 @@ class FunctionTask(Task):
         return torch.stack([channels_first(value) for value in values]) if len(values) else values
 
     def _call(self, x: Tensor) -> Any:
-        if self.named:
+        if self.calling.named:
             named = {name: self._handed(value) for name, value in self.space.split(x).items()}
-            return self.function(*self.args, **named, **self.kwargs)
+            return self.function(*self.calling.args, **named, **self.calling.kwargs)
         shape = self.space.shapes[0] if len(self.space.shapes) == 1 else x.shape[-1:]
-        return self.function(self._handed(x.reshape((*x.shape[:-1], *shape))), *self.args, **self.kwargs)
+        return self.function(
+            self._handed(x.reshape((*x.shape[:-1], *shape))), *self.calling.args, **self.calling.kwargs
+        )
 
     def _handed(self, x: Tensor) -> Any:
-        if self.scalar:
+        if self.calling.scalar:
             return float(x)
-        return x if self.tensors else x.cpu().numpy()
+        return x if self.calling.tensors else x.cpu().numpy()
 
 
 def check_callable(render: Any, setting: str) -> None:

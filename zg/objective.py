@@ -1,14 +1,15 @@
 """The only door to a task: it renders, counts, refuses to exceed the budget and meets what is not finite."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zg.errors import SettingError
+from zg.ledger import Evaluation, Ledger
+from zg.problem import ImageLoss
 from zg.seeding import derive_seed, render_seeds
 from zg.task import Task
 
@@ -16,82 +17,37 @@ from zg.task import Task
 LARGE = 2**19
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a method is told of a batch.
-
-    losses: [B] float64, NaN where the render failed. valid: [B] bool. images: [B, ...] where asked for.
-    A batch that the budget cut has fewer entries than θ had rows; they are its first ones.
-    """
-
-    losses: Tensor
-    valid: Tensor
-    images: Tensor | None = None
-
-    def ranked(self) -> Tensor:
-        """Losses [B] with every failed render as bad as the worst of the batch (all alike if none succeeded)."""
-        worst = self.losses[self.valid].max() if self.valid.any() else self.losses.new_tensor(math.inf)
-        return torch.where(self.valid, self.losses, worst)
-
-
 class Objective:
-    """Renders θ for a method, and keeps the ledger of a run.
+    """Renders θ for a method, and enters every render into the ledger.
 
-    Every render that any decision depends on is counted; `max_renders` is met exactly. A failed render (an
-    exception, a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures: never
-    seen by the method and not counted, but in `measured`. `path` holds the θ [n] (user's units) that were measured
-    along the way, where n is small enough to draw.
+    Every render that a decision depends on is counted; `max_renders` is met exactly. A failed render (an exception, or
+    a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures: the method never
+    sees it, and it is not counted, except in `measured`. `path` holds the θ [n] (user's units) that were measured along
+    the way, where n is small enough to draw.
     """
 
     def __init__(self, task: Task, max_renders: int, seed: int = 0) -> None:
-        if max_renders < 1:
-            raise SettingError(f"max_renders must be at least 1, got {max_renders}")
-        self.task = task
-        self.space = task.space
-        self.max_renders = max_renders
-        self.seed = seed
-        self.renders = 0
-        self.failed = 0
-        self.seconds_render = 0.0
-        self.best_loss = math.inf
-        self.best_theta = self.space.init.clone()
-        self.last_loss = math.nan
-        self.improved_at = 0
-        self.last_error = ""
+        self.task, self.space, self.seed = task, task.space, seed
+        self.ledger = Ledger(max_renders, self.space.init.clone())
+        self.image_loss = ImageLoss(task.loss, task.regulariser)
         self.path: list[Tensor] = []
         self.measured = 0
         self._last_measured: tuple[Tensor, float, Tensor] | None = None
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the budget is spent."""
-        return self.renders >= self.max_renders
+    def start(self) -> Tensor:
+        """θ₀ [n] scaled, inside the bounds."""
+        return self.space.project(self.space.init)
 
     def evaluate(self, theta: Tensor, i: int, images: bool = False) -> Evaluation:
         """Render and judge θ [B, n] scaled, at iteration i; cut to what the budget leaves."""
-        theta = theta[: self.max_renders - self.renders]
-        seeds = render_seeds(self.seed, self.renders, len(theta)) if self.task.noisy else None
+        theta = theta[: self.ledger.left]
+        seeds = render_seeds(self.seed, self.ledger.renders, len(theta)) if self.task.noisy else None
         start = perf_counter()
         losses, rendered = self._render(theta, seeds, i, images)
-        self.seconds_render += perf_counter() - start
-        return self.account(theta, losses, rendered)
-
-    def account(self, theta: Tensor, losses: Tensor, images: Tensor | None = None) -> Evaluation:
-        """Enter losses [B] of θ [B, n] scaled into the ledger; what is not finite is a failed render."""
-        self.renders += len(theta)
-        valid = losses.isfinite()
-        values = losses.tolist()  # for a few numbers quicker than one tensor operation after another
-        finite = [value for value in values if math.isfinite(value)]
-        if len(finite) < len(values):
-            losses = torch.where(valid, losses, math.nan)
-            self.failed += len(values) - len(finite)
-        if finite:
-            self.last_loss = math.fsum(finite) / len(finite)
-            lowest = min(finite)
-            if lowest < self.best_loss:
-                self.best_loss, self.improved_at = lowest, self.renders
-                self.best_theta = theta[values.index(lowest)].clone()
-        return Evaluation(losses, valid, images)
+        self.ledger.seconds_render += perf_counter() - start
+        evaluation = self.ledger.account(theta, losses)
+        return replace(evaluation, images=rendered, reference=self.task.reference(i)) if images else evaluation
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
         """The loss and image of θ [n] scaled, rendered with seeds of its own and not counted.
@@ -138,10 +94,10 @@ class Objective:
         except SettingError:
             raise
         except Exception as error:
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.ledger.last_error = f"{type(error).__name__}: {error}"
             images = self._render_singly(x, seeds, expected)
         if task.last_error:
-            self.last_error, task.last_error = task.last_error, ""
+            self.ledger.last_error, task.last_error = task.last_error, ""
         if tuple(images.shape) != expected:
             if reference is None:
                 raise SettingError(
@@ -168,18 +124,5 @@ class Objective:
             try:
                 images[one] = self.task.render(x[one]) if seeds is None else self.task.render(x[one], seeds[one])
             except Exception as error:
-                self.last_error = f"{type(error).__name__}: {error}"
+                self.ledger.last_error = f"{type(error).__name__}: {error}"
         return images
-
-    # What a checkpoint holds, beside the path.
-    LEDGER = "renders failed seconds_render best_loss best_theta last_loss improved_at last_error".split()
-
-    def state(self) -> dict[str, Any]:
-        """The ledger, as plain values and tensors."""
-        return {name: getattr(self, name) for name in self.LEDGER} | {"path": list(self.path)}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
-        for name in self.LEDGER:
-            setattr(self, name, state[name])
-        self.path = list(state["path"])

@@ -9,6 +9,7 @@ the way to the renderer: that rounding is where many of these problems lose thei
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -77,9 +78,21 @@ class ParameterSpace:
         self.low = self.to_scaled(self.low_user)
         self.high = self.to_scaled(self.high_user)
         self.init = self.to_scaled(column([part.init for part in parts]))
-        self.bounded = bool((self.low_user.isfinite() | self.high_user.isfinite()).any())
-        self.any_log = any(part.log for part in parts)
-        self.any_discrete = any(part.discrete for part in parts)
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether some coordinate has a bound."""
+        return bool((self.low_user.isfinite() | self.high_user.isfinite()).any())
+
+    @cached_property
+    def any_log(self) -> bool:
+        """Whether some coordinate is logarithmic."""
+        return bool(self.log.any())
+
+    @cached_property
+    def any_discrete(self) -> bool:
+        """Whether some coordinate is an integer or binary."""
+        return bool(self.discrete.any())
 
     def to(self, device: torch.device | str) -> "ParameterSpace":
         """Move to a device, in place."""

@@ -11,24 +11,37 @@ A new task subclasses `Task`, makes its space and reference in `build`, and rend
             ...
 """
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from zg.errors import SettingError
 from zg.losses import Loss, resolve_loss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
 
-if TYPE_CHECKING:
-    from zg.method import Method
+
+@dataclass(frozen=True)
+class RunView:
+    """What a task's picture may show of the run.
+
+    method: its name. renders: counted so far. best_x [n], best_loss: the best counted render, in the user's units.
+    path: the recommended x [n] that were measured along the way, where n is small. sigma: width of sampling, scaled
+    units; 0 where the method has none. predict: x [B, n] in the user's units -> the surrogate's loss [B], or None.
+    """
+
+    method: str
+    renders: int
+    best_x: Tensor
+    best_loss: float
+    path: list[Tensor]
+    sigma: float
+    predict: Callable[[Tensor], Tensor | None]
 
 
-class Task(LightningDataModule):
+class Task:
     """Space, reference, forward model and loss of one problem.
 
     Subclasses implement `build`, and `render` or `render_one`. θ₀ and the reference depend on (task, seed)
@@ -42,7 +55,6 @@ class Task(LightningDataModule):
     space: ParameterSpace
 
     def __init__(self, loss: str | Loss = "mse") -> None:
-        super().__init__()
         self.criterion = resolve_loss(loss)
         self.seed = 0
         self.device = torch.device("cpu")
@@ -92,8 +104,11 @@ class Task(LightningDataModule):
         """Numbers of the task's own about one result: x [n] in the user's units and its image."""
         return {}
 
-    def picture(self, x: Tensor, image: Tensor, method: "Method | None" = None) -> Tensor | None:
-        """A picture [3, H, W] in [0, 1] of the present state, for panels and video; None for the default panel."""
+    def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor | None:
+        """A picture [3, H, W] in [0, 1] of the present state, for panels and video; None for the default panel.
+
+        x: [n] in the user's units, and its image. view: of the run, where there is one.
+        """
         return None
 
     def film(self, x: Tensor) -> Iterable[Tensor] | None:
@@ -124,24 +139,11 @@ class Task(LightningDataModule):
         """A CPU generator for the stream of that name: the same for every method under the same seed."""
         return make_generator(self.seed, "task", *words)
 
-    def setup(self, stage: str | None = None) -> None:
-        """Lightning's hook: build once, on the device of the run."""
+    def setup(self, device: torch.device | str | None = None) -> None:
+        """Build once, on the device of the run (by default `self.device`)."""
         if self._built:
             return
-        if self.trainer is not None:
-            self.device = self.trainer.strategy.root_device
+        self.device = torch.device(device or self.device)
         self.build()
         self.space.to(self.device)
         self._built = True
-
-    def train_dataloader(self) -> DataLoader[int]:
-        """One batch is one iteration: the loader only counts."""
-        return DataLoader(_Counter(), batch_size=None)
-
-
-class _Counter(IterableDataset[int]):
-    def __iter__(self) -> Iterator[int]:
-        i = 0
-        while True:
-            yield i
-            i += 1

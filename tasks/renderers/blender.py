@@ -31,8 +31,8 @@ def blender_argv(blender: str | None = None) -> tuple[str, ...]:
         return (found, *OPTIONS)
     if blender is None:
         raise SettingError(
-            "Blender must be installed: pip install -e '.[blender]' (Python 3.11), or Debian's packages blender and "
-            "python3-numpy, or set blender to the path of an executable"
+            "Blender must be installed: pip install 'zerograds[blender]' (Python 3.11), or Debian's packages blender "
+            "and python3-numpy, or set blender to the path of an executable"
         )
     raise SettingError(f"blender must be the path of an executable, got '{blender}'")
 

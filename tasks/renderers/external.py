@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from zg.config.extras import load_package
+
 FORMATS = ("png", "exr", "npy")
 OWN_WORDS = ("output", "parameters", "seed", "width", "height")
 PLACEHOLDER = re.compile(r"\{(\w+)(?:\[(\d+)\])?\}")
@@ -58,6 +60,8 @@ class ExternalRenderer:
             raise ValueError(f"argv must start with a program that can be run, got {self.argv[:1]}")
         if format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(FORMATS)}, got '{format}'")
+        if format == "exr":
+            load_package("OpenEXR", "format exr")
         if taken := self.blocks.keys() & set(OWN_WORDS):
             raise ValueError(f"a block cannot be named '{taken.pop()}', which is a word of its own in argv")
         self.version_text = self._version(version_argv, at_least) if version_argv else ""
@@ -150,9 +154,8 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def _read_exr(path: Path) -> np.ndarray:
-    import OpenEXR
-
-    with OpenEXR.File(str(path), separate_channels=True) as file:
+    openexr = load_package("OpenEXR", f"'{path.name}'")
+    with openexr.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     names = [name for name in "RGB" if name in channels] or [name for name in channels if name != "A"]
     return np.stack([channels[name] for name in names], axis=-1)

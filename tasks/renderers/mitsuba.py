@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zg.config.extras import load_package
 from zg.errors import SettingError, nearest
 
 # Dr.Jit with an LLVM that it cannot use ends the process, so this is tried in another one first.
@@ -47,8 +48,7 @@ def resolve_variant(variant: str) -> str:
 
 def use_variant(variant: str) -> Any:
     """Select a variant and return the module. Raises SettingError when it is unknown or cannot run here."""
-    import mitsuba as mi
-
+    mi = load_package("mitsuba", f"variant '{variant}'")
     if variant not in mi.variants():
         raise SettingError(f"variant '{variant}' is unknown{nearest(variant, ['auto', *mi.variants()])}")
     backend = variant.partition("_")[0]

@@ -1,4 +1,4 @@
-"""`zg compare`: rows that are kept, trouble that stays in its row, grids that are cut off and go on."""
+"""`zg compare`: rows that are kept, errors that stay in their rows, grids that are cut off and resumed."""
 
 import csv
 import os
@@ -105,10 +105,10 @@ def test_rows_that_are_there_stay_and_others_are_run_again(tmp_path, capsys):
     everything = ["es/seed0", "es/seed1", "quick/seed0", "quick/seed1"]
     assert go(0.05) == everything
     assert go(0.05) == []
-    assert "4 of 4 rows are there" in capsys.readouterr().out
+    assert "4 of 4 rows are complete" in capsys.readouterr().out
     assert go(0.06) == ["quick/seed0", "quick/seed1"]
     said = capsys.readouterr().out
-    assert "2 of 4 rows are there" in said
+    assert "2 of 4 rows are complete" in said
     assert "2 run again" in said
     assert {run.row["settings"]["lr"] for run in read_runs(tmp_path / "out") if run.row["method"] == "quick"} == {0.06}
     assert go(0.06, max_renders=50) == everything
@@ -168,7 +168,8 @@ def slow_task(tmp_path):
 
 def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path, slow_task):
     words = "compare --tasks slow.yaml --methods es,cmaes,pgpe --max-renders 600 --seeds 2 --jobs 2 --out cut"
-    command = [sys.executable, "-m", "zg.cli", *words.split(), "--wandb", "disabled"]
+    code = "import sys; from zg.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *words.split(), "--wandb", "disabled"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -203,7 +204,7 @@ def test_control_c_keeps_what_there_is(tmp_path, slow_task, capsys):
     assert 1 <= len(read_runs(tmp_path / "out")) < 6
     capsys.readouterr()
     assert run_grid(slow_task("out"), tmp_path / "out", 2, 600, False, "disabled")
-    assert "go on from their checkpoints" in capsys.readouterr().out
+    assert "resume from their checkpoints" in capsys.readouterr().out
     assert len(read_runs(tmp_path / "out")) == 6
 
 
@@ -216,7 +217,7 @@ def test_what_cannot_run_is_told_before_anything_runs(tmp_path, capsys):
         "--tasks toy --methods es --out out": "out must be a new folder or that of a comparison to go on with",
         "--tasks toy --methods es --max-renders 0 --out new": "max_renders must be > 0, got 0",
         "--tasks toy --methods es --jobs 0 --out new": "jobs must be > 0, got 0",
-        "--tasks toy --methods es --seeds 1,1 --out new": "seeds must be how many (5), or which, each once",
+        "--tasks toy --methods es --seeds 1,1 --out new": "seeds must be a number (5), or a list of different seeds",
         "--tasks toy --methods es --settings best --out new": "settings must be default, tuned or paper, got 'best'",
         "--tasks toy --methods es,es.yaml --out new": "methods must differ in name, got 'es' and 'es.yaml', both 'es'",
         "--tasks toy,toy --methods es --out new": "tasks must differ in name",
@@ -277,7 +278,7 @@ def test_published_settings_are_for_the_published_method():
     assert found["toy", "es"].config["model"]["init_args"] == {}
 
 
-@pytest.mark.parametrize("command", ["compare", "report", "tune"])
+@pytest.mark.parametrize("command", ["compare", "report", "tune", "paper"])
 def test_help_is_there_at_once(command):
     code = f"import sys; from zg.cli.main import main; sys.argv = ['zg', '{command}', '--help']\ntry: main()\nfinally: "
     code += "print({'torch', 'pytorch_lightning', 'numpy'} & set(sys.modules))"

@@ -24,32 +24,13 @@ from baselines.pgpe import PGPE
 from baselines.snes import SNES, utilities
 from baselines.spsa import SPSA
 from tasks.rosenbrock import Rosenbrock
-from tests.problems import HighSphere, Noisy, Rastrigin, Recorded
-from zg.method import Budget, Method
-from zg.objective import Evaluation, Objective
+from tests.methods import looped, started
+from tests.problems import Noisy, Rastrigin, Recorded
+from zg.budget import Budget
+from zg.ledger import Evaluation
+from zg.method import Method
 from zg.run.run import run
 from zg.space import Block, ParameterSpace
-from zg.task import Task
-
-
-class Given(Task):
-    """A space and nothing else."""
-
-    def __init__(self, space: ParameterSpace) -> None:
-        super().__init__()
-        self.space = space
-
-    def build(self) -> None:
-        """The space is there."""
-
-
-def started(method: Method, space: ParameterSpace, max_renders: int = 1000) -> Any:
-    """A built method, without task and Trainer."""
-    task = Given(space)
-    task.setup()
-    method.objective = Objective(task, max_renders)
-    method.start(space)
-    return method
 
 
 def step(method: Any, function: Callable[[Tensor], Tensor]) -> None:
@@ -159,12 +140,10 @@ def test_fr22_offsets_follow_the_derivative_of_the_gaussian() -> None:
 
 def test_fr22_anneals_against_the_budget() -> None:
     method = FR22(sigma=0.5, final_sigma=0.01)
-    task = HighSphere(2)
-    task.setup()
-    method.objective = Objective(task, 400)
+    started(method, free(0.0, 0.0), 400)
     widths = []
     for renders in (0, 200, 300, 400):
-        method.objective.renders = renders
+        method.ledger.renders = renders
         widths.append(method.annealed())
     assert widths == pytest.approx([0.5, 0.5, 0.255, 0.01])
 
@@ -187,11 +166,9 @@ class Linear(Recorded):
 
 def test_fr22_image_follows_the_chain_rule() -> None:
     task, method = Linear(), FR22Image(pairs=200_000)
-    task.setup()
-    method.objective = Objective(task, 1_000_000)
-    method.start(task.space)
+    loop = looped(method, task, 1_000_000)
     start = task.space.init.clone()
-    method.training_step(0, 0)
+    loop.iterate()
     residual = task.matrix @ start - task.reference().flatten()
     gradient = 2 / 3 * residual @ task.matrix + 0.2 * start
     assert torch.allclose(method.theta.grad, gradient, atol=0.03)
@@ -366,12 +343,10 @@ def test_asking_for_a_recommendation_leaves_no_trace(name: str) -> None:
     """On a noisy task, where the library recommends."""
     asked = []
     for curious in (False, True):
-        task, method = Noisy(), Nevergrad(name, num_workers=4)
-        task.setup()
-        method.objective = Objective(task, 100)
-        method.start(task.space)
+        method = Nevergrad(name, num_workers=4)
+        loop = looped(method, Noisy(), 100)
         for _ in range(20):
-            method.training_step(0, 0)
+            loop.iterate()
             if curious:
                 assert torch.equal(method.recommend(), method.recommend())
         asked.append(method.ask())

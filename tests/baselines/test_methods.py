@@ -1,7 +1,5 @@
 """What holds for every registered method, on a small task with bounds, an integer and two binaries."""
 
-import configparser
-import importlib
 import math
 from functools import cache
 from pathlib import Path
@@ -11,83 +9,53 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
+from tests.methods import CASES, DETERMINISTIC, find, looped, make, registered
 from tests.problems import Noisy, Sphere
-from zg.method import Budget, Method, Range
-from zg.run.run import Result, run
+from zg.budget import Budget
+from zg.loop import Loop
+from zg.method import Range
+from zg.run.observer import Observer
+from zg.run.result import Result
+from zg.run.run import run
 
-ROOT = Path(__file__).resolve().parents[2]
 BUDGET = 203  # cuts a batch of every size from 2 on, 7 and 29 apart
 
 
-def registered() -> dict[str, str]:
-    """{name: module:class} of setup.cfg, whether or not this clone is the one that is installed."""
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    lines = setup["options.entry_points"]["zerograds.methods"].strip().splitlines()
-    return dict(line.split(" = ") for line in lines)
-
-
-# Beside the defaults: variants with another path through the code.
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "finite_differences, forward": ("finite_differences", {"scheme": "forward", "block": 3}),
-    "finite_differences, block": ("finite_differences", {"block": 2}),
-    "spsa, averaged": ("spsa", {"pairs": 3, "step": 0.2}),
-    "fr22, averaged": ("fr22", {"pairs": 4, "lr": 0.02}),
-    "cmaes, diagonal": ("cmaes", {"diagonal": True}),
-    "simulated_annealing, one chain": ("simulated_annealing", {"chains": 1}),
-    "nevergrad, in batches": ("nevergrad", {"num_workers": 7}),
-    "nevergrad, TwoPointsDE": ("nevergrad", {"optimizer": "TwoPointsDE", "num_workers": 5}),
-    "nevergrad, OnePlusOne": ("nevergrad", {"optimizer": "OnePlusOne"}),
-    "nevergrad, PSO": ("nevergrad", {"optimizer": "PSO"}),
-    "nevergrad, TBPSA": ("nevergrad", {"optimizer": "TBPSA", "num_workers": 4}),
-    "nevergrad, CMA": ("nevergrad", {"optimizer": "CMA"}),
-    "zerograds, ridge": ("zerograds", {"surrogate": "ridge"}),
-    "zerograds, ranked": ("zerograds", {"surrogate": "ranked"}),
-    "zerograds, neural": ("zerograds", {"surrogate": "neural"}),
-    "zerograds, linear": ("zerograds", {"surrogate": "linear"}),
-}
-# What NGOpt resolves to here (COBYLA): nothing is drawn.
-DETERMINISTIC = ("nevergrad",)
-# The published step is made for a hundred times this budget.
-VARIANTS["zerograds-paper"] = ("zerograds-paper", {"lr_theta": 0.02})
-CASES = {name: (name, {}) for name in registered()} | VARIANTS
 every = pytest.mark.parametrize("case", CASES)
 
 
-def find(name: str) -> type[Method]:
-    module, _, attribute = registered()[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+class Witness(Observer):
+    """Keeps the loop of a run, for a look at it afterwards."""
+
+    def started(self, loop: Loop) -> None:
+        self.loop = loop
 
 
-def make(case: str) -> Method:
-    name, settings = CASES[case]
-    return find(name)(**settings)
-
-
-def solve(case: str, seed: int = 0, task: Sphere | None = None, **options: Any) -> tuple[Sphere, Result, Method]:
-    task, method = task or Sphere(), make(case)
-    return task, run(task, method, Budget(BUDGET), seed=seed, video=False, **options), method
+def solve(case: str, seed: int = 0, task: Sphere | None = None, **options: Any) -> tuple[Sphere, Result, Loop]:
+    task, witness = task or Sphere(), Witness()
+    result = run(task, make(case), Budget(BUDGET), seed=seed, video=False, observers=[witness], **options)
+    return task, result, witness.loop
 
 
 @cache
-def unbroken(case: str) -> tuple[Sphere, Result, Method]:
+def unbroken(case: str) -> tuple[Sphere, Result, Loop]:
     return solve(case)
 
 
 @every
 def test_every_render_is_counted_and_within_the_budget(case: str) -> None:
-    task, result, method = unbroken(case)
-    counted = sum(len(x) for x in task.seen) - method.objective.measured
-    assert counted == result.renders == method.objective.renders
+    task, result, loop = unbroken(case)
+    counted = sum(len(x) for x in task.seen) - loop.objective.measured
+    assert counted == result.renders == loop.renders
     assert result.renders == BUDGET if result.stop_reason == "budget" else 0 < result.renders < BUDGET
 
 
 @every
 def test_bounds_integers_and_binaries_hold(case: str) -> None:
-    task, _, method = unbroken(case)
+    task, _, loop = unbroken(case)
     assert task.violations() == 0
-    theta = method.recommend()
-    assert torch.equal(theta, method.space.project(theta))
+    theta = loop.method.recommend()
+    assert torch.equal(theta, loop.method.space.project(theta))
 
 
 @every
@@ -114,24 +82,13 @@ def test_no_method_disturbs_the_global_generators(case: str) -> None:
     import numpy as np
 
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    task, method = Sphere(), make(case)
-    task.setup()
-    method.budget = Budget(BUDGET)
-    drive(method, task, 3)
-    method.recommend()
+    loop = looped(make(case), Sphere(), BUDGET)
+    for _ in range(3):
+        loop.iterate()
+    loop.method.recommend()
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
-
-
-def drive(method: Method, task: Sphere, iterations: int) -> None:
-    """A few iterations without a Trainer."""
-    from zg.objective import Objective
-
-    method.objective = Objective(task, BUDGET)
-    method.start(task.space)
-    for _ in range(iterations):
-        method.training_step(0, 0)
 
 
 class Kill(Callback):
@@ -141,13 +98,13 @@ class Kill(Callback):
         self.renders = renders
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
-        if pl_module.objective.renders >= self.renders:
+        if pl_module.loop.renders >= self.renders:
             raise KeyboardInterrupt
 
 
 @every
 def test_killed_and_resumed_is_the_unbroken_run(case: str, tmp_path: Path) -> None:
-    _, whole, method = unbroken(case)
+    _, whole, loop = unbroken(case)
     folder = tmp_path / "run"
     with pytest.raises(BaseException):  # noqa: B017 - Lightning ends the process
         solve(case, folder=folder, checkpoint_renders=25, callbacks=[Kill(BUDGET // 2)])
@@ -155,20 +112,20 @@ def test_killed_and_resumed_is_the_unbroken_run(case: str, tmp_path: Path) -> No
     _, rest, resumed = solve(case, folder=folder, resume=True)
     assert torch.equal(whole.theta, rest.theta) and whole.loss == rest.loss
     assert whole.renders == rest.renders and whole.stop_reason == rest.stop_reason
-    assert torch.equal(method.recommend(), resumed.recommend())
-    assert torch.equal(method.random.get_state(), resumed.random.get_state())
-    assert method.objective.best_loss == resumed.objective.best_loss
-    assert method.status() == pytest.approx(resumed.status(), rel=0, abs=0, nan_ok=True)
+    assert torch.equal(loop.method.recommend(), resumed.method.recommend())
+    assert torch.equal(loop.method.generator.get_state(), resumed.method.generator.get_state())
+    assert loop.ledger.best_loss == resumed.ledger.best_loss
+    assert loop.method.status() == pytest.approx(resumed.method.status(), rel=0, abs=0, nan_ok=True)
 
 
 @every
 @pytest.mark.parametrize("fail", ["nan", "raise"])
 def test_failed_renders_do_not_stop_it(case: str, fail: str) -> None:
-    _, result, method = solve(case, task=Sphere(fail=fail))
-    assert 0 < method.objective.failed < result.renders
+    _, result, loop = solve(case, task=Sphere(fail=fail))
+    assert 0 < loop.ledger.failed < result.renders
     assert result.stop_reason == "budget" or "cma" in result.stop_reason
-    assert method.recommend().isfinite().all()
-    assert math.isfinite(method.objective.best_loss)
+    assert loop.method.recommend().isfinite().all()
+    assert math.isfinite(loop.ledger.best_loss)
 
 
 @every
@@ -180,8 +137,8 @@ def test_a_noisy_task_without_a_reference(case: str) -> None:
 
 @every
 def test_it_improves_on_the_start(case: str) -> None:
-    _, result, method = unbroken(case)
-    assert method.objective.best_loss < 0.8 * result.row["init_loss"]
+    _, result, loop = unbroken(case)
+    assert loop.ledger.best_loss < 0.8 * result.row["init_loss"]
     assert not result.loss > 0.95 * result.row["init_loss"]
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-import zg.config.registry
 from tests.baselines.test_methods import registered
-from zg import config
 from zg.cli.fit import fit
+from zg.config import compose as config
+from zg.config import registry
 from zg.config.build import instantiate, parse
 from zg.errors import SettingError
 
@@ -16,7 +16,7 @@ SPHERE = {"data": {"class_path": "tests.problems.Sphere"}}
 def _as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of setup.cfg, whether or not they are installed."""
     paths = {name: path.replace(":", ".") for name, path in registered().items()}
-    for module in (zg.config.registry, config):
+    for module in (registry, config):
         monkeypatch.setattr(module, "registered", lambda kind: paths if kind == "method" else {})
 
 

@@ -1,13 +1,15 @@
-"""`zg tune`: as many trials for each, on disk as they land, going on where they were."""
+"""`zg tune`: the same number of trials for every method, written as they end, and resumed from their tables."""
 
 import csv
+from pathlib import Path
 
 import pytest
 import yaml
 
 from baselines.compare.grid import task_config
 from baselines.compare.isolation import Ended
-from baselines.compare.tune import WORST, Study, score
+from baselines.compare.options import TRIALS, TUNED, tune_options
+from baselines.compare.tune import WORST, Paths, Study, score
 from zg.cli.main import main
 from zg.config.compose import compose
 
@@ -32,7 +34,7 @@ def read(path):
 def test_tuning_ends_in_a_config_and_its_trials(folder, capsys):
     assert main(WORDS.split()) == 0
     said = capsys.readouterr().out
-    assert "small · still  declares no ranges: compared untuned" in said
+    assert "small · still  declares no ranges, so it stays at its defaults" in said
     assert not (folder / "still.yaml").exists()
     trials = read(folder / "wanders.csv")
     assert len(trials) == 9
@@ -52,7 +54,7 @@ def test_tuning_ends_in_a_config_and_its_trials(folder, capsys):
 
     before = (folder / "wanders.csv").read_text()
     assert main(WORDS.split()) == 0
-    assert "1 of 1 are there" in capsys.readouterr().out
+    assert "1 of 1 are complete" in capsys.readouterr().out
     assert (folder / "wanders.csv").read_text() == before
 
     lines = before.splitlines(keepends=True)
@@ -64,10 +66,38 @@ def test_tuning_ends_in_a_config_and_its_trials(folder, capsys):
     assert (folder / "wanders.yaml").read_text() == text
 
 
+def test_the_tables_of_trials_have_a_folder_of_their_own(folder, capsys):
+    assert main([*WORDS.split(), "--trials-out", "trials"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["wanders.yaml"]
+    table = folder.parents[1] / "trials" / "small" / "wanders.csv"
+    assert len(read(table)) == 9
+    text = (folder / "wanders.yaml").read_text()
+    assert text.splitlines()[0].endswith(": ../../trials/small/wanders.csv")
+
+    (folder / "wanders.yaml").unlink()
+    assert main([*WORDS.split(), "--trials-out", "trials"]) == 0
+    assert "1 of 1 are complete" in capsys.readouterr().out
+    assert yaml.safe_load((folder / "wanders.yaml").read_text()) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "tables"),
+    [
+        ("", TRIALS),
+        (f"--out {TUNED}", TRIALS),
+        ("--out elsewhere", Path("elsewhere")),
+        ("--out elsewhere --trials-out tables", Path("tables")),
+        ("--trials-out tables", Path("tables")),
+    ],
+)
+def test_tables_go_beside_the_configs_unless_these_are_the_projects_own(words, tables):
+    assert tune_options(["--tasks", "toy", "--methods", "es", *words.split()]).trials_out == tables
+
+
 def make_study(tmp_path, **base) -> Study:
     layer = {"model": {"name": "es"}}
     config = compose(layer, task_config("toy"), {"max_renders": 40, "max_seconds": 5.0}, base)
-    return Study("toy", "es", layer, config, 1, 3, tmp_path, "zg tune")
+    return Study("toy", "es", layer, config, 1, 3, Paths(tmp_path / "tuned", tmp_path / "tables"), "zg tune")
 
 
 def ended(loss: float | None, error: str = "") -> Ended:

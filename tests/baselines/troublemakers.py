@@ -10,21 +10,26 @@ import torch
 from torch import Tensor
 
 from tests.problems import Quadratic
+from zg.ledger import Evaluation
 from zg.method import Method, Range
-from zg.objective import Evaluation
 
 
 class Still(Method):
     """Asks for its θ₀, ten at a time."""
 
     def build(self, theta: Tensor) -> None:
-        self.theta = theta
+        self.theta, self.told = theta, 0
 
     def ask(self) -> Tensor:
         return self.theta.expand(10, -1)
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        pass
+        self.told += 1
+        if self.told == 3:
+            self.third()
+
+    def third(self) -> None:
+        """In the third iteration."""
 
     def recommend(self) -> Tensor:
         return self.theta
@@ -33,35 +38,31 @@ class Still(Method):
 class Raises(Still):
     """Raises in its third iteration."""
 
-    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        if self.iteration == 2:
-            raise ArithmeticError("no <b>way</b> | out")
+    def third(self) -> None:
+        raise ArithmeticError("no <b>way</b> | out")
 
 
 class ReturnsNaN(Still):
     """Asks for NaN from the third iteration on."""
 
-    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        if self.iteration == 2:
-            self.theta = torch.full_like(self.theta, torch.nan)
+    def third(self) -> None:
+        self.theta = torch.full_like(self.theta, torch.nan)
 
 
 class Hangs(Still):
     """Starts a process that would outlive it, and never returns from its third iteration."""
 
-    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        if self.iteration == 2:
-            helper = subprocess.Popen(["sleep", "1000"])
-            Path("pids").write_text(f"{os.getpid()} {helper.pid}")
-            time.sleep(1000)
+    def third(self) -> None:
+        helper = subprocess.Popen(["sleep", "1000"])
+        Path("pids").write_text(f"{os.getpid()} {helper.pid}")
+        time.sleep(1000)
 
 
 class Crashes(Still):
     """Ends its process as a crash in a library does."""
 
-    def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        if self.iteration == 2:
-            os.kill(os.getpid(), signal.SIGSEGV)
+    def third(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
 
 
 class Wanders(Still):
@@ -70,15 +71,14 @@ class Wanders(Still):
     ranges = {"width": Range(0.01, 100.0, log=True), "count": Range(1, 4, integer=True)}  # noqa: RUF012
 
     def __init__(self, width: float = 50.0, count: int | None = None) -> None:
-        super().__init__()
         self.width, self.count = width, count
 
     def ask(self) -> Tensor:
-        steps = torch.randn(self.count or 2, self.space.n, generator=self.random, dtype=self.theta.dtype)
-        return self.objective.best_theta + self.width * steps
+        steps = torch.randn(self.count or 2, self.space.n, generator=self.generator, dtype=self.theta.dtype)
+        return self.ledger.best_theta + self.width * steps
 
     def recommend(self) -> Tensor:
-        return self.objective.best_theta
+        return self.ledger.best_theta
 
 
 class SlowQuadratic(Quadratic):

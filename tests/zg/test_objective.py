@@ -17,8 +17,8 @@ def test_the_budget_is_met_exactly_and_the_last_batch_is_cut():
     objective = objective_of(Quadratic(), max_renders=25)
     theta = torch.zeros(10, 4, dtype=torch.float64)
     assert [len(objective.evaluate(theta, i).losses) for i in range(4)] == [10, 10, 5, 0]
-    assert objective.renders == 25
-    assert objective.exhausted
+    assert objective.ledger.renders == 25
+    assert objective.ledger.exhausted
 
 
 def test_a_render_that_raises_fails_alone():
@@ -27,8 +27,8 @@ def test_a_render_that_raises_fails_alone():
     evaluation = objective.evaluate(theta, 0)
     assert evaluation.valid.tolist() == [True, False, True]
     assert evaluation.losses[2] == 0
-    assert (objective.renders, objective.failed) == (3, 1)
-    assert objective.last_error == "RuntimeError: the renderer gave up"
+    assert (objective.ledger.renders, objective.ledger.failed) == (3, 1)
+    assert objective.ledger.last_error == "RuntimeError: the renderer gave up"
 
 
 def test_what_is_not_finite_is_invalid_and_ranks_with_the_worst():
@@ -37,17 +37,17 @@ def test_what_is_not_finite_is_invalid_and_ranks_with_the_worst():
     assert evaluation.valid.tolist() == [False, True, True]
     assert evaluation.losses[0].isnan()
     assert evaluation.ranked()[0] == evaluation.losses[2]
-    assert objective.best_loss == pytest.approx(0.25)
+    assert objective.ledger.best_loss == pytest.approx(0.25)
 
 
 def test_measuring_is_not_counted_and_leaves_the_ledger_alone():
     objective = objective_of(Noisy())
     theta = torch.zeros(1, 4, dtype=torch.float64)
     objective.evaluate(theta, 0)
-    before = objective.state()
+    before = objective.ledger.state()
     assert objective.measure(theta[0], "a")[0] == objective.measure(theta[0], "a")[0]
     assert objective.measure(theta[0], "a")[0] != objective.measure(theta[0], "b")[0]
-    after = objective.state()
+    after = objective.ledger.state()
     assert torch.equal(after.pop("best_theta"), before.pop("best_theta"))
     assert after == before
 
@@ -102,4 +102,4 @@ def test_what_was_just_measured_is_not_rendered_again_unless_it_is_noisy(noisy, 
     first = objective.measure(theta, "1")
     assert objective.measure(theta.clone(), "2")[0] == first[0]
     assert objective.measure(theta + 0.1, "3")[0] != first[0]
-    assert len(task.rendered()) == renders and objective.renders == 0
+    assert len(task.rendered()) == renders and objective.ledger.renders == 0

@@ -6,14 +6,37 @@ from typing import Any
 
 import yaml
 
+from zg.budget import Budget
 from zg.config.build import BASES, instantiate, parse, resolved
 from zg.config.compose import KINDS, Config, assign, class_name, compose, locate, read_yaml
 from zg.config.registry import configured, registered
 from zg.errors import SettingError
-from zg.method import Budget
-from zg.run.run import CONFIG_FILE, Result, run
+from zg.run.folder import CONFIG_FILE
+from zg.run.result import Result
+from zg.run.run import run
 
 FLAGS = ("resume", "print_config")
+FIT_HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
+
+One run. Later configs win over earlier ones, settings over configs.
+
+  --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
+  --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
+  --seed N                           start, reference and method      (default 0)
+  --max-renders N                    the budget                       (default 2000)
+  --max-seconds S                    stop after so long, rendering and method together
+  --target-loss L                    stop at a loss as low as this
+  --patience RENDERS                 stop after so many without a new best loss
+  --max-failed FRACTION              stop when more renders than this fail   (default 0.5)
+  --out DIR                          the run folder                   (default runs/TASK-METHOD-N)
+  --resume                           go on from the checkpoint in --out
+  --checkpoint-renders N, --checkpoint-seconds S
+                                     how often to write it            (default every 60 s)
+  --curve-points N                   how often the present θ is rendered, uncounted, for curve and video (default 50)
+  --video false                      keep no frames
+  --wandb MODE                       auto (default), online, offline or disabled; --group NAME
+  --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
+  --print-config                     print the composed config and stop"""
 
 
 def fit_command(words: list[str]) -> int:
@@ -113,8 +136,8 @@ def report(result: Result, seconds: float) -> None:
     print(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
     print(f"θ       {shown}")
     print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
-    if "metric_theta_error" in row:
-        print(f"error   {row['metric_theta_error']:.4g} (distance to the known θ, scaled units)")
+    if (error := row.get("metric_theta_error")) is not None:
+        print(f"error   {error:.4g} (distance to the known θ, scaled units)")
     print(
         f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in all"
     )

@@ -7,9 +7,11 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from zg.config.compose import Config
+from zg.budget import Budget
+from zg.config.compose import KINDS, Config
+from zg.config.extras import refuse_missing
 from zg.errors import SettingError, nearest
-from zg.method import Budget, Method
+from zg.method import Method
 from zg.task import Task
 
 BASES: dict[str, type] = {"data": Task, "model": Method}
@@ -76,6 +78,7 @@ def check_keys(key: str, component: Config) -> None:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever a user's module does when it is imported
+        refuse_missing(error, KINDS[key], path)
         why = f"{type(error).__name__}: {error}"
         raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({why})") from error
     if not (isinstance(found, type) and issubclass(found, BASES[key])) or found in BASES.values():

@@ -3,9 +3,9 @@
 Importing this module imports neither torch nor Lightning.
 """
 
-import importlib
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import distribution, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
 
 
-def check_floors() -> None:
-    """Import `tasks`, `baselines` and `paper`; raise SettingError if one is somebody else's: the names are common."""
-    for name in ("tasks", "baselines", "paper"):
-        try:
-            where = Path(importlib.import_module(name).__file__ or ".").resolve()
-        except ImportError:
-            where = Path("not there")
+def check_packages() -> None:
+    """Raise SettingError if a package that this project registers is somebody else's: names like `tasks` are common."""
+    ours = {entry.value.partition(".")[0] for entry in distribution("zerograds").entry_points}
+    for name in sorted(ours):
+        found = find_spec(name)
+        where = Path(found.origin).resolve() if found and found.origin else Path("not there")
         if CONFIGS.parent not in where.parents:
             raise SettingError(
                 f"package '{name}' must be that of {CONFIGS.parent}, and is {where}: "

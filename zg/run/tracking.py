@@ -8,12 +8,15 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
-from pytorch_lightning.loggers import Logger, WandbLogger
-
 from zg.errors import SettingError
+from zg.run.provenance import revision
+from zg.run.row import Labels, Row
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
 
 MODES = ("auto", "online", "offline", "disabled")
 PROBE_SECONDS = 2.0
@@ -40,11 +43,12 @@ def wandb_mode(wanted: str = "auto") -> str:
     return "offline" if trouble else "online"
 
 
-def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> Logger | None:
+def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> "Logger | None":
     """A logger that writes below `folder`, and goes on with the same run when the folder is resumed."""
     if mode == "disabled":
         return None
     import wandb
+    from pytorch_lightning.loggers import WandbLogger
 
     if os.environ.get("WANDB_DATA_DIR") in (None, _data_dirs[-1]):  # the user's own setting stays
         _data_dirs.append(str(folder.resolve() / "wandb"))
@@ -53,7 +57,7 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
     if not known.is_file():
         known.write_text(secrets.token_hex(4))
 
-    def start(settings: wandb.Settings, mode: Literal["online", "offline"]) -> Logger:
+    def start(settings: wandb.Settings, mode: Literal["online", "offline"]) -> "Logger":
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "zerograds"),
             name=name,
@@ -77,27 +81,43 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
     return start(quiet, "offline")
 
 
-class WriterLogger(Logger):
-    """Lightning's face for anything with `add_scalar(tag, value, step)`, such as TensorBoard's SummaryWriter."""
+class Writer:
+    """Anything with `add_scalar(tag, value, step)`, such as TensorBoard's SummaryWriter, as a logger of a run."""
 
     def __init__(self, writer: Any) -> None:
-        super().__init__()
         self.writer = writer
 
-    @property
-    def name(self) -> str:
-        return "writer"
-
-    @property
-    def version(self) -> int:
-        return 0
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Writers have no place for them."""
-
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """One scalar for each metric."""
         for tag, value in metrics.items():
             self.writer.add_scalar(tag, value, step)
+
+
+def track_run(folder: Path, mode: str, group: str | None, seed: int, labels: Labels) -> "Logger | None":
+    """The W&B logger of a run, with what identifies the run; None if W&B is disabled."""
+    tags = [labels.task, labels.method, f"seed {seed}", revision() or "no revision"]
+    logger = wandb_logger(folder, mode, f"{labels.task}-{labels.method}-{seed}", group, tags)
+    if logger is not None:
+        logger.log_hyperparams({**labels.config, "seed": seed, "revision": revision()})
+    return logger
+
+
+def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
+    """Give panel, curve, video and the numbers of the row to W&B, and end its run."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    for logger in loggers:
+        if not isinstance(logger, WandbLogger):
+            continue
+        for name in ("panel", "curve"):
+            if (folder / f"{name}.png").is_file():
+                logger.log_image(name, [str(folder / f"{name}.png")], step=row["renders"])
+        if (folder / "video.mp4").is_file():
+            logger.log_video("video", [str(folder / "video.mp4")], step=row["renders"], format=["mp4"])
+        logger.experiment.summary.update(
+            {key: value for key, value in row.items() if isinstance(value, str | int | float)}
+        )
+        logger.experiment.finish()
 
 
 def _has_key(host: str) -> bool:

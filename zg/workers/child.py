@@ -1,8 +1,8 @@
-"""The renderer's side of `zg.workers`: loads a scene file and renders what is asked, until its parent is gone.
+"""The program of a renderer process: it loads a scene file and renders on request, until its parent is gone.
 
-Run by path, also by Blender's own Python: nothing but the standard library and NumPy, and nothing of this package.
-A message is a header (magic, kind, number of the render, length, CRC-32) and a payload. Parameters come in messages;
-images go into memory that both sides have mapped. Standard output and error belong to the renderer.
+Run by path, also by Blender's own Python, so it imports the standard library and NumPy, and nothing of this package.
+A message is a header (magic, kind, number of the render, length of the payload, CRC-32) and a payload. Parameters
+arrive in messages; the image is written to shared memory. Standard output and standard error belong to the renderer.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from typing import Any
 
 import numpy as np
 
-# Descriptors of requests, replies and image memory.
+# The environment variable with the file descriptors of requests, replies and the shared image.
 ENVIRONMENT = "ZG_WORKER"
-OLDEST = (3, 10)
+OLDEST_PYTHON = (3, 10)
 HEADER = struct.Struct("<4sIIII")
 MAGIC = b"ZGW1"
-LOAD, RENDER, READY, IMAGE, FAILED, MISFIT = range(6)
+# Kinds of messages: two requests, then four replies.
+LOAD, RENDER, READY, IMAGE, FAILED, WRONG_SHAPE = range(6)
 MEGABYTE = 2**20
 
 
-class Garbage(Exception):
-    """What arrived is no message."""
+class BadMessage(Exception):
+    """Bytes arrived that are not a message."""
 
 
 def pack(kind: int, number: int, payload: bytes = b"") -> bytes:
@@ -43,27 +44,27 @@ def pack(kind: int, number: int, payload: bytes = b"") -> bytes:
 
 
 def unpack(received: bytes | bytearray, longest: int) -> tuple[int, int, bytes] | None:
-    """The message (kind, number, payload) at the beginning of `received`; None while it is not all there.
+    """The message (kind, number, payload) at the beginning of `received`; None while it is incomplete.
 
-    Raises Garbage for what is none, or is longer than `longest`.
+    longest: bytes of the longest payload. Raises BadMessage for a longer one, and for bytes that are not a message.
     """
     if received[: len(MAGIC)] != MAGIC[: len(received)]:
-        raise Garbage
+        raise BadMessage
     if len(received) < HEADER.size:
         return None
     _, kind, number, length, checksum = HEADER.unpack_from(received)
     if length > longest:
-        raise Garbage
+        raise BadMessage
     payload = bytes(received[HEADER.size : HEADER.size + length])
     if len(payload) < length:
         return None
     if zlib.crc32(payload) != checksum:
-        raise Garbage
+        raise BadMessage
     return kind, number, payload
 
 
 def main() -> None:
-    """Serve the descriptors that the environment names."""
+    """Serve the file descriptors that the environment variable names."""
     requests, replies, memory = (int(number) for number in os.environ.pop(ENVIRONMENT).split(","))
     for descriptor in (requests, replies, memory):
         os.set_inheritable(descriptor, False)
@@ -71,18 +72,18 @@ def main() -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):
         serve(requests, replies, memory)
     sys.stdout.flush()
-    os._exit(0)  # a renderer's own clean-up may hang
+    os._exit(0)  # without the renderer's own clean-up, which may hang
 
 
 def serve(requests: int, replies: int, memory: int) -> None:
-    """Load, then render until there is no more to read. Raises EOFError then."""
+    """Load the scene, then render every request. Raises EOFError when the parent closes its requests."""
     _, _, text = receive(requests)
     order = json.loads(text)
     shape = tuple(order["shape"])
     image = np.frombuffer(mmap.mmap(memory, 4 * math.prod(shape)), dtype=np.float32).reshape(shape)
     try:
-        if sys.version_info < OLDEST:  # Blender brings its own
-            raise RuntimeError("needs Python {}.{} or later, this is {}.{}".format(*OLDEST, *sys.version_info))
+        if sys.version_info < OLDEST_PYTHON:  # Blender brings a Python of its own
+            raise RuntimeError("needs Python {}.{} or later, got {}.{}".format(*OLDEST_PYTHON, *sys.version_info))
         renderer = load(order["scene"], order["settings"])
         version = str(renderer.version()) if hasattr(renderer, "version") else ""
     except BaseException as error:
@@ -102,7 +103,7 @@ def serve(requests: int, replies: int, memory: int) -> None:
                 image[...] = rendered
                 reply = pack(IMAGE, number, struct.pack("<Q", resident()))
             else:
-                reply = pack(MISFIT, number, str(list(rendered.shape)).encode())
+                reply = pack(WRONG_SHAPE, number, str(list(rendered.shape)).encode())
         send(replies, reply)
 
 
@@ -110,7 +111,7 @@ def load(path: str, settings: dict[str, Any]) -> Any:
     """The renderer of a scene file."""
     spec = importlib.util.spec_from_file_location("scene", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} must be a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules["scene"] = module
     spec.loader.exec_module(module)
@@ -118,7 +119,7 @@ def load(path: str, settings: dict[str, Any]) -> Any:
 
 
 def receive(descriptor: int) -> tuple[int, int, bytes]:
-    """The next message. Raises EOFError when there is no more."""
+    """Wait for the next message. Raises EOFError when the pipe is closed."""
     received = bytearray()
     while True:
         wanted = HEADER.size - len(received)
@@ -135,14 +136,14 @@ def receive(descriptor: int) -> tuple[int, int, bytes]:
 
 
 def send(descriptor: int, message: bytes) -> None:
-    """Write all of a message."""
+    """Write a whole message."""
     rest = memoryview(message)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
 def describe(error: BaseException, scene: str) -> bytes:
-    """An exception in one line, with the last line of the scene file that it passed; in full on standard error."""
+    """An exception in one line, with the line of the scene file that raised it. Its traceback goes to standard error."""
     traceback.print_exception(type(error), error, error.__traceback__)
     sys.stderr.flush()
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == scene]
@@ -151,7 +152,7 @@ def describe(error: BaseException, scene: str) -> bytes:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Bytes of memory that this process holds (resident set size)."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * mmap.PAGESIZE
@@ -162,10 +163,10 @@ def resident() -> int:
 
 
 def end_with_parent(requests: int) -> None:
-    """Wait until nobody can write requests any more, or the parent is another; then kill the process group."""
+    """Wait until the requests are closed or the parent has changed, then kill the process group of this process."""
     parent = os.getppid()
     closed = select.poll()
-    closed.register(requests, 0)  # hang-ups are always told
+    closed.register(requests, 0)  # poll reports a closed pipe whatever the mask is
     while not closed.poll(1000) and os.getppid() == parent:
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,9 +1,9 @@
-"""Outlives the parent of renderer processes by a moment: ends them, whatever they are in the middle of.
+"""Kills renderer processes whose parent is gone, whatever they are doing, and removes their temporary files.
 
-Run by path. Process groups come in on standard input, `+123` to mind one and `-123` to leave it; when that closes, or
-the parent is another, those minded are killed and the folder in the first argument is removed. A signal on the
-parent's death (PR_SET_PDEATHSIG) would not do: it comes when the *thread* ends that started the process, and not to
-what the renderer has started itself.
+Run by path, as a process of its own. It reads process groups from standard input, one a line: `+123` to watch a group,
+`-123` to release it. When standard input closes, or the parent has changed, it kills the groups that it watches and
+removes the folder in its first argument. A signal at the parent's death (PR_SET_PDEATHSIG) cannot replace it: that
+signal comes when the *thread* ends that started the process, and it does not reach what the renderer has started.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import sys
 
 def main(folder: str) -> None:
     parent = os.getppid()
-    minded: set[int] = set()
+    watched: set[int] = set()
     text = b""
     while os.getppid() == parent:
         if select.select([0], [], [], 1.0)[0]:
@@ -25,8 +25,8 @@ def main(folder: str) -> None:
                 break
             *lines, text = (text + part).split(b"\n")
             for line in map(int, lines):
-                (minded.add if line > 0 else minded.discard)(abs(line))
-    for group in minded:
+                (watched.add if line > 0 else watched.discard)(abs(line))
+    for group in watched:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,54 +1,50 @@
-"""One renderer process as its parent sees it: pipes for messages and prints, memory for an image, a deadline."""
+"""One renderer process as its parent sees it, and the guard that ends renderer processes whose parent is gone."""
 
 import contextlib
 import math
-import mmap
 import os
 import selectors
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from zg.errors import SettingError
 from zg.workers import child, guard
-from zg.workers.child import Garbage, pack, unpack
+from zg.workers.child import pack
+from zg.workers.memory import SharedImage
+from zg.workers.pipes import Pipes
 
-#: Runs a Python file by this Python; the folder of the file is not searched for modules.
+#: Runs a Python file by this Python; `-P`: the folder of that file is not searched for modules.
 PYTHON = (sys.executable, "-P")
-#: Kind, number of the render, payload.
-Message = tuple[int, int, bytes]
-# What a renderer printed last is kept up to so many bytes, and a reply is never longer than a megabyte.
-KEPT_OUTPUT = 8192
-LONGEST_REPLY = 2**20
-# Caches fill during the first renders; what is held after them is no leak.
+# Caches fill during the first renders of a process. Growth of its memory is measured from this render on.
 SETTLED = 10
 
 
-class Lost(Exception):
-    """A process died, hung, or sent what is no message."""
-
-
 class Guard:
-    """The process that ends the others when this one is gone, and removes `folder`."""
+    """The process that kills renderer processes when this process is gone, and removes `folder`."""
 
     def __init__(self, folder: str) -> None:
         command = [*PYTHON, "-I", "-S", guard.__file__, folder]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
 
-    def mind(self, group: int) -> None:
-        """Mind a process group; a negative number leaves it."""
+    def watch(self, group: int) -> None:
+        """Add a process group."""
+        self._write(b"+%d\n" % group)
+
+    def release(self, group: int) -> None:
+        """Remove a process group that has ended."""
+        self._write(b"-%d\n" % group)
+
+    def _write(self, line: bytes) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the processes watch their parent, too
-            self.process.stdin.write(b"%+d\n" % group)
+        with contextlib.suppress(BrokenPipeError):  # the guard is gone; renderer processes watch their parent as well
+            self.process.stdin.write(line)
 
     def end(self) -> None:
-        """End the guard alone."""
+        """End the guard, and no renderer process."""
         assert self.process.stdin is not None
         self.process.kill()
         self.process.stdin.close()
@@ -56,180 +52,101 @@ class Guard:
 
 
 class RendererProcess:
-    """One place in a pool: memory for an image [*shape], and the process that is there now.
+    """One renderer process. The constructor starts it and orders it to load its scene; `end` ends it.
 
-    argv and order: what starts it, and the message that makes it load. `job` is what it renders, `deadline` when it is
-    given up, `ready` whether it has loaded.
+    argv: the command that runs a Python file. load_message: the message that names the scene. image: shared memory of
+    the image. folder: its `TMPDIR`, made here and removed by `end`. timeout: seconds until its scene must be loaded.
+    ready: whether the scene is loaded. job: number within its batch of the image that it renders now. deadline: the
+    `time.monotonic()`, in seconds, at which it is given up. renders: how many it has finished. growth: bytes of memory
+    by which it has grown since its tenth render.
+    Raises SettingError when the command cannot be run.
     """
 
     def __init__(
         self,
         argv: Sequence[str],
-        order: bytes,
-        shape: Sequence[int],
+        load_message: bytes,
+        image: SharedImage,
         folder: str,
         selector: selectors.BaseSelector,
         guard: Guard,
+        timeout: float,
     ) -> None:
-        self.argv, self.order, self.folder = argv, order, folder
-        self.selector, self.guard = selector, guard
-        size = 4 * math.prod(shape)
-        self.memory = make_memory(size)
-        self.image = np.frombuffer(mmap.mmap(self.memory, size), dtype=np.float32).reshape(shape)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.code: int | None = None
+        self.image, self.folder, self.guard = image, folder, guard
+        self.ready, self.ended = False, False
         self.job: int | None = None
-        self.number = 0
+        self.number = self.renders = 0
+        self.settled: int | None = None
+        self.growth = 0
+        os.makedirs(folder)
+        self.pipes = Pipes(selector, self)
+        self.process = self._start(argv)
+        guard.watch(self.process.pid)
+        self.deadline = time.monotonic() + timeout
+        self.pipes.send(load_message)
 
-    def start(self, timeout: float) -> None:
-        """Start the process and order it to load. Raises SettingError when the program cannot be run."""
-        self.ready, self.job, self.renders, self.settled = False, None, 0, math.inf
-        self.sending, self.received, self.output = memoryview(b""), bytearray(), b""
-        os.makedirs(self.folder)
-        request_end, self.requests = os.pipe()
-        self.replies, reply_end = os.pipe()
-        self.printed, print_end = os.pipe()
-        theirs = (request_end, reply_end, self.memory)
-        environment = {child.ENVIRONMENT: ",".join(map(str, theirs)), "TMPDIR": self.folder}
+    def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        requests, replies, printed = self.pipes.child_ends
+        inherited = (requests, replies, self.image.descriptor)
+        environment = {child.ENVIRONMENT: ",".join(map(str, inherited)), "TMPDIR": self.folder}
         try:
-            self.process = subprocess.Popen(
-                [*self.argv, child.__file__],
+            return subprocess.Popen(
+                [*argv, child.__file__],
                 stdin=subprocess.DEVNULL,
-                stdout=print_end,
-                stderr=print_end,
-                pass_fds=theirs,
+                stdout=printed,
+                stderr=printed,
+                pass_fds=inherited,
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
         except OSError as error:
-            for descriptor in (self.requests, self.replies, self.printed):
-                os.close(descriptor)
-            raise SettingError(f"'{self.argv[0]}' must be a program that can be run: {error.strerror}") from None
+            self.pipes.close()
+            raise SettingError(f"'{argv[0]}' must be a program that can be run: {error.strerror}") from None
         finally:
-            for descriptor in (request_end, reply_end, print_end):
-                os.close(descriptor)
-        self.guard.mind(self.process.pid)
-        for descriptor, read in ((self.replies, self.read_replies), (self.printed, self.read_printed)):
-            os.set_blocking(descriptor, False)
-            self.selector.register(descriptor, selectors.EVENT_READ, (self, read))
-        os.set_blocking(self.requests, False)
-        self.deadline = time.monotonic() + timeout
-        self._send(self.order)
+            self.pipes.close_child_ends()
 
     def ask(self, job: int, request: bytes, timeout: float) -> None:
-        """Have it render."""
+        """Ask for a render that may take `timeout` seconds."""
         self.number = (self.number + 1) % 2**32
         self.job, self.deadline = job, time.monotonic() + timeout
-        self._send(pack(child.RENDER, self.number, request))
+        self.pipes.send(pack(child.RENDER, self.number, request))
 
-    def free(self) -> None:
-        """It has rendered, or loaded."""
+    def loaded(self) -> None:
+        """Note that the scene is loaded."""
+        self.ready, self.deadline = True, math.inf
+
+    def finished(self, resident: int | None) -> None:
+        """Note that the render is finished. resident: bytes of memory that the process holds, if it told them."""
         self.job, self.deadline = None, math.inf
+        self.renders += 1
+        if resident is not None and self.renders >= SETTLED:
+            self.settled = resident if self.settled is None else self.settled
+            self.growth = resident - self.settled
 
-    def grown(self, resident: int) -> float:
-        """Bytes by which it holds more than after its tenth render; negative infinity before."""
-        if self.renders >= SETTLED and math.isinf(self.settled):
-            self.settled = resident
-        return resident - self.settled
+    def end(self, grace: float = 0.0) -> int | None:
+        """Kill the process and all processes that it started.
 
-    def _send(self, message: bytes) -> None:
-        self.sending = memoryview(message)
-        self.selector.register(self.requests, selectors.EVENT_WRITE, (self, self.flush))
-        self.flush()
-
-    def flush(self) -> list[Message]:
-        """Write as much as fits."""
-        if not self.sending:  # meant for a process that has been replaced since
-            return []
-        try:
-            while self.sending:
-                self.sending = self.sending[os.write(self.requests, self.sending) :]
-        except BlockingIOError:
-            return []
-        except BrokenPipeError:  # its replies tell, too
-            self.sending = memoryview(b"")
-        self.selector.unregister(self.requests)
-        return []
-
-    def read_printed(self) -> list[Message]:
-        """Keep the end of what the renderer printed."""
-        with contextlib.suppress(BlockingIOError, KeyError):
-            part = os.read(self.printed, LONGEST_REPLY)
-            self.output = (self.output + part)[-KEPT_OUTPUT:]
-            if not part:
-                self.selector.unregister(self.printed)
-        return []
-
-    def read_replies(self) -> list[Message]:
-        """The messages that are all there. Raises Lost when there will be no more, or when they are none."""
-        try:
-            part = os.read(self.replies, LONGEST_REPLY)
-        except BlockingIOError:
-            return []
-        if not part:
-            raise Lost
-        self.received += part
-        messages = []
-        try:
-            while self.received and (message := unpack(self.received, LONGEST_REPLY)) is not None:
-                messages.append(message)
-                del self.received[: child.HEADER.size + len(message[2])]
-        except Garbage:
-            raise Lost("sent what is no message") from None
-        return messages
-
-    def end(self, patience: float = 0.0) -> None:
-        """Kill the process with all that it started, after some seconds in which it may end by itself."""
-        if self.process is None:
-            return
+        grace: seconds in which it may end by itself. Returns its exit code if it did so, else None.
+        """
+        if self.ended:
+            return None
+        self.ended = True
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(patience)
-        self.code = self.process.returncode
+            self.process.wait(grace)
+        code = self.process.returncode
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.guard.mind(-self.process.pid)
+        self.guard.release(self.process.pid)
         self.process.wait()
-        self.read_printed()
-        for descriptor in (self.requests, self.replies, self.printed):
-            with contextlib.suppress(KeyError):
-                self.selector.unregister(descriptor)
-            os.close(descriptor)
+        self.pipes.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.process = None
-
-    def fate(self) -> str:
-        """How the last process ended by itself."""
-        if self.code is None:
-            return "closed its replies"
-        if self.code < 0:
-            return f"was killed by {signal.Signals(-self.code).name}"
-        return f"ended with code {self.code}"
-
-    def last_words(self) -> str:
-        """What the last process printed in the end, to be added to an error."""
-        lines = self.output.decode(errors="replace").splitlines()
-        words = [" ".join(line.split()) for line in lines if line.strip()]
-        return f"; it said: {' | '.join(words[-3:])[-300:]}" if words else ""
+        return code
 
 
-def make_memory(size: int) -> int:
-    """A descriptor of `size` bytes of memory that can be shared and will not run out.
-
-    Raises SettingError where there is no room.
-    """
-    try:
-        try:
-            descriptor = os.memfd_create("zg-image")
-        except (AttributeError, OSError):
-            descriptor, path = tempfile.mkstemp(prefix="zg-image-")
-            os.unlink(path)
-        try:
-            os.ftruncate(descriptor, size)
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, size)  # else a full memory would be a SIGBUS at some render
-        except BaseException:
-            os.close(descriptor)
-            raise
-    except OSError as error:
-        raise SettingError(f"an image of {size} bytes must fit into shared memory: {error.strerror}") from None
-    return descriptor
+def describe_exit(code: int | None) -> str:
+    """How a process ended that closed its pipes; code: its exit code, None if it still ran."""
+    if code is None:
+        return "closed its reply pipe"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with code {code}"

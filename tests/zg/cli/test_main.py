@@ -144,7 +144,7 @@ def test_list_is_quick_and_does_not_import_torch():
 @pytest.mark.parametrize("name", configured("task"))
 def test_every_config_of_a_task_composes_and_sets_no_key_of_the_model(name, capsys):
     assert main(["fit", "--config", f"configs/{name}.yaml", "--print-config"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["model"]["class_path"] == "zg.zerograds.ZeroGrads"
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["class_path"] == "zg.zerograds.method.ZeroGrads"
     config = read_yaml(configured("task")[name])
     assert "model" not in config
     assert config["about"]

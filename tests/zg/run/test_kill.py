@@ -12,12 +12,17 @@ import torch
 from baselines.cmaes import CMAES
 from baselines.es import ES
 from tests.problems import Noisy
-from zg.method import Budget
-from zg.run.callbacks import RenderCheckpoint
+from zg.budget import Budget
+from zg.run.checkpoint import CHECKPOINT_FILE
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
-METHODS = {"zerograds": ZeroGrads, "linear": partial(ZeroGrads, surrogate="linear"), "es": ES, "cmaes": CMAES}
+METHODS = {
+    "zerograds": ZeroGrads,
+    "sketched_gradient": partial(ZeroGrads, surrogate="sketched_gradient"),
+    "es": ES,
+    "cmaes": CMAES,
+}
 RENDERS = 1200
 
 
@@ -38,13 +43,13 @@ def go(method: str, folder: Path, resume: bool = False):
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_and_resumed_ends_on_the_same_bits(method, tmp_path):
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["tests.zg.test_kill"])
+    server.set_forkserver_preload(["tests.zg.run.test_kill"])
     process = server.Process(target=go, args=(method, tmp_path / "killed"))
     process.start()
-    while not (tmp_path / "killed" / RenderCheckpoint.FILE).is_file():
+    while not (tmp_path / "killed" / CHECKPOINT_FILE).is_file():
         time.sleep(0.005)
         assert process.is_alive()
-    time.sleep(random.uniform(0, 0.15))
+    time.sleep(random.Random(method).uniform(0, 0.15))
     process.kill()
     process.join()
     assert process.exitcode == -9

@@ -11,18 +11,19 @@ from baselines.cmaes import CMAES
 from baselines.es import ES
 from tasks.rosenbrock import Rosenbrock
 from tests.problems import Noisy, Quadratic, Stripes, Troubled
+from zg.budget import Budget
 from zg.errors import SettingError
-from zg.method import Budget, Watcher
-from zg.run.callbacks import schedule
+from zg.run.observer import Observer
+from zg.run.record import schedule
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
 METHODS = {
     "zerograds": ZeroGrads,
-    "ridge": partial(ZeroGrads, surrogate="ridge"),
-    "ranked": partial(ZeroGrads, surrogate="ranked"),
+    "bayesian_quadratic": partial(ZeroGrads, surrogate="bayesian_quadratic"),
+    "dd_cmaes": partial(ZeroGrads, surrogate="dd_cmaes"),
     "neural": partial(ZeroGrads, surrogate="neural"),
-    "linear": partial(ZeroGrads, surrogate="linear"),
+    "sketched_gradient": partial(ZeroGrads, surrogate="sketched_gradient"),
     "es": ES,
     "cmaes": CMAES,
 }
@@ -35,7 +36,7 @@ class InterruptAt(Callback):
         self.renders, self.number = renders, number
 
     def on_train_batch_end(self, trainer, pl_module, *args):
-        if pl_module.objective.renders >= self.renders:
+        if pl_module.loop.renders >= self.renders:
             os.kill(os.getpid(), self.number)
 
 
@@ -45,26 +46,37 @@ def test_a_run_that_had_ended_is_not_logged_twice_when_resumed(tmp_path):
     assert again.records == whole.records and again.loss == whole.loss
 
 
-class Counting(Watcher):
+class CountBatches(Callback):
     def __init__(self):
-        self.looks = self.batches = 0
-
-    def look(self, method):
-        self.looks += 1
+        self.batches = 0
 
     def on_train_batch_end(self, *args):
         self.batches += 1
 
 
-def test_a_batch_is_a_slice_of_time_unless_somebody_wants_to_see_each_iteration():
-    watcher = Counting()
-    alone = run(Quadratic(), ES(), Budget(400), callbacks=[watcher])
-    assert watcher.looks == 20 and watcher.batches < 20
-    watcher = Counting()
-    seen = run(Quadratic(), ES(), Budget(400), callbacks=[watcher, Callback()])
-    assert watcher.looks == watcher.batches == 20
-    assert torch.equal(alone.theta, seen.theta)
-    assert [row["renders"] for row in alone.records] == [row["renders"] for row in seen.records]
+class CountIterations(Observer):
+    def __init__(self):
+        self.iterations = 0
+
+    def iterated(self, loop):
+        self.iterations += 1
+
+
+def test_observers_see_each_iteration_and_so_does_a_callback_of_lightning():
+    observer, callback = CountIterations(), CountBatches()
+    bare = run(Quadratic(), ES(), Budget(400), observers=[observer])
+    assert observer.iterations == 20
+    in_trainer = run(Quadratic(), ES(), Budget(400), callbacks=[callback])
+    assert callback.batches == 20
+    assert torch.equal(bare.theta, in_trainer.theta)
+    assert [row["renders"] for row in bare.records] == [row["renders"] for row in in_trainer.records]
+
+
+def test_with_observers_alone_a_batch_of_lightning_is_a_slice_of_time(tmp_path):
+    observer = CountIterations()
+    folder = run(Quadratic(), ES(), Budget(400), folder=tmp_path / "run", observers=[observer])
+    assert observer.iterations == 20
+    assert torch.equal(folder.theta, run(Quadratic(), ES(), Budget(400)).theta)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

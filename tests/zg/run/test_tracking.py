@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from tests.problems import Stripes
+from zg.budget import Budget
 from zg.cli.main import main
 from zg.errors import SettingError
-from zg.method import Budget
 from zg.run.run import run
 from zg.run.tracking import wandb_mode
 from zg.zerograds.method import ZeroGrads

@@ -7,8 +7,8 @@ import torch
 
 from tests.processes import marked, nothing_left  # noqa: F401
 from tests.zg.workers.scenes import disk
+from zg.budget import Budget
 from zg.cli.main import main
-from zg.method import Budget
 from zg.objective import Objective
 from zg.run.run import run
 from zg.space import Block, ParameterSpace

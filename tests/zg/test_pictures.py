@@ -1,0 +1,139 @@
+"""Pictures and videos: what each image looks like, and that files hold what was written."""
+
+import imageio.v3 as imageio
+import pytest
+import torch
+from matplotlib import pyplot
+
+from zg.pictures import (
+    GAP,
+    HEADING,
+    MIN_HEIGHT,
+    enlarge,
+    from_figure,
+    headings,
+    one_plot,
+    panel,
+    read_png,
+    srgb,
+    to_display,
+    write_curve,
+    write_png,
+    write_video,
+)
+
+
+def grey(level, height=4, width=4):
+    return torch.full((1, height, width), float(level))
+
+
+def test_grey_becomes_three_equal_channels():
+    assert torch.equal(to_display(grey(0.25), linear=False), torch.full((3, 4, 4), 0.25))
+
+
+def test_of_many_channels_the_first_three_are_shown():
+    image = torch.arange(5.0)[:, None, None].expand(-1, 2, 2) / 8
+    assert to_display(image, linear=False)[:, 0, 0].tolist() == [0, 0.125, 0.25]
+    assert to_display(image[1:3], linear=False)[:, 0, 0].tolist() == [0.125, 0.25, 0]
+
+
+def test_views_stand_side_by_side():
+    views = torch.stack([grey(0.2, 4, 3), grey(0.8, 4, 3)])
+    picture = to_display(views, linear=False)
+    assert picture.shape == (3, 4, 6)
+    assert (picture[:, :, :3] == 0.2).all() and (picture[:, :, 3:] == 0.8).all()
+
+
+def test_what_is_no_brightness_is_black_or_white():
+    image = torch.tensor([[[-1.0, 2.0, torch.nan, torch.inf, -torch.inf]]])
+    assert to_display(image, linear=False)[0, 0].tolist() == [0, 1, 0, 1, 0]
+
+
+def test_a_picture_needs_no_gradient_and_no_double_precision():
+    picture = to_display(grey(0.5).double().requires_grad_(), linear=True)
+    assert picture.dtype == torch.float32 and not picture.requires_grad
+
+
+@pytest.mark.parametrize(("radiance", "shown"), [(0.0, 0.0), (0.002, 0.02584), (0.214041, 0.5), (1.0, 1.0)])
+def test_linear_radiance_goes_through_the_curve_of_srgb(radiance, shown):
+    assert float(to_display(grey(radiance), linear=True)[0, 0, 0]) == pytest.approx(shown, abs=1e-5)
+
+
+def test_the_curve_of_srgb_has_no_jump():
+    below, above = srgb(torch.tensor([0.0031308, 0.0031309]))
+    assert 0 < float(above - below) < 1e-5
+
+
+@pytest.mark.parametrize(("height", "factor"), [(16, 12), (100, 2), (MIN_HEIGHT, 1), (500, 1)])
+def test_small_pictures_are_enlarged_by_whole_pixels(height, factor):
+    picture = torch.rand(3, height, 5, generator=torch.Generator().manual_seed(0))
+    larger = enlarge(picture)
+    assert larger.shape == (3, height * factor, 5 * factor)
+    assert torch.equal(larger[:, ::factor, ::factor], picture)
+    assert torch.equal(larger[:, factor - 1 :: factor, factor - 1 :: factor], picture)
+
+
+def test_a_panel_shows_render_reference_and_their_difference_under_headings():
+    render, reference = grey(0.5, 192, 200), grey(0.5, 192, 200)
+    render[:, :, 100:] = 0.75
+    render[:, 96:, 100:] = 1.0
+    shown = panel(render, reference, linear=False)
+    assert shown.shape == (3, HEADING + 192, 3 * 200 + 2 * GAP)
+    below = shown[:, HEADING:]
+    assert torch.equal(below[:, :, :200], render.expand(3, -1, -1))
+    assert torch.equal(below[:, :, 200 + GAP : 400 + GAP], reference.expand(3, -1, -1))
+    assert (below[:, :, 200 : 200 + GAP] == 1).all()
+    error = below[:, :, 400 + 2 * GAP :]
+    assert (error[:, :, :100] == 0).all(), "black where both agree"
+    assert (error[:, :96, 100:] == 0.5).all(), "twice the difference"
+    assert (error[:, 96:, 100:] == 1).all(), "white from 0.5 on"
+
+
+def test_headings_stand_over_their_pictures():
+    line = headings(("left", "right"), 200)
+    assert line.shape == (3, HEADING, 400 + GAP)
+    for start in (0, 200 + GAP):
+        dark = (line[0, :, start : start + 200] < 0.5).any(0).nonzero()[:, 0].float()
+        assert float(dark.mean()) == pytest.approx(100, abs=8)
+    assert (line[:, :, 200 : 200 + GAP] == 1).all()
+
+
+def test_a_figure_is_a_picture_of_its_size_and_pyplot_does_not_know_it():
+    figure, axes = one_plot()
+    axes.plot([0, 1], [0, 1])
+    picture = from_figure(figure)
+    assert picture.shape == (3, 480, 640)
+    assert 0 <= float(picture.min()) < 0.5 < float(picture.max()) <= 1
+    assert not pyplot.get_fignums()
+
+
+def test_a_png_holds_what_was_written(tmp_path):
+    picture = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0))
+    write_png(tmp_path / "picture", picture)
+    assert (read_png(tmp_path / "picture") - picture).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_png_of_what_is_out_of_range_is_black_or_white(tmp_path):
+    write_png(tmp_path / "picture.png", torch.tensor([-3.0, 9.0]).expand(3, 1, 2))
+    assert read_png(tmp_path / "picture.png")[0, 0].tolist() == [0, 1]
+
+
+def test_a_video_has_every_frame_as_mp4_and_as_gif(tmp_path):
+    frames = [torch.full((3, 20, 30), level) for level in (0.0, 0.5, 1.0)]
+    write_video(frames, tmp_path / "video")
+    film = imageio.imread(tmp_path / "video.mp4")
+    assert film.shape == (3, 32, 32, 3), "padded to a multiple of 16"
+    assert film[:, 10, 10, 0] == pytest.approx([0, 128, 255], abs=6)
+    assert (film[2, 25:] < 20).all(), "black beside the frame"
+    gif = imageio.imread(tmp_path / "video.gif")
+    assert gif.shape[:3] == (3, 20, 30)
+    assert gif[:, 10, 10, 0] == pytest.approx([0, 128, 255], abs=6)
+
+
+@pytest.mark.parametrize("losses", [[1.0, 0.1, 1e-9], [1.0, 0.1, 0.0], [1.0, -0.1, 0.0]])
+def test_a_curve_is_drawn_also_where_a_loss_has_no_logarithm(losses, tmp_path):
+    write_curve(tmp_path / "curve.png", [1, 10, 100], losses)
+    picture = read_png(tmp_path / "curve.png")
+    assert picture.shape == (3, 480, 750)
+    red = (picture[0] > 0.7) & (picture[1] < 0.5) & (picture[2] < 0.3)
+    assert bool(red.any()) == (0.0 in losses), "a loss of 0 is marked"

@@ -1,0 +1,68 @@
+"""When a run ends, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from numbers import Real
+
+from zg.errors import SettingError, check_positive, check_whole
+from zg.ledger import Ledger
+
+#: Renders from which the fraction of failed ones is judged.
+JUDGED_FROM = 20
+
+
+class StopReason(StrEnum):
+    """Why a run ended. A method may add a reason of its own (`Method.finished`), as cma does: `cma: tolfun`."""
+
+    TARGET = "target"
+    BUDGET = "budget"
+    TIME = "time"
+    FAILED_RENDERS = "failed renders"
+    NO_PROGRESS = "no progress"
+    CONVERGED = "converged"
+    CALLBACK = "callback"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a run ends: whichever comes first.
+
+    max_renders: counted renders, met exactly. max_seconds: rendering plus method. target_loss: any counted
+    loss at or below it. patience: renders without a new best loss. max_failed: fraction of failed renders,
+    from 20 renders on.
+    """
+
+    max_renders: int = 2000
+    max_seconds: float | None = None
+    target_loss: float | None = None
+    patience: int | None = None
+    max_failed: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_whole(max_renders=self.max_renders)
+        if self.patience is not None:
+            check_whole(patience=self.patience)
+        if self.max_seconds is not None:
+            check_positive(max_seconds=self.max_seconds)
+        if self.target_loss is not None and not isinstance(self.target_loss, Real):
+            raise SettingError(f"target_loss must be a number, got {self.target_loss!r}")
+        check_positive(max_failed=self.max_failed)
+        if self.max_failed > 1:
+            raise SettingError(f"max_failed must be a fraction of at most 1, got {self.max_failed}")
+
+    def stop_reason(self, ledger: Ledger, seconds: float) -> StopReason | None:
+        """Why the run has to end now, after that many seconds, or None."""
+        target_reached = self.target_loss is not None and ledger.best_loss <= self.target_loss
+        out_of_time = self.max_seconds is not None and seconds >= self.max_seconds
+        mostly_failing = ledger.renders >= JUDGED_FROM and ledger.failed > self.max_failed * ledger.renders
+        out_of_patience = self.patience is not None and ledger.renders - ledger.improved_at >= self.patience
+        reasons = {
+            StopReason.TARGET: target_reached,
+            StopReason.BUDGET: ledger.exhausted,
+            StopReason.TIME: out_of_time,
+            StopReason.FAILED_RENDERS: mostly_failing,
+            StopReason.NO_PROGRESS: out_of_patience,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)

@@ -1,0 +1,24 @@
+"""`zg list`: what can be named."""
+
+import argparse
+from pathlib import Path
+
+from zg.config.compose import read_yaml
+from zg.config.registry import configured, names, registered
+
+
+def list_command(words: list[str]) -> int:
+    """Run `zg list` with these words of the command line."""
+    parser = argparse.ArgumentParser(prog="zg list", description="Tasks or methods by name.")
+    parser.add_argument("what", choices=("tasks", "methods"))
+    parser.add_argument("--plain", action="store_true", help="one name a line")
+    options = parser.parse_args(words)
+    kind = options.what.removesuffix("s")
+    for name in names(kind):
+        if options.plain:
+            print(name)
+            continue
+        path: Path | None = configured(kind).get(name)
+        about = str(read_yaml(path).get("about", "")) if path else registered(kind)[name]
+        print(f"{name:16} {about}")
+    return 0

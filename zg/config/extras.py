@@ -1,0 +1,60 @@
+"""Optional packages: which extra of this distribution installs them, told where one is missing.
+
+>>> missing_package(ModuleNotFoundError("No module named 'cma'", name="cma"))
+"needs the package 'cma': pip install 'zerograds[baselines]'"
+"""
+
+import importlib
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires
+from types import ModuleType
+
+from zg.config.registry import registered
+from zg.errors import SettingError
+
+DISTRIBUTION = "zerograds"
+# Modules that are not called what the package is called on PyPI.
+PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn", "drjit": "mitsuba", "mathutils": "bpy"}
+# As the metadata write it: cma>=4; python_version >= "3.11" and extra == "baselines".
+REQUIREMENT = re.compile(r"([\w.-]+).*;.*\bextra == ['\"]([\w-]+)['\"]")
+
+
+@cache
+def extras() -> dict[str, tuple[str, str]]:
+    """{package in lower case: (package, extra)} of every package that an extra installs; the first such extra."""
+    found: dict[str, tuple[str, str]] = {}
+    try:
+        requirements = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:  # the clone is on the path and is not installed
+        requirements = []
+    for requirement in requirements:
+        if match := REQUIREMENT.match(requirement):
+            package, extra = match.groups()
+            found.setdefault(package.lower(), (package, extra))
+    return found
+
+
+def missing_package(error: Exception) -> str:
+    """What is missing and how to install it, where an extra has it; empty for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return ""
+    package, extra = extras().get(PACKAGES.get(error.name, error.name).lower(), ("", ""))
+    return f"needs the package '{package}': pip install '{DISTRIBUTION}[{extra}]'" if extra else ""
+
+
+def refuse_missing(error: Exception, kind: str, path: str) -> None:
+    """Raise SettingError where the import of a task's or a method's class failed for want of an optional package."""
+    if lacking := missing_package(error):
+        name = next((name for name, known in registered(kind).items() if known == path), path)
+        raise SettingError(f"{kind} '{name}' {lacking}") from error
+
+
+def load_package(module: str, user: str) -> ModuleType:
+    """Import a module of an optional package. Raises SettingError that says what `user` lacks."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if lacking := missing_package(error):
+            raise SettingError(f"{user} {lacking}") from error
+        raise

@@ -1,0 +1,28 @@
+"""The LightningDataModule around a task."""
+
+from collections.abc import Iterator
+from itertools import count
+
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, IterableDataset
+
+from zg.task import Task
+
+
+class TaskData(LightningDataModule):
+    """Builds the task on the device of the run. Its batches only count: the data of an iteration is what is asked."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+
+    def setup(self, stage: str) -> None:
+        self.task.setup(self.trainer.strategy.root_device if self.trainer else None)
+
+    def train_dataloader(self) -> DataLoader[int]:
+        return DataLoader(_Counter(), batch_size=None)
+
+
+class _Counter(IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        return count()

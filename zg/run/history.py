@@ -1,0 +1,69 @@
+"""history.csv: the records of a run."""
+
+import csv
+import math
+from pathlib import Path
+from typing import TextIO
+
+from zg.run.files import partial_of
+
+
+class History:
+    """One row a record, in memory and in `history.csv`.
+
+    Unlike Lightning's CSVLogger it can be truncated to a checkpoint and appended to, and its columns may grow.
+    """
+
+    FILE = "history.csv"
+
+    def __init__(self, folder: Path | None) -> None:
+        self.path = folder / self.FILE if folder else None
+        self.rows: list[dict[str, float]] = []
+        self._columns: list[str] = []
+        self._file: TextIO | None = None
+
+    def write(self, record: dict[str, float]) -> None:
+        """Write a row at once, so that it survives whatever ends the process; what is not finite leaves a blank."""
+        row = {name: value for name, value in record.items() if math.isfinite(value)}
+        self.rows.append(row)
+        if self.path is None:
+            return
+        if new := [name for name in record if name not in self._columns]:
+            self._columns += new
+            self._rewrite()
+            return
+        self._file = self._file or self.path.open("a", newline="")
+        csv.DictWriter(self._file, self._columns).writerow(row)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; a later row opens it again."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def resume(self, renders: int) -> None:
+        """Read the file of the interrupted run and drop the records after `renders`."""
+        if self.path is None or not self.path.is_file():
+            return
+        with self.path.open(newline="") as file:
+            read = [{key: as_number(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
+        self.rows = [row for row in read if row["renders"] <= renders]
+        self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        assert self.path is not None
+        self.close()
+        partial = partial_of(self.path)
+        self._file = partial.open("w", newline="")  # stays open for the next rows
+        writer = csv.DictWriter(self._file, self._columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        self._file.flush()
+        partial.replace(self.path)  # a loss of power may lose it: a run resumes from the checkpoint
+
+
+def as_number(text: str) -> float:
+    """The number that was written; an integer stays an integer."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)

@@ -1,0 +1,98 @@
+"""The row of a run: what tables and figures are made of."""
+
+import math
+from typing import Any, NamedTuple, TypedDict
+
+import torch
+
+from zg.budget import StopReason
+from zg.config.compose import Config, class_name
+from zg.loop import Loop
+from zg.method import Method
+from zg.run.provenance import code_hash, config_hash, machine, peak_mb, revision
+from zg.task import Task
+
+ROW_FILE = "row.json"
+
+
+class Row(TypedDict, total=False):
+    """One run, whatever became of it. The metrics of its result stand beside these as `metric_NAME`.
+
+    resolved: the optimiser that did the work, for methods that choose one. settings: of the method. config_hash: of
+    task and method with their settings. code_hash: of the files that the run imports. machine: its class. threads: of
+    PyTorch. jobs: runs that shared the machine. init_loss, final_loss: of start and result, rendered again, uncounted.
+    best_loss: the lowest counted one. stop_reason: a `StopReason`, or the method's own. error: of the exception that
+    ended the run, or of the last failed render.
+    """
+
+    task: str
+    method: str
+    resolved: str
+    feedback: str
+    settings: dict[str, Any]
+    seed: int
+    config_hash: str
+    code_hash: str
+    revision: str
+    machine: str
+    threads: int
+    jobs: int
+    max_renders: int
+    renders: int
+    failed_renders: int
+    seconds_render: float
+    seconds_method: float
+    peak_mb: float
+    init_loss: float
+    final_loss: float
+    best_loss: float
+    stop_reason: str
+    error: str
+
+
+class Labels(NamedTuple):
+    """What a row says of a run and the run does not know: names of task and method, composed config, parallel runs."""
+
+    task: str
+    method: str
+    config: Config
+    jobs: int
+
+
+def label(task: Task, method: Method, config: Config, jobs: int, names: tuple[str, str] | None) -> Labels:
+    """The names that were given, else the registered names, else the names of the classes."""
+    task_name = class_name("task", config["data"]) if "data" in config else type(task).__name__
+    method_name = class_name("method", config["model"]) if "model" in config else type(method).__name__
+    return Labels(*(names or (task_name, method_name)), config, jobs)
+
+
+def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
+    """The row of a run, without what has to be measured. error: of a run that an exception ended."""
+    method = loop.method
+    ledger = method.ledger if method.started else None
+    own = {key: value for key, value in labels.config.items() if key in ("data", "model")}
+    return {
+        "task": labels.task,
+        "method": labels.method,
+        "resolved": method.resolved,
+        "feedback": method.feedback,
+        "settings": own.get("model", {}).get("init_args", {}),
+        "seed": loop.seed,
+        "config_hash": config_hash(own),
+        "code_hash": code_hash(type(task).__module__, type(method).__module__),
+        "revision": revision(),
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "jobs": labels.jobs,
+        "max_renders": loop.budget.max_renders,
+        "renders": ledger.renders if ledger else 0,
+        "failed_renders": ledger.failed if ledger else 0,
+        "seconds_render": ledger.seconds_render if ledger else 0.0,
+        "seconds_method": loop.seconds_method,
+        "peak_mb": peak_mb(),
+        "init_loss": math.nan,
+        "final_loss": math.nan,
+        "best_loss": ledger.best_loss if ledger else math.nan,
+        "stop_reason": str(StopReason.ERROR if error else (loop.stop_reason() or "")),
+        "error": error or (ledger.last_error if ledger else ""),
+    }
