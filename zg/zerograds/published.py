@@ -15,6 +15,7 @@ where a parameter has one. Cost: 2 · batch + 1 renders an iteration; memory of 
 """
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -27,6 +28,21 @@ from zg.method import Method, Range
 from zg.zerograds.surrogates.paper_surrogates import Kind, PaperSurrogate, PaperSurrogateSettings
 
 Order = Literal["theta_first", "phi_first"]
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """Settings of `PaperZeroGrads` that are not those of its surrogate; explained there."""
+
+    sigma: float
+    batch: int
+    antithetic: bool
+    inner_sigma: float
+    lr_theta: float
+    k_theta: int
+    k_phi: int
+    theta_first: bool
+    memory: bool
 
 
 class PaperZeroGrads(Method):
@@ -90,9 +106,9 @@ class PaperZeroGrads(Method):
             raise SettingError(f"order must be theta_first or phi_first, got '{order}'")
         if surrogate not in get_args(Kind):
             raise SettingError(f"surrogate must be neural or quadratic, got '{surrogate}'")
-        self.sigma, self.batch, self.antithetic, self.inner_sigma = sigma, batch, antithetic, inner_sigma
-        self.lr_theta, self.lr_phi, self.k_theta, self.k_phi, self.order = lr_theta, lr_phi, k_theta, k_phi, order
-        self.memory = memory
+        self.settings = PaperSettings(
+            sigma, batch, antithetic, inner_sigma, lr_theta, k_theta, k_phi, order == "theta_first", memory
+        )
         self.model = PaperSurrogateSettings(
             surrogate, hidden, layers, frequencies, input_scale, log_space, criterion, lr_phi
         )
@@ -103,18 +119,18 @@ class PaperZeroGrads(Method):
         self.best_theta = self.theta.detach().clone()
         self.best_loss = math.inf
         self.fit_error = math.nan
-        self.adam_theta = torch.optim.Adam([self.theta], lr=self.lr_theta)
+        self.adam_theta = torch.optim.Adam([self.theta], lr=self.settings.lr_theta)
         self.adam_phi = self.surrogate.optimizer
 
     def ask(self) -> Tensor:
         """The smoothed samples, then θ itself: [batch + 1 or 2 · batch + 1, n] scaled."""
-        draw = sampling.antithetic if self.antithetic else sampling.gaussian
-        offsets = self.sigma * draw(self.batch, self.space.n, self.generator, self.theta.dtype)
+        draw = sampling.antithetic if self.settings.antithetic else sampling.gaussian
+        offsets = self.settings.sigma * draw(self.settings.batch, self.space.n, self.generator, self.theta.dtype)
         self.samples = self.theta.detach() - offsets
         rendered = self.samples
-        if self.inner_sigma > 0:
+        if self.settings.inner_sigma > 0:
             smoothing = sampling.gaussian(len(offsets), self.space.n, self.generator, self.theta.dtype)
-            rendered = rendered - self.inner_sigma * self.sigma * smoothing
+            rendered = rendered - self.settings.inner_sigma * self.settings.sigma * smoothing
         return torch.cat([rendered, self.theta.detach()[None]]) / self.space.scale
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
@@ -122,7 +138,7 @@ class PaperZeroGrads(Method):
         losses, valid = evaluation.losses[:count], evaluation.valid[:count]
         samples, losses = self.samples[: len(losses)][valid], losses[valid]
         self._keep_best(evaluation.losses[count:])
-        if self.order == "theta_first":
+        if self.settings.theta_first:
             self._step_theta()
             self._step_phi(samples, losses)
         else:
@@ -138,16 +154,16 @@ class PaperZeroGrads(Method):
 
     def _step_theta(self) -> None:
         """k_theta steps of Adam down h."""
-        for _ in range(self.k_theta):
+        for _ in range(self.settings.k_theta):
             self.theta.grad = self.surrogate.gradient(self.theta)
             self.adam_theta.step()
 
     def _step_phi(self, samples: Tensor, losses: Tensor) -> None:
         """k_phi steps of Adam on the misfit of h over this iteration's samples [B, n] and their losses [B]."""
         if len(samples):
-            if not self.memory:
+            if not self.settings.memory:
                 self.surrogate.forget(self.generator)
-            self.fit_error = self.surrogate.fit(samples, losses, torch.ones_like(losses), self.k_phi)
+            self.fit_error = self.surrogate.fit(samples, losses, torch.ones_like(losses), self.settings.k_phi)
 
     def recommend(self) -> Tensor:
         """The θ whose own render had the lowest loss."""
@@ -162,5 +178,5 @@ class PaperZeroGrads(Method):
         return self.surrogate.gradient(theta * self.space.scale) * self.space.scale
 
     def status(self) -> dict[str, float]:
-        sigma = self.sigma / float(self.space.scale.mean())  # in scaled units, as every method tells it
-        return {"sigma": sigma, "step": self.lr_theta, "fit_error": self.fit_error}
+        sigma = self.settings.sigma / float(self.space.scale.mean())  # in scaled units, as every method tells it
+        return {"sigma": sigma, "step": self.settings.lr_theta, "fit_error": self.fit_error}

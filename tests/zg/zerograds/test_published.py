@@ -163,6 +163,8 @@ def test_published_settings_are_there(name):
     config = compose(read_yaml(CONFIGS / "paper" / f"{name}.yaml"))
     method = instantiate("model", parse(config)["model"])
     sigma, batch, lr_phi, lr_theta, k_phi, k_theta, iterations = published[name]
-    assert (method.sigma, method.batch, method.lr_phi, method.lr_theta) == (sigma, batch, lr_phi, lr_theta)
-    assert (method.k_phi, method.k_theta, method.order, method.antithetic) == (k_phi, k_theta, "theta_first", True)
+    settings = method.settings
+    assert (settings.sigma, settings.batch, settings.lr_theta) == (sigma, batch, lr_theta)
+    assert (method.model.lr, settings.k_phi, settings.k_theta) == (lr_phi, k_phi, k_theta)
+    assert settings.theta_first and settings.antithetic
     assert config["max_renders"] == iterations * (2 * batch + 1)
