@@ -16,8 +16,7 @@ Cost: O(n²) memory, O(n³) time every few iterations; λ renders an iteration, 
 """
 
 import math
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from zg.problem import Problem
 from zg.sampling import gaussian
 from zg.zerograds.parts.cma_rates import StrategyParameters, default_population, strategy_parameters
 from zg.zerograds.parts.lattice import UntriedNeighbours
+from zg.zerograds.parts.part import Group
 from zg.zerograds.surrogates.base import Surrogate, resolution
 
 #: Keeps roots and divisors above 0.
@@ -86,18 +86,6 @@ class DDCMAESSettings:
     draws_per_neighbour: int = 8
     #: Fraction of draws one spacing away; the rest is uniform within the bounds. 10 ×, above 1: no value farther away.
     adjacent_share: float = 0.5
-
-
-@dataclass
-class Group:
-    """Fields of the state that belong together."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
 
 
 @dataclass
