@@ -12,6 +12,7 @@ paths here, before the parser of the command line sees them.
 """
 
 import contextlib
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,6 @@ def _merge(base: Config, layer: Config) -> None:
             or not isinstance(old, dict)
             or value.get("class_path", old.get("class_path")) != old.get("class_path")
         ):
-            base[key] = value
+            base[key] = copy.deepcopy(value)  # later layers must not change an earlier one
         else:
             _merge(old, value)

@@ -154,3 +154,10 @@ def test_a_name_that_stands_for_nothing_is_told():
 def test_a_class_is_called_by_its_registered_name_or_its_path():
     assert class_name("method", compose({"model": "es"})["model"]) == "es"
     assert class_name("task", {"class_path": "my.Task"}) == "my.Task"
+
+
+def test_composing_leaves_its_layers_as_they_were():
+    layer = {"model": {"name": "zerograds", "options": {"pairs": 3}}}
+    composed = compose(layer, {"model": {"options": {"pairs": 4}}})
+    assert composed["model"]["init_args"]["options"] == {"pairs": 4}
+    assert layer["model"]["options"] == {"pairs": 3}, "the first layer must not hold a value of the second"
