@@ -6,7 +6,7 @@
 One row a run, appended unless it is there: problem, variant, seed, renders, the loss of what was recommended (without
 noise where that is known), the loss at half the renders, its share of the loss at the start, renders until that share
 was 10 % and 1 %, seconds, peak memory of the process, revision, command, machine (where it was recorded). Baselines run
-where they have tuned settings: of `configs/tuned` or, for the YAMLs in `problems` beside this file, of `tuned`, made by
+where they have tuned settings: of `configs/tuned` or, for the YAMLs in `configs` beside this file, of `tuned`, made by
 
     zg tune --tasks $(ls benchmarks/configs/*.yaml | paste -sd,) --methods es,pgpe,cmaes --trials 24 \\
         --out benchmarks/tuned --trials-out results/tuning/benchmarks
@@ -84,7 +84,7 @@ VARIANTS: dict[str, Callable[[], Method]] = {
     "no locality": sketched_gradient(fixed_radius=10.0),
     "no curvature": sketched_gradient(curvature=False),
     "no units": sketched_gradient(calibrate_units=False),
-    "linear alone": sketched_gradient(),  # its earlier name, as in the rows
+    "sketched gradient alone": sketched_gradient(),
     "first σ / 10": lambda: ZeroGrads(sigma=SIGMA / 10),
     "first σ × 10": lambda: ZeroGrads(sigma=SIGMA * 10),
 }

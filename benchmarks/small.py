@@ -12,9 +12,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from baselines.cmaes import CMAES
 from tasks.rosenbrock import Rosenbrock
@@ -24,88 +22,39 @@ from zg.method import Method
 from zg.run.provenance import revision
 from zg.run.run import run
 from zg.task import Task
-from zg.zerograds.method import SURROGATES, ZeroGrads
-from zg.zerograds.surrogates.bayesian_quadratic import BayesianQuadratic
-from zg.zerograds.surrogates.dd_cmaes import DDCMAES
-from zg.zerograds.surrogates.quasi_newton import QuasiNewton
+from zg.zerograds.method import ZeroGrads
 
 ROWS = Path(__file__).parents[1] / "results" / "surrogates_small.csv"
+SIGMA = ZeroGrads().sigma
 
 
-class NoLocality(BayesianQuadratic):
-    """Every remembered sample counts alike, however far."""
-
-    LOCALITY = 1e3
-
-
-class NoCurvature(BayesianQuadratic):
-    """A linear model: each step goes to the edge of the samples."""
-
-    def _fit(self) -> None:
-        super()._fit()
-        self.H = torch.zeros_like(self.H)
-
-
-class NoSmoothing(BayesianQuadratic):
-    """Samples so near that they are differences, not a smoothed loss."""
-
-    GROW = 1.0
-
-    def __init__(self, theta: Tensor, sigma: float, *rest: object) -> None:
-        super().__init__(theta, 1e-3 * sigma, *rest)  # type: ignore[arg-type]
-
-
-class NoShape(DDCMAES):
-    """The Gaussian stays round: nothing is remembered but m and σ."""
-
-    def _adapt(self, theta: Tensor, losses: Tensor) -> None:
-        super()._adapt(theta, losses)
-        self.C = self.axes = torch.eye(self.n).to(self.C)
-        self.widths = self.D = torch.ones_like(self.widths)
-
-
-class NoBeginning(DDCMAES):
-    """It never begins anew."""
-
-    def _rest(self, loss: float) -> None:
-        return
-
-
-class NoSecant(QuasiNewton):
-    """Curvatures along the axes of each sweep alone."""
-
-    def _secant(self, s: Tensor, y: Tensor) -> None:
-        return
-
-
-def forgetful() -> Method:
-    """The ridge surrogate that knows one batch only."""
-    return ZeroGrads(surrogate="ridge", options={"pairs": 6, "window": 15})
-
-
-def variant(kind: type) -> Callable[[], Method]:
-    SURROGATES[kind.__name__] = kind
-    return lambda: ZeroGrads(surrogate=kind.__name__)  # type: ignore[arg-type]
+def ablation(surrogate: str, sigma: float = SIGMA, **options: Any) -> Callable[[], Method]:
+    """A surrogate alone, with these settings; `auto` would hand over to another one."""
+    return lambda: ZeroGrads(sigma, surrogate, options)
 
 
 COMMON: dict[str, Callable[[], Method]] = {
     "default": ZeroGrads,
-    "neural": lambda: ZeroGrads(surrogate="neural"),
+    "neural": ablation("neural"),
     "cmaes": CMAES,
     "cmaes, population 100": lambda: CMAES(population=100),
 }
-RIDGE: dict[str, Callable[[], Method]] = {
-    "no memory": forgetful,
-    "no locality": variant(NoLocality),
-    "no curvature": variant(NoCurvature),
-    "no smoothing": variant(NoSmoothing),
+BAYESIAN_QUADRATIC: dict[str, Callable[[], Method]] = {
+    "no memory": ablation("bayesian_quadratic", pairs=6, window=15),
+    "no locality": ablation("bayesian_quadratic", locality=1e3),
+    "no curvature": ablation("bayesian_quadratic", curvature=False),
+    "no smoothing": ablation("bayesian_quadratic", 1e-3 * SIGMA, grow=1.0),
 }
-RANKED = {"no memory": variant(NoShape), "never anew": variant(NoBeginning)}
+DD_CMAES: dict[str, Callable[[], Method]] = {
+    "no memory": ablation("dd_cmaes", learns_shape=False),
+    "no restarts": ablation("dd_cmaes", restarts=False),
+}
+QUASI_NEWTON: dict[str, Callable[[], Method]] = {"no curvature memory": ablation("quasi_newton", secant=False)}
 PROBLEMS: dict[str, tuple[Callable[[], Task], int, dict[str, Callable[[], Method]]]] = {
-    "noisy, rotated, n = 12": (lambda: Turned(noise=0.03), 1000, RIDGE),
-    "kinks, n = 10": (lambda: Kinks(10), 2000, RANKED),
-    "Rastrigin, n = 5": (Rastrigin, 3000, RANKED),
-    "Rosenbrock, n = 10": (lambda: Rosenbrock(10), 3500, {"no curvature memory": variant(NoSecant)}),
+    "noisy, rotated, n = 12": (lambda: Turned(noise=0.03), 1000, BAYESIAN_QUADRATIC),
+    "kinks, n = 10": (lambda: Kinks(10), 2000, DD_CMAES),
+    "Rastrigin, n = 5": (Rastrigin, 3000, DD_CMAES),
+    "Rosenbrock, n = 10": (lambda: Rosenbrock(10), 3500, QUASI_NEWTON),
 }
 
 

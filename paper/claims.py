@@ -1,7 +1,7 @@
 """The claims of the project page, judged from rows: reproduced, partly, not reproduced or not tested.
 
-A picture's claim is an order of methods. Each pair of methods that it orders holds if a run of the better one has the
-larger gain more often than not (`probability_of_improvement`). Nothing is said about how a picture looks.
+The claim of a picture is an order of methods. A pair of methods is in the claimed order if a run of the better method
+has the larger gain with a probability above one half (`probability_of_improvement`). How a picture looks is not judged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,13 @@ from paper.rows import Material
 from paper.tables import final_loss
 from paper.variance import MEMORY
 
+# The claims as the project page has them.
 CLAIMS = Path(__file__).with_name("claims.yaml")
-# Orders of magnitude by which a loss has to fall to count as moved: about a tenth.
+# The least gain that counts, in orders of magnitude: the loss falls by about a tenth.
 MOVED = 0.05
+# The verdicts.
 REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not tested"
-# The settings that a claim is judged at: the part that the rows are of, and which form of ZeroGrads is "ours".
+# {view: (the part of the paper whose rows are judged, the form of ZeroGrads that is "ours" there)}.
 VIEWS = {
     "as published": ("published", OURS_PUBLISHED),
     "the default": ("published", OURS),
@@ -38,7 +40,7 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What rows say of a claim at some settings. numbers: why."""
+    """The verdict on a claim in one view. numbers: the numbers that it is based on."""
 
     claim: str
     text: str
@@ -48,12 +50,12 @@ class Verdict:
 
 
 def read_claims() -> list[dict[str, Any]]:
-    """The claims as they are written."""
+    """The claims of `claims.yaml`."""
     return yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
 
 
 def judge(material: Material) -> list[Verdict]:
-    """A verdict for each claim and view; claims about cost and variance have one view."""
+    """A verdict for each claim and view. Claims about cost and variance have one view only."""
     found = []
     for claim in read_claims():
         if "variance" in claim:
@@ -67,7 +69,7 @@ def judge(material: Material) -> list[Verdict]:
 
 
 def judge_runs(claim: Mapping[str, Any], material: Material, part: str, ours: str) -> tuple[str, str]:
-    """Verdict and numbers of a claim about runs on the first of its tasks that has any."""
+    """Verdict and numbers of a claim about runs, on the first of its tasks that has runs."""
     task = next((task for task in claim["tasks"] if material.runs(part, task)), None)
     if task is None:
         return UNTESTED, f"no rows of {' or '.join(claim['tasks'])}"
@@ -80,12 +82,12 @@ def judge_runs(claim: Mapping[str, Any], material: Material, part: str, ours: st
         return UNTESTED, f"{task}: no rows of {name_of(ours)}"
     if "order" in claim:
         tiers = [[ours if name == "ours" else name for name in tier] for tier in claim["order"]]
-        told = [name for tier in tiers for name in tier if name in by_method]
+        shown = [name for tier in tiers for name in tier if name in by_method]
         verdict, numbers = judge_order(tiers, of_method, ours)
     else:
-        told = [ours]
+        shown = [ours]
         verdict, numbers = judge_gain(claim, of_method[ours], material.sizes.get(task, 0))
-    losses = ", ".join(loss_of(method, by_method[method]) for method in told)
+    losses = ", ".join(loss_of(method, by_method[method]) for method in shown)
     start = number(middle([run.row["init_loss"] or np.nan for run in by_method[ours]]).value)
     row, seeds = by_method[ours][0].row, len(by_method[ours])
     budget = f"{row['max_renders']:,} renders, {seeds} seed{'s' * (seeds > 1)}"
@@ -93,15 +95,15 @@ def judge_runs(claim: Mapping[str, Any], material: Material, part: str, ours: st
 
 
 def loss_of(method: str, runs: Sequence[Run]) -> str:
-    """A method with the median of its final losses; a word where it was to be tuned, and is not."""
+    """A method with the median of its final losses, and `(untuned)` where it has no tuned settings but should."""
     untuned = " (untuned)" if runs[0].row.get("settings_from") == "untuned" else ""
     return f"{name_of(method)}{untuned} {number(middle([final_loss(run) for run in runs]).value)}"
 
 
 def judge_order(tiers: Sequence[Sequence[str]], gains: Mapping[str, np.ndarray], ours: str) -> tuple[str, str]:
-    """All pairs in order: reproduced; fewer than half, or than half of those with ours: not.
+    """Reproduced: all pairs are in order. Partly: at least half are, and half of the pairs with ours. Else not.
 
-    A pair without rows is not counted. Where the loss hardly fell for any method there is no order to judge.
+    A pair without rows is not counted. Where no method lowered the loss by a tenth there is no order to judge.
     """
     pairs = [pair for upper, lower in combinations(tiers, 2) for pair in product(upper, lower)]
     known = [pair for pair in pairs if all(name in gains for name in pair)]
@@ -109,15 +111,15 @@ def judge_order(tiers: Sequence[Sequence[str]], gains: Mapping[str, np.ndarray],
     if not known:
         return UNTESTED, "no pair of methods has rows"
     if max(float(np.median(gains[name])) for pair in known for name in pair) < MOVED:
-        return UNTESTED, "no method took a tenth off the loss"
+        return UNTESTED, "no method lowered the loss by a tenth"
     held = len(known) - len(against)
     own, own_against = (sum(ours in pair for pair in pairs) for pairs in (known, against))
     half = 2 * held >= len(known) and 2 * own_against <= own
     verdict = REPRODUCED if not against else PARTLY if half else NOT
-    told = sum(p_lower(-gains[upper], -gains[lower]) <= LEVEL for upper, lower in known)
+    significant = sum(p_lower(-gains[upper], -gains[lower]) <= LEVEL for upper, lower in known)
     if len(known) < len(pairs) and verdict == REPRODUCED:
         verdict = PARTLY
-    numbers = f"{held} of {len(known)} pairs in the claimed order, {told} of them beyond chance at 5 %" + (
+    numbers = f"{held} of {len(known)} pairs in the claimed order, {significant} of them significant at 5 %" + (
         f" ({len(pairs) - len(known)} without rows)" if len(known) < len(pairs) else ""
     )
     wrong = "; ".join(f"{name_of(upper)} is not better than {name_of(lower)}" for upper, lower in against)
@@ -125,7 +127,7 @@ def judge_order(tiers: Sequence[Sequence[str]], gains: Mapping[str, np.ndarray],
 
 
 def judge_gain(claim: Mapping[str, Any], gains: np.ndarray, n: int) -> tuple[str, str]:
-    """Whether the loss fell by so many orders of magnitude with at least so many parameters."""
+    """Whether the loss fell by at least `least_gain` orders of magnitude with at least `least_n` parameters."""
     if n < claim["least_n"]:
         return UNTESTED, f"n = {n:,} only"
     gain, asked = float(np.median(gains)), claim["least_gain"]
@@ -134,7 +136,7 @@ def judge_gain(claim: Mapping[str, Any], gains: np.ndarray, n: int) -> tuple[str
 
 
 def judge_variance(material: Material) -> tuple[str, str]:
-    """Whether memory lowers the relative variance of the surrogate's gradient, with every seed on every task."""
+    """Whether memory lowers the relative variance of the surrogate's gradient, for every seed on every task."""
     found: dict[str, dict[int, dict[str, float]]] = {}
     for row in material.variance:
         if not row["error"]:
@@ -154,7 +156,7 @@ def judge_variance(material: Material) -> tuple[str, str]:
 
 
 def judge_cost(claim: Mapping[str, Any], material: Material) -> tuple[str, str]:
-    """Whether the full covariance cannot run at an n where its separable form can."""
+    """Whether CMA-ES cannot run with the full covariance at an n where its separable form can."""
     full, other, n = claim["full"], claim["other"], claim["n"]
     variant = read_variants("extra")[full]
     needed = 8 * variant.matrices * n**2 / GB

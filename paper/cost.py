@@ -1,6 +1,7 @@
-"""What a method costs by itself: seconds and memory of an iteration against n, on a bowl that costs nothing.
+"""What a method costs by itself: seconds and memory of an iteration against n, on a quadratic loss that costs nothing.
 
-Each (method, n) has a process of its own, whose memory is limited: what does not fit fails there, and says so.
+Each (method, n) has a process of its own with limited memory. A method that needs more memory fails there, and its row
+says so.
 """
 
 import math
@@ -17,13 +18,14 @@ from paper.plan import GB, Preset, Variant
 from paper.probes import Probe, Row
 from zg.config.compose import Config, compose, read_yaml
 
-# Methods that anneal against a budget or choose by it are told this one.
+# The budget in renders, for methods whose schedule or choice depends on it.
 BUDGET = 10_000
+# The number of iterations that are timed: more than the least only within the seconds of the preset.
 LEAST_ITERATIONS, MOST_ITERATIONS = 3, 200
 
 
 def cost_probes(methods: Mapping[str, Variant], preset: Preset, out: Path) -> list[Probe]:
-    """One for each method and n."""
+    """A probe for each method and n."""
     found = []
     for label, variant in methods.items():
         for n in preset.cost["n"]:
@@ -37,7 +39,7 @@ def cost_probes(methods: Mapping[str, Variant], preset: Preset, out: Path) -> li
 
 
 def model_at(label: str, variant: Variant, n: int) -> Config:
-    """The method's settings at an n: the published algorithm has a deeper network for many parameters."""
+    """The method's settings at an n. The published algorithm has a deeper network for many parameters."""
     layer = model_of(variant.of)
     if label == OURS_PUBLISHED and n > LOW_DIMENSION:
         layer = {"model": read_yaml(PUBLISHED / "texture.yaml")["model"]}
@@ -45,12 +47,12 @@ def model_at(label: str, variant: Variant, n: int) -> Config:
 
 
 def refuse(reason: str, beat: Callable[[int, int], None]) -> Row:
-    """The row of what cannot run."""
+    """The row of a method that cannot run."""
     return {"error": reason}
 
 
 def measure_cost(model: Config, n: int, seconds: float, memory_gb: float, beat: Callable[[int, int], None]) -> Row:
-    """Median seconds an iteration, renders an iteration and memory beyond the process's own, with n parameters."""
+    """Median seconds and mean renders of an iteration with n parameters, and the memory that the method adds, in MB."""
     import torch
 
     from zg import Block, Optimizer, ParameterSpace
@@ -68,9 +70,9 @@ def measure_cost(model: Config, n: int, seconds: float, memory_gb: float, beat: 
         x = optimizer.ask()
         asked = time.perf_counter()
         losses = x.square().mean(1)
-        told = time.perf_counter()
+        telling = time.perf_counter()
         optimizer.tell(losses)
-        took.append(time.perf_counter() - told + asked - start)
+        took.append(time.perf_counter() - telling + asked - start)
         counts.append(len(x))
         beat(len(took), MOST_ITERATIONS)
         if optimizer.renders + len(x) > BUDGET or optimizer.method.finished():
@@ -90,7 +92,7 @@ def measure_cost(model: Config, n: int, seconds: float, memory_gb: float, beat: 
 
 
 def seconds_a_render(rows: Sequence[Row], method: str, n: int) -> float:
-    """What a method adds to a render at an n: between the measured n on a straight line in the logarithms."""
+    """The seconds that a method adds to a render at an n, interpolated linearly in the logarithms of both."""
     known = sorted(
         (row["n"], row["seconds"] / row["renders"]) for row in rows if row["method"] == method and not row["error"]
     )
@@ -98,6 +100,6 @@ def seconds_a_render(rows: Sequence[Row], method: str, n: int) -> float:
         return 0.0
     x, y = np.log(np.array(known)).T
     place = math.log(max(1, n))
-    if place > x[-1]:  # beyond what was measured: in proportion to n
+    if place > x[-1]:  # beyond the largest measured n: in proportion to n
         return math.exp(float(y[-1] + place - x[-1]))
     return math.exp(float(np.interp(place, x, y)))

@@ -18,34 +18,34 @@ from paper.names import NAMES, PAGE_METHODS, name_of, ordered
 from paper.rows import Material, Row
 from paper.tables import final_loss
 
-# So many frames of the toy stand side by side.
+# The number of the toy's frames in a row.
 FRAMES = 4
-# Shares of the initial loss below it are drawn here.
+# The least share of the initial loss that is drawn; smaller shares are drawn there.
 LEAST = 1e-12
-# Figures that are made of the runs' images, which kept rows are without.
+# Figures made from the images of runs. Kept rows have no images.
 OF_IMAGES = ("pictures", "pictures-tuned", "frames")
 
 
 def write(material: Material, out: Path) -> dict[str, Path]:
-    """Write every figure that there is material for; {name: its PNG}."""
+    """Write every figure for which there is material; {name: its PNG}."""
     out.mkdir(parents=True, exist_ok=True)
     found = {}
     with matplotlib.rc_context(style.FONT):
         for name, figure in all_figures(material):
             figure.savefig(out / f"{name}.png", dpi=150)
-            figure.set_layout_engine("none")  # laid out already, which takes longer than drawing
+            figure.set_layout_engine("none")  # the layout is made already, and takes longer than the drawing
             figure.savefig(out / f"{name}.pdf")
             found[name] = out / f"{name}.png"
     return found
 
 
 def kept(out: Path, made: Mapping[str, Path]) -> dict[str, Path]:
-    """The figures of images of earlier runs that are still in the folder and were not made anew; {name: its PNG}."""
+    """The figures from images of earlier runs that are still in the folder and were not made again; {name: its PNG}."""
     return {name: out / f"{name}.png" for name in OF_IMAGES if name not in made and (out / f"{name}.png").is_file()}
 
 
 def all_figures(material: Material) -> Iterator[tuple[str, Figure]]:
-    """Each figure under its name; a method looks the same in all."""
+    """(name, figure) of each figure. A method looks the same in all of them."""
     drawn = [
         run.row["method"].split("~")[0] for part, runs in material.parts.items() if part != "ablations" for run in runs
     ]
@@ -67,9 +67,9 @@ def all_figures(material: Material) -> Iterator[tuple[str, Figure]]:
 
 
 def pictures(runs: Sequence[Run]) -> Figure | None:
-    """start | SA | GA | SPSA | CMA-ES | FR22 | ours | reference, a row a task, as on the project page.
+    """start | SA | GA | SPSA | CMA-ES | FR22 | ours | reference, a row for each task, as on the project page.
 
-    Methods of other packages stand before ours. Each picture is under its loss.
+    Methods of other packages stand before ours. The loss stands below each picture.
     """
     first = min((run.row["seed"] for run in runs), default=0)
     runs = [run for run in runs if run.row["seed"] == first]
@@ -101,7 +101,7 @@ def pictures(runs: Sequence[Run]) -> Figure | None:
 
 
 def show(cell: Axes, path: Path | None) -> None:
-    """A picture without axes; an empty cell where there is none."""
+    """Draw a picture without axes; leave the cell empty where there is none."""
     cell.set_xticks([])
     cell.set_yticks([])
     cell.spines[:].set_visible(False)
@@ -111,7 +111,7 @@ def show(cell: Axes, path: Path | None) -> None:
 
 
 def frames(runs: Sequence[Run]) -> Figure | None:
-    """The toy at a few moments: true loss, surrogate, sampling Gaussian, current and best point."""
+    """The toy at FRAMES points of a run: true loss, surrogate, sampling Gaussian, current and best point."""
     found = {run.row["method"]: sorted((run.folder / "frames").glob("*.png")) for run in runs}
     methods = [method for method in ordered(found) if found[method]]
     if not methods:
@@ -128,7 +128,7 @@ def frames(runs: Sequence[Run]) -> Figure | None:
 
 
 def cost(rows: Sequence[Row], looks: Mapping[str, style.Look]) -> Figure:
-    """Seconds an iteration and a render, and memory, against n."""
+    """Seconds of an iteration, seconds of a render, and memory, against n."""
     methods = ordered({row["method"] for row in rows if not row["error"]})
     figure = Figure(figsize=(11.5, 3.4), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -151,7 +151,7 @@ def cost(rows: Sequence[Row], looks: Mapping[str, style.Look]) -> Figure:
 def draw(
     panel: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, look: style.Look, method: str
 ) -> None:
-    """A line with its points in a method's look."""
+    """Draw a line with its points in a method's look."""
     house = method == style.HOUSE
     (line,) = panel.plot(x, y, "o-", color=look.colour, label=name_of(method), markersize=4, zorder=4 if house else 3)
     line.set_linewidth(2.2 if house else 1.3)
@@ -160,7 +160,7 @@ def draw(
 
 
 def sensitivity(runs: Sequence[Run], looks: Mapping[str, style.Look]) -> Figure:
-    """The final loss, as a share of the initial one, when σ or the step is multiplied."""
+    """The final loss, as a share of the initial loss, when σ or the step is multiplied."""
     found: dict[tuple[str, str], dict[str, dict[float, list[float]]]] = {}
     for run in runs:
         method, setting, factor = run.row["method"].split("~")

@@ -1,18 +1,23 @@
-"""A table as LaTeX (booktabs, ready to paste), Markdown, CSV and HTML: the same cells, the same footnotes."""
+"""A table as LaTeX (booktabs, ready to paste), Markdown, CSV and HTML: the same cells, the same footnotes.
+
+LaTeX and Markdown are written by hand: pandas' writers have neither footnotes nor panels.
+"""
 
 import math
 from collections.abc import Callable
-from html import escape
+from typing import NamedTuple
 
-from baselines.compare import page, tables
+from baselines.compare import markup, tables
 from baselines.compare.rows import Row
 from paper.marks import BEST, LOWEST, TIED
 from paper.names import OURS, name_of
 from paper.tables import Cell, Panel, Table
 
-# So many columns fit a page's width.
+# The number of columns that fit the width of a page.
 ACROSS = 5
+# What stands where there is no number: in general, and where the memory does not suffice (such notes start with it).
 DASH, REFUSED = "–", "cannot run"
+# Characters that LaTeX would interpret or does not have.
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -29,7 +34,7 @@ SPECIAL |= {"θ": r"$\theta$", "φ": r"$\varphi$", "²": r"$^2$", "“": "``", "
 
 
 def number(value: float) -> str:
-    """Three digits; ∞ for what was never reached."""
+    """Three significant digits; ∞ for an infinite value."""
     return "∞" if math.isinf(value) else tables.number(value)
 
 
@@ -50,7 +55,7 @@ def missing(cell: Cell) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """`[0.1, 0.2]`, or nothing where there is none or it has no width."""
+    """`[0.1, 0.2]`; empty where there is no interval or its ends look the same."""
     found = cell.middle
     if found is None or found.low is None or found.high is None or number(found.low) == number(found.high):
         return ""
@@ -58,12 +63,12 @@ def interval(cell: Cell) -> str:
 
 
 def lines_of(panel: Panel, cell: Callable[[Cell], str], columns: slice = slice(None)) -> list[list[str]]:
-    """A panel's lines as text, the method's name first."""
+    """The lines of a panel as text, each with the method's name first."""
     return [[name_of(method), *map(cell, cells[columns])] for method, cells in panel.lines.items()]
 
 
 def latex(table: Table) -> str:
-    """LaTeX; needs booktabs alone."""
+    """The table in LaTeX. It needs no package but booktabs."""
     said = [
         rf"% {tex(table.title)}: needs \usepackage{{booktabs}}",
         r"\begin{table*}",
@@ -105,12 +110,12 @@ def tex_cell(cell: Cell, table: Table) -> str:
 
 
 def tex(text: str) -> str:
-    """Text with what LaTeX takes for commands made harmless."""
+    """Text with its special characters escaped."""
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
 def markdown(table: Table) -> str:
-    """Markdown."""
+    """The table in Markdown."""
     said = [f"## {table.title}", "", *table.notes, ""]
     for panel in table.panels:
         said += [f"**{panel.title}**", "", *tables.header("method", *map(tables.escape, panel.columns))]
@@ -131,7 +136,7 @@ def markdown_cell(cell: Cell, table: Table) -> str:
 
 
 def rows(table: Table) -> list[Row]:
-    """The table in long form: a row a cell."""
+    """The table in long form: a row for each cell."""
     found: list[Row] = []
     for panel in table.panels:
         for method, cells in panel.lines.items():
@@ -143,28 +148,34 @@ def rows(table: Table) -> list[Row]:
     return found
 
 
-def html(table: Table) -> str:
-    """HTML, a sortable table a panel."""
-    said = [f"<h3>{escape(table.title)}</h3>", f'<p class="soft">{escape(" ".join(table.notes))}</p>']
+class Block(NamedTuple):
+    """A table for the template of the report. panels: (title, sortable table). footnotes: (letter, note)."""
+
+    title: str
+    said: str
+    panels: list[tuple[str, markup.Table]]
+    footnotes: list[tuple[str, str]]
+
+
+def block(table: Table) -> Block:
+    """The table for HTML, as a sortable table for each panel."""
+    panels = []
     for panel in table.panels:
         lines = [
-            (
-                "zerograds" if method == OURS else "",
-                [page.Cell(escape(name_of(method)))] + [html_cell(cell, table) for cell in cells],
-            )
+            markup.Line([markup.Cell(name_of(method)), *(html_cell(cell, table) for cell in cells)], method == OURS)
             for method, cells in panel.lines.items()
         ]
-        said += [f"<p><strong>{escape(panel.title)}</strong></p>", page.table(["method", *panel.columns], lines)]
-    notes = "<br>".join(f"<sup>{letter(place)}</sup> {escape(note)}" for place, note in enumerate(table.footnotes))
-    return "".join(said) + (f'<p class="soft">{notes}</p>' if notes else "")
+        panels.append((panel.title, markup.Table(["method", *panel.columns], lines)))
+    notes = [(letter(place), note) for place, note in enumerate(table.footnotes)]
+    return Block(table.title, " ".join(table.notes), panels, notes)
 
 
-def html_cell(cell: Cell, table: Table) -> page.Cell:
+def html_cell(cell: Cell, table: Table) -> markup.Cell:
     """A cell in HTML."""
-    note = f"<sup>{letters(cell, table)}</sup>" if cell.notes else ""
+    note = letters(cell, table)
     if cell.middle is None:
-        return page.Cell(missing(cell) + note, math.nan)
-    value = number(cell.middle.value)
-    value = {BEST: f"<b>{value}</b>", TIED: f"<b>{value}</b>°", LOWEST: f"<u>{value}</u>"}.get(cell.mark, value)
-    spread = f" <small>{interval(cell)}</small>" if interval(cell) else ""
-    return page.Cell(value + spread + note, cell.middle.value)
+        return markup.Cell(missing(cell), math.nan, note=note)
+    value = cell.middle.value
+    tag, sign = {BEST: ("b", ""), TIED: ("b", "°"), LOWEST: ("u", "")}.get(cell.mark, ("", ""))
+    spread = [interval(cell)] if interval(cell) else []
+    return markup.Cell(number(value), value, tag=tag, sign=sign, small=spread, note=note)

@@ -1,9 +1,9 @@
-"""Which method is best, and which cannot be told from it: by a test, not by eye.
+"""Which method is best, and which methods the data do not distinguish from it: by a test, not by eye.
 
-A one-sided Mann–Whitney U test asks of each method whether the best one's seeds are lower than its own; the p values of
-a column are corrected after Holm, and a method that is not told from the best at 5 % is tied with it. With few seeds
-the test cannot tell anything whatever the numbers are: then nothing is called best, the lowest median is only pointed
-at, and the table says so.
+For each method a one-sided Mann–Whitney U test asks whether the losses of the best method are lower. The p values of a
+column are corrected after Holm. A method whose p value stays above 5 % is tied with the best method. With few seeds no
+p value can be below 5 %, whatever the numbers are: then no method is called best, the lowest median is marked as the
+lowest, and the table says so.
 """
 
 import math
@@ -15,14 +15,16 @@ from scipy.stats import PermutationMethod, mannwhitneyu
 
 from baselines.compare import statistics
 
+# The significance level.
 LEVEL = 0.05
-# p values of tied ranks are counted over all permutations, or so many drawn ones where there are more.
+# p values of tied ranks come from all permutations, or from this number of drawn permutations where there are more.
 PERMUTATIONS = 9999
+# The marks of a table.
 BEST, TIED, LOWEST = "best", "tied", "lowest"
 
 
 class Middle(NamedTuple):
-    """A median over seeds with the 95 % interval of drawing the seeds anew; one seed has none."""
+    """A median over seeds with its 95 % bootstrap interval. One seed has no interval."""
 
     value: float
     low: float | None = None
@@ -30,18 +32,21 @@ class Middle(NamedTuple):
 
 
 def middle(values: Sequence[float], seed: int = 0) -> Middle:
-    """Median and interval; infinities count as what they are, and NaN as infinite."""
+    """Median and percentile bootstrap interval. An infinite value is larger than all others; NaN counts as infinite.
+
+    Not `scipy.stats.bootstrap`: it interpolates between medians, which gives NaN next to an infinite one.
+    """
     found = np.nan_to_num(np.asarray(values, dtype=float), nan=math.inf, posinf=math.inf, neginf=-math.inf)
     if len(found) < 2:
         return Middle(float(found[0]) if len(found) else math.nan)
     drawn = np.random.default_rng(seed).integers(len(found), size=(statistics.RESAMPLES, len(found)))
-    medians = np.sort(np.median(found[drawn], axis=1))
-    edge = round((1 - statistics.LEVEL) / 2 * statistics.RESAMPLES)
-    return Middle(float(np.median(found)), float(medians[edge]), float(medians[-1 - edge]))
+    edges = (1 - statistics.LEVEL) / 2, (1 + statistics.LEVEL) / 2
+    low, high = np.quantile(np.median(found[drawn], axis=1), edges, method="nearest")
+    return Middle(float(np.median(found)), float(low), float(high))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p values corrected for their number, after Holm (1979)."""
+    """p values corrected for their number, after Holm (1979). SciPy has no such correction."""
     corrected: dict[str, float] = {}
     highest = 0.0
     for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
@@ -51,14 +56,14 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def can_tell(seeds: int, methods: int) -> bool:
-    """Whether the test could part the best of so many methods from all others: its smallest p value, corrected."""
+    """Whether the test can reach LEVEL: with this number of seeds and methods, by its smallest p value, corrected."""
     return methods > 1 and (methods - 1) / math.comb(2 * seeds, seeds) <= LEVEL
 
 
 def marks(values: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """{method: BEST, TIED or LOWEST} of a column, lower is better; {method: values over seeds}, infinite for failures.
+    """{method: BEST, TIED or LOWEST} from {method: values over seeds}, where lower is better and a failure is infinite.
 
-    Methods without a finite median are neither; where no method has one, nothing is marked.
+    A method without a finite median gets no mark.
     """
     clean = {
         name: np.nan_to_num(np.asarray(of, dtype=float), nan=math.inf, posinf=math.inf) for name, of in values.items()
@@ -74,12 +79,12 @@ def marks(values: Mapping[str, Sequence[float]]) -> dict[str, str]:
     if not can_tell(min(len(of) for of in clean.values() if len(of)), len(clean)):
         return {name: LOWEST for name in finite if medians[name] == medians[best]}
     p_values = {name: p_lower(clean[best], clean[name]) for name in others}
-    told = {name for name, p in holm(p_values).items() if p <= LEVEL}
-    return {best: BEST} | {name: TIED for name in finite if name != best and name not in told}
+    worse = {name for name, p in holm(p_values).items() if p <= LEVEL}
+    return {best: BEST} | {name: TIED for name in finite if name != best and name not in worse}
 
 
 def p_lower(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The p value of `ours` being lower than `theirs` by luck."""
+    """The p value of the one-sided test that `ours` are lower than `theirs`."""
     if set(ours) == set(theirs) and len(set(ours)) == 1:
         return 1.0
     both = np.concatenate([ours, theirs])

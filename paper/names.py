@@ -1,10 +1,12 @@
-"""What things are called and in which order they stand: the paper's methods first, ours last, others by name."""
+"""The names of methods in tables and figures, and their order: the paper's methods first, other methods, then ours."""
 
 from collections.abc import Iterable
 
 from baselines.compare.rows import Row
 
+# The two forms of ZeroGrads: the published algorithm and the default.
 OURS_PUBLISHED, OURS = "zerograds-paper", "zerograds"
+# {method or variant: its name for readers}, in the order of the tables.
 NAMES = {
     "simulated_annealing": "Simulated annealing",
     "genetic": "Genetic algorithm",
@@ -26,24 +28,24 @@ NAMES = {
     "no_memory": "published, no memory",
     "no_network": "published, quadratic surrogate (QP)",
     "no_smoothing_no_memory": "published, neither smoothing nor memory",
-    "default_neural": "default, with the network instead",
-    "default_linear": "default, linear surrogate only",
-    "default_curved": "default, quadratic surrogate only",
+    "default_neural": "default, with the neural surrogate only",
+    "default_linear": "default, with the sketched gradient (SEGA) only",
+    "default_curved": "default, with the quasi-Newton surrogate only",
     "no_network_no_memory": "neither network nor memory (ES)",
 }
 # The columns of the project page's pictures.
 PAGE_METHODS = ("simulated_annealing", "genetic", "spsa", "cmaes", "fr22", OURS_PUBLISHED, OURS)
-# Where FEW parameters end: the tables of low and of high dimension are parted here.
+# The largest n of a task of low dimension. Tasks of low and of high dimension have tables of their own.
 LOW_DIMENSION = 128
 
 
 def name_of(method: str) -> str:
-    """A method's name for readers; those of other packages go by their own."""
+    """A method's name for readers. Methods of other packages keep their own names."""
     return NAMES.get(method, method)
 
 
 def ordered(methods: Iterable[str]) -> list[str]:
-    """Methods in the order of the tables; those of other packages come before ours."""
+    """Methods in the order of the tables. Methods of other packages come before ours."""
     known = [name for name in NAMES if name not in (OURS_PUBLISHED, OURS)]
     ours = [OURS_PUBLISHED, OURS]
     found = set(methods)
@@ -54,7 +56,7 @@ def ordered(methods: Iterable[str]) -> list[str]:
 
 
 def why_missing(rows: Iterable[Row], limit: int = 160) -> str:
-    """The reason of rows that all failed, on one line and not longer than a footnote."""
+    """The reason why all of these rows failed, on one line of at most `limit` characters."""
     reasons = list(dict.fromkeys(" ".join(str(row["error"]).split()) for row in rows if row["error"]))
     said = reasons[0] if reasons else "the loss of the start or of the result is not finite"
     return said if len(said) <= limit else said[: limit - 1] + "…"

@@ -1,8 +1,8 @@
-"""Which rows the paper needs: presets × the tasks and methods that exist × seeds.
+"""The rows that the paper needs: presets × the tasks and methods that exist × seeds.
 
-Nothing here names what a newcomer has to be added to: tasks are the YAMLs in `configs` and whatever other packages
-register, methods are what is registered. A preset says which variants of a task to leave out, the share of each
-task's own budget, and the sizes of the smaller experiments.
+A new task or method needs no change here: the tasks are the YAMLs in `configs` and the tasks that other packages
+register, the methods are all registered methods. A preset says which variants of a task to leave out, which share of
+its own budget each task gets, and how large the smaller experiments are.
 """
 
 import importlib
@@ -23,21 +23,30 @@ from baselines.compare.grid import (
     model_of,
     without,
 )
+from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, read_yaml, task_config
 from zg.config.registry import configured, registered
 from zg.errors import SettingError, check_whole, nearest
-from zg.method import Budget
-from zg.run.records import config_hash
+from zg.run.provenance import config_hash
 
+# The folder of the variants, `ablations` and `extra`.
 HERE = Path(__file__).resolve().parent
+# The presets, by name.
 PRESETS = HERE / "presets"
+# {word: names that a method may have for this setting}; the first name that a method has is the setting to multiply.
 SENSITIVE = {"sigma": ("sigma", "c"), "step": ("lr", "lr_theta", "lr_mean", "step")}
+# Bytes in a gigabyte.
 GB = 1e9
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How much of everything. The YAMLs under `paper/presets` show it by example."""
+    """The size of every experiment. The YAMLs in `paper/presets` are examples.
+
+    tasks: `all` or a list. leave_out: tasks that `all` does not include. others: whether tasks of other packages are
+    included. budget: `share` of the task's own renders (or of the published number, with `published`), from `least` to
+    `most`, and `seconds` at most.
+    """
 
     tasks: Any
     budget: Config
@@ -58,8 +67,9 @@ class Preset:
 class Variant:
     """A method with some settings of its own.
 
-    of: the method's name. put: settings that are set; times: settings that are multiplied by a number. least_n, most_n:
-    the dimensions where it makes sense, and why not beyond. matrices: how many n × n matrices of doubles it holds.
+    of: the method's name. put: settings with new values. times: settings that are multiplied, by this number.
+    least_n, most_n: the dimensions where the variant makes sense. why: the reason for most_n. matrices: the number of
+    n × n matrices of doubles that it holds.
     """
 
     of: str
@@ -72,7 +82,7 @@ class Variant:
     matrices: int = 0
 
     def refusal(self, n: int, memory_gb: float) -> str:
-        """Why it cannot run with n parameters; empty if it can."""
+        """The reason why it cannot run with n parameters; empty if it can."""
         if self.most_n is not None and n > self.most_n:
             return f"cannot run: {self.why}"
         needed = 8 * self.matrices * n**2 / GB
@@ -83,7 +93,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Part:
-    """A named part of the paper: its jobs, and those that cannot run, with the reason."""
+    """A named part of the paper: its jobs, and the jobs that cannot run, each with the reason."""
 
     name: str
     jobs: list[Job]
@@ -109,7 +119,7 @@ def read_preset(name: str) -> Preset:
 
 
 def read_variants(folder: str) -> dict[str, Variant]:
-    """The variants of methods in a folder beside this file, by stem."""
+    """{stem: variant} of the YAMLs in a folder beside this file."""
     found = {}
     for path in sorted((HERE / folder).glob("*.yaml")):
         content = read_yaml(path)
@@ -118,7 +128,7 @@ def read_variants(folder: str) -> dict[str, Variant]:
 
 
 def tasks_of(preset: Preset) -> list[str]:
-    """The tasks that exist and that a preset does not leave out."""
+    """The tasks of a preset: all that exist, without those that it leaves out, or the tasks that it lists."""
     stems = configured("task")
     covered = {compose(read_yaml(path))["data"]["class_path"] for path in stems.values()}
     others = [name for name, path in registered("task").items() if path not in covered] if preset.others else []
@@ -128,18 +138,18 @@ def tasks_of(preset: Preset) -> list[str]:
 
 
 def smaller_tasks(preset: Preset) -> list[str]:
-    """The tasks of the smaller parts."""
+    """The tasks of ablations and sensitivity."""
     return list(dict.fromkeys([*preset.ablations["tasks"], *preset.sensitivity["tasks"]]))
 
 
 def methods_of(extra: bool = True) -> dict[str, Variant]:
-    """Every registered method, and the variants under `paper/extra`."""
+    """Every registered method, and with `extra` the variants in `paper/extra`."""
     found = {name: Variant(name) for name in registered("method")}
     return found | (read_variants("extra") if extra else {})
 
 
 def budget_of(task: str, preset: Preset) -> Config:
-    """The limits of every run of a task: a share of its own renders, or what was published for it."""
+    """The limits of every run of a task: a share of its own renders, or of the published number of renders."""
     layer = task_config(task)
     rule = preset.budget
     renders = layer.get("max_renders", Budget.max_renders)
@@ -154,7 +164,7 @@ def budget_of(task: str, preset: Preset) -> Config:
 
 
 def compose_run(task: str, variant: Variant, seed: int, limits: Config, settings: Settings) -> tuple[Config, str]:
-    """The whole config of a run, and where its method's settings come from."""
+    """The whole config of a run, and where the settings of its method come from."""
     layer = without(task_config(task), "model")
     layers, origin = choose_settings(label_of(task), variant.of, layer, model_of(variant.of), settings)
     config = compose(*layers, {"video": False}, layer, limits, {"seed": seed})
@@ -165,7 +175,7 @@ def compose_run(task: str, variant: Variant, seed: int, limits: Config, settings
 
 
 def setting_of(component: Config, name: str) -> float:
-    """The value of a method's setting: given, or its default. Raises SettingError where it is no number."""
+    """The value of a method's setting, given or by default. Raises SettingError where it is no number."""
     given = component["init_args"] | component.get("put", {})
     value = given.get(name, signature(component["class_path"]).get(name))
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -174,7 +184,7 @@ def setting_of(component: Config, name: str) -> float:
 
 
 def key_for(config: Config) -> str:
-    """The key of a run; of one whose renderer cannot be imported another, so that it is run once it can."""
+    """The key of a run. While its renderer cannot be imported the key is another one, so that it runs again later."""
     try:
         return key_of(config)
     except ImportError as error:
@@ -190,9 +200,9 @@ def signature(class_path: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes the parts. sizes: {task: n}, as measured; a task that could not be measured has none.
+    """Makes the parts. sizes: {task: n} of the tasks that could be measured.
 
-    tasks: of Tables 1 and 2. also: further ones that the smaller parts may use.
+    tasks: the tasks of Tables 1 and 2. also: further tasks of the smaller parts.
     """
 
     preset: Preset
@@ -222,7 +232,7 @@ class Planner:
         return found
 
     def there(self, tasks: Sequence[str]) -> list[str]:
-        """Those of some tasks that are part of this paper."""
+        """The given tasks that are part of this paper."""
         return [task for task in tasks if task in self.tasks or task in self.also]
 
     def part(
@@ -234,7 +244,7 @@ class Planner:
         settings: Settings,
         more: Config | None = None,
     ) -> Part:
-        """tasks × seeds × methods under the part's folder."""
+        """The runs tasks × seeds × methods, in the folder of the part. more: further limits and settings of a run."""
         part = Part(name, [], [])
         more = (more or {}) | ({"trainer": self.preset.trainer} if self.preset.trainer else {})
         for path in tasks:
@@ -255,7 +265,7 @@ class Planner:
         return part
 
     def sensitivity(self) -> Part:
-        """σ and step of some methods times some factors; a method's label says which: `es~sigma~0.3`."""
+        """σ and step of some methods, multiplied by some factors. The label says which: `es~sigma~0.3`."""
         asked = self.preset.sensitivity
         variants = {}
         for method in asked["methods"]:
@@ -267,7 +277,7 @@ class Planner:
         return self.part("sensitivity", self.there(asked["tasks"]), variants, range(asked["seeds"]), "paper")
 
     def frames(self) -> Part:
-        """The toy with its pictures along the way, by both forms of ZeroGrads."""
+        """The toy with pictures along the run, by both forms of ZeroGrads."""
         if not self.there(["toy"]):
             return Part("frames", [], [])
         both = {name: Variant(name) for name in ("zerograds-paper", "zerograds")}

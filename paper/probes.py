@@ -1,7 +1,7 @@
-"""Small measurements beside the runs: each in a process of its own, each a JSON file that is kept.
+"""Probes: small measurements besides the runs. Each has a process of its own, and a JSON file that is kept.
 
-What a task is (its n, the seconds of a render), what a method costs at an n, how much its gradient varies. The
-estimate of the time ahead, Table 4 and two of the claims are made of them.
+They measure tasks (n, seconds of a render), what a method costs at an n, and how much its gradient varies. The expected
+time, Table 4 and two of the claims are based on them.
 """
 
 import json
@@ -14,15 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from baselines.compare.grid import label_of
 from baselines.compare.isolation import Pool
+from baselines.compare.rows import Row
 from zg.config.compose import Config
-from zg.run.records import code_hash, config_hash, machine, write_json
-
-Row = dict[str, Any]
+from zg.run.files import write_json
+from zg.run.provenance import code_hash, config_hash, machine
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A measurement: `work(*arguments, beat)` returns its row. about: what it is of, which goes into the row."""
+    """A measurement: `work(*arguments, beat)` returns its row. about: columns of the row that say what is measured."""
 
     about: Row
     path: Path
@@ -31,17 +31,27 @@ class Probe:
 
     @property
     def key(self) -> str:
-        """What its result depends on."""
-        return config_hash([self.about, self.arguments, code_hash(), machine()])
+        """A short hash of everything that the result depends on."""
+        return config_hash([self.about, self.arguments, self.code, machine()])
+
+    @property
+    def code(self) -> str:
+        """The hash of the code that the measurement imports."""
+        configs = [value for value in self.arguments if isinstance(value, dict)]
+        classes = [config[name]["class_path"] for config in configs for name in ("data", "model") if name in config]
+        return code_hash(self.work.__module__, *(path.rpartition(".")[0] for path in classes))
 
     def read(self) -> Row | None:
-        """Its row, if it is there and of the present code and machine."""
+        """The row, if there is one of the present code and machine."""
         row = json.loads(self.path.read_text()) if self.path.is_file() else {}
         return row if row.get("key") == self.key else None
 
 
 def run_probes(probes: Sequence[Probe], side_by_side: int, silence: float, said: str) -> list[Row]:
-    """The rows of all probes, in order; what is there is not measured again. What fails is a row with its error."""
+    """The rows of all probes, in order. Probes with a row are not measured again. A failure is a row with its error.
+
+    silence: seconds without a sign of life that end a probe. said: what the bar shows.
+    """
     missing = [probe for probe in probes if probe.read() is None]
     waiting = iter(missing)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), transient=True)
@@ -62,7 +72,7 @@ def run_probes(probes: Sequence[Probe], side_by_side: int, silence: float, said:
 
 
 def attempt(work: Callable[..., Row], arguments: tuple[Any, ...], beat: Callable[[int, int], None]) -> Row:
-    """In the probe's process: whatever goes wrong is the row's error."""
+    """In the probe's process: the row of the work; an exception becomes the error of the row."""
     try:
         return {"error": ""} | work(*arguments, beat)
     except Exception as error:
@@ -70,13 +80,13 @@ def attempt(work: Callable[..., Row], arguments: tuple[Any, ...], beat: Callable
 
 
 def task_probe(task: str, config: Config, tracked: bool, out: Path) -> Probe:
-    """How large a task is and how long it renders. tracked: whether its runs will go to W&B."""
+    """The probe of a task's size and of the time of a render. tracked: whether its runs are logged to W&B."""
     task = label_of(task)
     return Probe({"task": task}, out / "probes" / "tasks" / f"{task}.json", measure_task, (config, tracked))
 
 
 def measure_task(config: Config, tracked: bool, beat: Callable[[int, int], None]) -> Row:
-    """n, seconds a render, and the seconds that a run takes beside renders and method: pictures, files, W&B."""
+    """n, seconds of a render, and the seconds of a run besides rendering and method: pictures, files, W&B."""
     import tempfile
     import time
 

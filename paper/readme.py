@@ -1,6 +1,6 @@
-"""The table in the top README, from rows that are kept under `results`: `python -m paper.readme`.
+"""The table in the top README, from the rows that are kept in `results`: `python -m paper.readme`.
 
-It stands between two markers; a test fails when it is not what the rows say.
+The table stands between two markers. A test fails when it differs from the rows.
 """
 
 import re
@@ -13,14 +13,20 @@ from paper.marks import BEST, LOWEST, TIED
 from paper.names import name_of
 from paper.tables import MEASURES, Cell, compare
 
+# The repository.
 ROOT = Path(__file__).resolve().parent.parent
+# The file that has the table.
 README = ROOT / "README.md"
-KEPT = "results/paper/published"  # by `zg paper --preset cpu --keep results/paper`
+# The rows, kept by `zg paper --preset cpu --keep results/paper`.
+KEPT = "results/paper/published"
+# What stands below the table.
 SETTINGS = (
     "ZeroGrads as published has the settings of `configs/paper`, made for many more renders (126,000 on the toy); "
     "every other method is at its defaults, untuned. A dash: not run, or cannot; why is in `results/paper/tables`."
 )
+# The two markers.
 BEGIN, END = "<!-- made by python -m paper.readme -->", "<!-- end -->"
+# The text between them.
 BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
 
 
@@ -46,7 +52,7 @@ def short(cell: Cell) -> str:
 
 
 def renewed(text: str) -> str:
-    """The README with the table that the rows say."""
+    """The README with the table made from the rows again."""
     return BETWEEN.sub(lambda _: table(), text)
 
 

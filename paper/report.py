@@ -2,23 +2,40 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 import imageio.v3 as imageio
+from markupsafe import Markup
 from skimage.transform import rescale
 from skimage.util import img_as_ubyte
 
 from baselines.compare import page
+from baselines.compare.markup import Cell, Line, render
+from baselines.compare.markup import Table as Sortable
 from baselines.compare.rows import Run, unique
 from baselines.compare.summary import describe_budget
 from paper import formats
 from paper.claims import NOT, VIEWS, Verdict
 from paper.names import name_of
-from paper.published import read_published
+from paper.reported import read_reported
 from paper.rows import Material
 from paper.tables import Table
 
+# Where `report.html`, the shape of the page, is.
+TEMPLATES = Path(__file__).with_name("templates")
+# The chapters of the page: {id: what a link to it says}.
+CHAPTERS = {
+    "claims": "claims",
+    "tables": "tables",
+    "figures": "figures",
+    "published": "published",
+    "tasks": "tasks",
+    "endings": "how runs ended",
+    "settings": "settings",
+    "provenance": "machine and revision",
+}
+# What stands under each figure.
 CAPTIONS = {
     "pictures": "First seed: start, methods, reference; under each picture its loss.",
     "convergence-renders": "Loss of the recommended θ against renders: median over seeds, quartiles as a band.",
@@ -28,11 +45,28 @@ CAPTIONS = {
     "sensitivity": "Final loss, as a share of the initial one, when σ or the step is multiplied; σ of ZeroGrads' "
     "default is a first guess only, and it has no step to set.",
 }
-SHRINK = 0.6  # figures are of 150 dots an inch, for print
+# Figures are reduced by this factor for the page: they have 150 dots an inch, for print.
+SHRINK = 0.6
+# What a reader has to know first.
 NOT_AT_HAND = (
     "The paper's own tables were not at hand: claims are those of the project page, and what is known of the published "
     "experiments is listed below, blank where it is not known."
 )
+# How claims are judged.
+JUDGED = (
+    "An order of methods is what is judged, by the share of pairs of runs in that order: how a picture looks is "
+    "for the reader. Tuned views need settings under configs/tuned."
+)
+# The budgets that the head of the page lists at most.
+LISTED = 12
+
+
+class Figure(NamedTuple):
+    """A figure of the page: its name, its caption, and its picture as a data URI."""
+
+    name: str
+    caption: str
+    uri: str
 
 
 def html(
@@ -43,112 +77,92 @@ def html(
     kept: Mapping[str, Path],
     verdicts: list[Verdict],
 ) -> str:
-    """The page, with figures that were made of the material and such as are kept of earlier runs."""
+    """The page, with figures made from the material, and figures kept from earlier runs."""
     runs = material.everything
     figures = [figure(name, path) for name, path in made.items()]
     figures += [figure(name, path, " Of earlier runs, whose images these are.") for name, path in kept.items()]
-    body = [
-        opening(title, runs),
-        claims(verdicts),
-        '<h2 id="tables">Tables</h2>' + "".join(formats.html(table) for table in tables),
-        '<h2 id="figures">Figures</h2>' + "".join(figures),
-        published(),
-        sizes(material),
-        page.endings(runs),
-        page.settings([run for run in runs if "~" not in run.row["method"]]),
-        page.provenance(runs),
-    ]
-    template = page.TEMPLATE.read_text(encoding="utf-8")
-    return template.replace("@TITLE@", escape(title)).replace("@BODY@", "\n".join(body))
-
-
-def opening(title: str, runs: Sequence[Run]) -> str:
-    """Title, how much there is, and where to find it."""
-    tasks, methods = (len({run.row[key] for run in runs}) for key in ("task", "method"))
-    seeds = sorted({run.row["seed"] for run in runs})
-    budgets = unique(runs, lambda run: describe_budget(run.row))
-    links = {"claims": "claims", "tables": "tables", "figures": "figures", "published": "published", "tasks": "tasks"}
-    links |= {"endings": "how runs ended", "settings": "settings", "provenance": "machine and revision"}
-    notes = [
-        NOT_AT_HAND,
-        *([f"Budgets: {'; '.join(budgets[:12])}{' …' if len(budgets) > 12 else ''}."] if budgets else []),
-    ]
-    if any(run.row["jobs"] != 1 for run in runs):
-        notes.append("Runs were made side by side: seconds are not to be compared.")
-    if len(unique(runs, lambda run: run.row["code_hash"])) > 1:
-        notes.append("Rows are of different states of the code.")
-    return (
-        f'<header><h1>{escape(title)}</h1><p class="soft">{len(runs)} runs: {tasks} tasks, {methods} methods and '
-        f'variants, seeds {", ".join(map(str, seeds))}</p><ul class="notes">'
-        + "".join(f"<li>{escape(note)}</li>" for note in notes)
-        + "</ul><nav>"
-        + "".join(f'<a href="#{anchor}">{escape(word)}</a>' for anchor, word in links.items())
-        + "</nav></header>"
+    return render(
+        "report.html",
+        TEMPLATES,
+        title=title,
+        said=said(runs),
+        notes=notes(runs),
+        links=CHAPTERS.items(),
+        judged=JUDGED,
+        claims=claims(verdicts),
+        tables=[formats.block(table) for table in tables],
+        figures=figures,
+        published=published(),
+        sizes=sizes(material),
+        endings=page.endings(runs),
+        settings=page.settings([run for run in runs if "~" not in run.row["method"]]),
+        provenance=page.provenance(runs),
     )
 
 
-def claims(verdicts: Sequence[Verdict]) -> str:
-    """The claims and what became of them at each setting."""
-    kinds = {NOT: "bad"}
+def said(runs: Sequence[Run]) -> str:
+    """How much there is."""
+    tasks, methods = (len({run.row[key] for run in runs}) for key in ("task", "method"))
+    seeds = ", ".join(map(str, sorted({run.row["seed"] for run in runs})))
+    return f"{len(runs)} runs: {tasks} tasks, {methods} methods and variants, seeds {seeds}"
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What a reader has to know before comparing."""
+    found = [NOT_AT_HAND]
+    budgets = unique(runs, lambda run: describe_budget(run.row))
+    if budgets:
+        found.append(f"Budgets: {'; '.join(budgets[:LISTED])}{' …' if len(budgets) > LISTED else ''}.")
+    if any(run.row["jobs"] != 1 for run in runs):
+        found.append("Runs were made side by side: seconds are not to be compared.")
+    if len(unique(runs, lambda run: run.row["code_hash"])) > 1:
+        found.append("Rows are of different states of the code.")
+    return found
+
+
+def claims(verdicts: Sequence[Verdict]) -> Sortable:
+    """The claims and their verdicts; views with the same verdict and numbers share a line."""
     alike: dict[tuple[str, str, str], list[str]] = {}
     for one in verdicts:
         alike.setdefault((one.text, one.verdict, one.numbers), []).append(one.view)
     lines = [
-        (
-            "",
+        Line(
             [
-                page.Cell(escape(text), kind="wrap"),
-                page.Cell("any" if len(views) == len(VIEWS) else "<br>".join(map(escape, views))),
-                page.Cell(f"<b>{escape(verdict)}</b>", kind=kinds.get(verdict, "left")),
-                page.Cell(escape(numbers), kind="wrap"),
-            ],
+                Cell(text, kind="wrap"),
+                Cell("any" if len(views) == len(VIEWS) else Markup("<br>").join(views)),
+                Cell(verdict, kind="bad" if verdict == NOT else "left", tag="b"),
+                Cell(numbers, kind="wrap"),
+            ]
         )
         for (text, verdict, numbers), views in alike.items()
     ]
-    said = (
-        "An order of methods is what is judged, by the share of pairs of runs in that order: how a picture looks is "
-        "for the reader. Tuned views need settings under configs/tuned."
-    )
-    table = page.table(["claim", "settings", "verdict", "numbers"], lines)
-    return f'<h2 id="claims">Claims of the project page</h2><p class="soft">{escape(said)}</p>{table}'
+    return Sortable(["claim", "settings", "verdict", "numbers"], lines)
 
 
-def figure(name: str, path: Path, note: str = "") -> str:
-    """A figure under its caption, as a WebP small enough for git; it keeps its own white ground."""
+def figure(name: str, path: Path, note: str = "") -> Figure:
+    """A figure with its caption, as a WebP small enough for git. Its background stays white."""
     plain = name.removesuffix("-tuned")
     caption = CAPTIONS[plain] + (" At tuned settings." if plain != name else "") + note
-    picture = rescale(imageio.imread(path)[..., :3], SHRINK, channel_axis=2, anti_aliasing=True)
-    content = base64.b64encode(
-        imageio.imwrite("<bytes>", img_as_ubyte(picture), extension=".webp", quality=70)
-    ).decode()
-    style = "image-rendering:auto;background:#fff"
-    return (
-        f'<figure class="panel" id="{escape(name)}"><img style="{style}" alt="{escape(caption, quote=True)}" '
-        f'src="data:image/webp;base64,{content}"><figcaption>{escape(caption)}</figcaption></figure>'
-    )
+    picture = img_as_ubyte(rescale(imageio.imread(path)[..., :3], SHRINK, channel_axis=2, anti_aliasing=True))
+    content = base64.b64encode(imageio.imwrite("<bytes>", picture, extension=".webp", quality=70)).decode()
+    return Figure(name, caption, f"data:image/webp;base64,{content}")
 
 
-def published() -> str:
+def published() -> Sortable:
     """What the authors published, as far as it is known."""
-    rows = read_published()
-    lines = [("", [page.Cell(escape(cell), kind="wrap") for cell in row.values()]) for row in rows]
-    return f'<h2 id="published">Published</h2>{page.table(list(rows[0]), lines)}'
+    rows = read_reported()
+    return Sortable(list(rows[0]), [Line([Cell(cell, kind="wrap") for cell in row.values()]) for row in rows])
 
 
-def sizes(material: Material) -> str:
-    """The tasks, with n and the time of a render; those that could not be made, with the reason."""
+def sizes(material: Material) -> Sortable:
+    """The tasks, with n and the time of a render. A task that could not be built has the reason instead."""
     lines = []
     for row in material.tasks:
         if row["error"]:
-            cells = [page.Cell("–"), page.Cell("–"), page.Cell(escape(row["error"]), kind="wrap")]
+            cells = [Cell("–"), Cell("–"), Cell(row["error"], kind="wrap")]
         else:
             kind = "low" if material.low(row["task"]) else "high"
             milliseconds = 1000 * row["seconds_render"]
-            cells = [
-                page.Cell(f"{row['n']:,}", row["n"]),
-                page.Cell(f"{milliseconds:.3g}", milliseconds),
-                page.Cell(kind),
-            ]
-        lines.append(("", [page.Cell(escape(name_of(row["task"]))), *cells]))
-    table = page.table(["task", "n", "ms a render", "dimension"], lines)
-    return f'<h2 id="tasks">Tasks</h2>{table}'
+            cells = [Cell(f"{row['n']:,}", row["n"]), Cell(f"{milliseconds:.3g}", milliseconds), Cell(kind)]
+        lines.append(Line([Cell(name_of(row["task"])), *cells]))
+    return Sortable(["task", "n", "ms a render", "dimension"], lines)

@@ -1,6 +1,6 @@
 """What tables, figures and claims are made from: rows and curves of every part, and the probes.
 
-They are read from a folder of runs, or from what `write` keeps of one: two CSV files a part, small enough for git.
+They are read from a folder of runs, or from the CSV files that `write` keeps: two for each part, small enough for git.
 """
 
 import csv
@@ -14,16 +14,19 @@ import numpy as np
 
 from baselines.compare.rows import Curve, Row, Run, read_runs, write_csv
 from paper.names import LOW_DIMENSION
-from zg.run.records import as_number
+from zg.run.history import as_number
 
+# The parts of the paper, each in a folder of its own.
 PARTS = ("published", "tuned", "ablations", "sensitivity", "frames")
+# The kinds of probes.
 PROBES = ("tasks", "cost", "variance")
+# The two files that are kept of a part.
 ROWS, CURVES = "rows.csv", "curves.csv"
 
 
 @dataclass(frozen=True)
 class Material:
-    """Everything there is. parts: {part: its runs}. tasks, cost, variance: the probes' rows."""
+    """All rows and curves. parts: {part: its runs}. tasks, cost, variance: the rows of the probes."""
 
     folder: Path
     parts: dict[str, list[Run]]
@@ -37,7 +40,7 @@ class Material:
         return {row["task"]: row["n"] for row in self.tasks if not row["error"]}
 
     def low(self, task: str) -> bool:
-        """Whether a task is of low dimension; one that could not be measured counts as such."""
+        """Whether a task is of low dimension. A task that could not be measured counts as such."""
         return self.sizes.get(task, 0) <= LOW_DIMENSION
 
     def runs(self, part: str, task: str | None = None) -> list[Run]:
@@ -51,7 +54,7 @@ class Material:
 
 
 def read(folder: Path) -> Material:
-    """The material below a folder."""
+    """The material in a folder."""
     parts = {}
     for part in PARTS:
         below = folder / part
@@ -73,7 +76,7 @@ def read_probes(folder: Path, kind: str) -> list[Row]:
 
 
 def write(material: Material, out: Path) -> None:
-    """Keep the material as CSV: a table of rows and one of curves a part, one a kind of probe."""
+    """Keep the material as CSV: for each part a table of rows and one of curves, for each kind of probe one table."""
     for part, runs in material.parts.items():
         (out / part).mkdir(parents=True, exist_ok=True)
         write_csv(out / part / ROWS, (run.row for run in runs))
@@ -84,7 +87,7 @@ def write(material: Material, out: Path) -> None:
 
 
 def curve_rows(runs: Iterable[Run]) -> list[Row]:
-    """The points of all curves, one a row."""
+    """The points of all curves, one row for each point."""
     found = []
     for run in runs:
         of_run = {name: run.row[name] for name in ("task", "method", "seed")}
@@ -98,7 +101,7 @@ def curve_rows(runs: Iterable[Run]) -> list[Row]:
 
 
 def read_kept(folder: Path) -> list[Run]:
-    """The runs of a part back from its two tables."""
+    """The runs of a part, read from its two tables."""
     points: dict[tuple[str, str, int], list[Row]] = {}
     curves = folder / CURVES
     for point in read_table(curves) if curves.is_file() else []:
@@ -115,6 +118,7 @@ def read_kept(folder: Path) -> list[Run]:
     return found
 
 
+# Columns that are text, also where the text is a number or blank.
 TEXT = (
     *("task", "method", "resolved", "feedback", "settings_from", "key", "config_hash", "code_hash", "revision"),
     *("machine", "stop_reason", "error", "memory"),
@@ -122,7 +126,10 @@ TEXT = (
 
 
 def read_table(path: Path) -> list[Row]:
-    """A CSV that `write_csv` wrote, typed again; a blank number is None."""
+    """A CSV that `write_csv` wrote, with the types of its values. A blank number is None.
+
+    Not pandas' reader: it makes whole numbers of a column with blanks floating-point numbers, and leaves JSON as text.
+    """
     csv.field_size_limit(10**9)
     with path.open(newline="") as file:
         return [
@@ -131,7 +138,7 @@ def read_table(path: Path) -> list[Row]:
 
 
 def typed(text: str) -> Any:
-    """A number, a truth value, nested values from JSON, or None for nothing."""
+    """The value of a cell: a number, a truth value, nested values from JSON, or None for a blank."""
     if text == "":
         return None
     if text in ("True", "False"):

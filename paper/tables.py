@@ -1,4 +1,4 @@
-"""Tables 1 to 4, from rows and curves and probes alone; `paper.formats` writes them down."""
+"""Tables 1 to 4, from rows, curves and probes alone. `paper.formats` writes them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +11,13 @@ from paper.marks import Middle, middle
 from paper.names import OURS_PUBLISHED, ordered, why_missing
 from paper.rows import Material
 
+# A number of a run.
 Measure = Callable[[Run], float]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a cell: a number with its interval, or a dash; a mark; notes that become footnotes."""
+    """A cell: a number with its interval, or None for a dash; a mark; notes, which become footnotes."""
 
     middle: Middle | None = None
     mark: str = ""
@@ -25,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Panel:
-    """A block of a table: one measure, methods down, tasks (or sizes) across. lines: {method: its cells}."""
+    """A block of a table: one measure, a line for each method, a column for each task or n. lines: {method: cells}."""
 
     title: str
     columns: list[str]
@@ -34,7 +35,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. name: of its files. notes: what stands under it, beside the cells' own."""
+    """A table. name: the name of its files. notes: what is true of the whole table; cells have notes of their own."""
 
     name: str
     title: str
@@ -43,40 +44,42 @@ class Table:
 
     @property
     def footnotes(self) -> list[str]:
-        """The notes of all cells, each once, in order."""
+        """The different notes of all cells, in order."""
         return list(dict.fromkeys(note for panel in self.panels for cell in cells_of(panel) for note in cell.notes))
 
 
 def final_loss(run: Run) -> float:
-    """The loss of what a run handed over; infinite where it failed."""
+    """The loss of the θ that a run recommends at its end; infinite where it failed."""
     return math.inf if run.failed else float(run.row["final_loss"])
 
 
 def renders_to_target(run: Run) -> float:
-    """Renders until the curve was at a tenth of the start; infinite where it never was."""
+    """Renders until the curve reached the target loss; infinite where it never did."""
     return hit(run)[0]
 
 
 def seconds(run: Run) -> float:
-    """Rendering and method together."""
+    """Seconds of rendering and method together; NaN for a failed run."""
     return math.nan if run.failed else run.row["seconds_render"] + run.row["seconds_method"]
 
 
 def megabytes(run: Run) -> float:
-    """The largest memory of the run's process."""
+    """The peak memory of the run's process, in MB; NaN where it is not known."""
     return run.row["peak_mb"] if run.row["peak_mb"] is not None and not run.failed else math.nan
 
 
+# {panel: (measure, whether the best method is marked)}.
 MEASURES: dict[str, tuple[Measure, bool]] = {
     "final loss": (final_loss, True),
     f"renders to {TARGET:g} of the initial loss": (renders_to_target, True),
     "seconds of a run": (seconds, False),
 }
+# The same, for tasks of high dimension only.
 MEMORY: dict[str, tuple[Measure, bool]] = {"peak memory of the process, MB": (megabytes, False)}
 
 
 def all_tables(material: Material) -> list[Table]:
-    """The tables that there is material for; those at tuned settings beside those at published ones."""
+    """The tables for which there is material, at published and at tuned settings."""
     found = []
     for part in ("published", "tuned"):
         runs = material.runs(part)
@@ -100,7 +103,7 @@ def all_tables(material: Material) -> list[Table]:
 def compare(
     name: str, title: str, runs: Sequence[Run], material: Material, measures: Mapping[str, tuple[Measure, bool]]
 ) -> Table:
-    """Methods × tasks, a panel a measure."""
+    """A table of methods × tasks with a panel for each measure."""
     tasks = unique(runs, lambda run: run.row["task"])
     methods = ordered(unique(runs, lambda run: run.row["method"]))
     by_pair: dict[tuple[str, str], list[Run]] = {}
@@ -122,23 +125,23 @@ def compare(
 
 
 def cells_of(panel: Panel) -> list[Cell]:
-    """All of a panel's cells, line by line."""
+    """All cells of a panel, line by line."""
     return [cell for line in panel.lines.values() for cell in line]
 
 
 def judged(runs: Sequence[Run]) -> bool:
-    """Whether a method takes part in the test: those that see images are apart."""
+    """Whether a method takes part in the test: it has runs, and sees losses only."""
     return bool(runs) and runs[0].row["feedback"] == "loss"
 
 
 def headed(task: str, material: Material) -> str:
-    """A task with its number of parameters."""
+    """The name of a task with its number of parameters, where that is known."""
     n = material.sizes.get(task)
     return f"{task} (n = {n:,})" if n else task
 
 
 def cell_of(of: Measure, runs: Sequence[Run]) -> Cell:
-    """Median and interval of a measure; a dash with the reason where no run came to a result."""
+    """Median and interval of a measure; a dash with the reason where no run has a result."""
     if not runs:
         return Cell(notes=("not part of this preset",))
     notes = []
@@ -159,13 +162,13 @@ def cell_of(of: Measure, runs: Sequence[Run]) -> Cell:
 
 
 def notes_of(runs: Sequence[Run], marked: set[str]) -> list[str]:
-    """What is true of a whole table; `marked`: the marks in it."""
+    """What is true of a whole table. marked: the marks in it."""
     seeds = len({run.row["seed"] for run in runs})
     said = [f"Median over {seeds} seeds [95 % bootstrap interval]." if seeds > 1 else "One seed: no intervals."]
     if marks.BEST in marked:
         said.append("Bold: best; bold with °: not told from the best (one-sided Mann–Whitney, Holm, 5 %).")
     if marks.LOWEST in marked:
-        said.append("Underlined: the lowest, where so few seeds cannot tell so many methods apart.")
+        said.append("Underlined: the lowest; the test needs more seeds to distinguish this number of methods.")
     budgets = sorted({run.row["max_renders"] for run in runs})
     limits = [float(run.row["max_seconds"]) for run in runs if run.row.get("max_seconds")]
     most = f", or {max(limits):g} s if that is sooner" if limits else ""
@@ -176,7 +179,7 @@ def notes_of(runs: Sequence[Run], marked: set[str]) -> list[str]:
 
 
 def cost_table(material: Material) -> Table:
-    """Table 4: seconds an iteration and memory against n."""
+    """Table 4: seconds and renders of an iteration, and memory, against n."""
     sizes = sorted({row["n"] for row in material.cost})
     rows = {(row["method"], row["n"]): row for row in material.cost}
     methods = ordered({row["method"] for row in material.cost})

@@ -1,7 +1,9 @@
-"""How much the surrogate's gradient varies while θ stands still, with memory and without: the paper's hysteresis.
+"""How much the surrogate's gradient g varies while θ stands still, with memory and without: the paper's hysteresis.
 
-θ is held by a learning rate of next to nothing; the gradient of h at θ is read after every iteration. Its variance is
-told relative to the squared length of its mean, so that the network's scale does not matter.
+    relative variance = mean |g - mean g|² / |mean g|²
+
+over the later iterations of a run, with the gradient of h at θ₀ read after every iteration. The learning rate STILL
+holds θ in place. The division makes the result independent of the network's scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +16,16 @@ from paper.plan import Preset, Variant, compose_run
 from paper.probes import Probe, Row
 from zg.config.compose import Config
 
+# {form of memory: the setting `memory` of the published algorithm}.
 MEMORY = {"with memory": True, "without memory": False}
+# The learning rate of θ.
 STILL = 1e-12
-# The share of the iterations that are not read: until then the surrogate learns.
+# The share of the iterations after which the gradient is read. Until then the surrogate learns.
 WARM_UP = 0.5
 
 
 def variance_probes(preset: Preset, tasks: Sequence[str], out: Path) -> list[Probe]:
-    """One for each of some tasks, seeds and forms of memory."""
+    """A probe for each task, seed and form of memory."""
     found = []
     for task, seed, (label, memory) in product(tasks, range(preset.variance["seeds"]), MEMORY.items()):
         variant = Variant(OURS_PUBLISHED, put={"memory": memory, "lr_theta": STILL})
@@ -33,27 +37,25 @@ def variance_probes(preset: Preset, tasks: Sequence[str], out: Path) -> list[Pro
 
 
 def measure_variance(config: Config, iterations: int, beat: Callable[[int, int], None]) -> Row:
-    """The relative variance of the surrogate's gradient at the start, over the later iterations."""
+    """The relative variance of the surrogate's gradient at the start θ₀ of the task."""
     import torch
 
+    from zg.budget import Budget
     from zg.config.build import instantiate, parse
-    from zg.method import Budget
+    from zg.loop import Loop
     from zg.objective import Objective
 
     parsed = parse(config)
     task, method = (instantiate(key, parsed[key]) for key in ("data", "model"))
-    task.seed = method.seed = config["seed"]
-    method.budget = Budget(config["max_renders"])
+    task.seed = config["seed"]
     task.setup()
-    method.objective = Objective(task, config["max_renders"], config["seed"])
-    method.start(task.space)
-    start = task.space.project(task.space.init)
+    loop = Loop(method, Budget(config["max_renders"]), config["seed"])
+    loop.start(Objective(task, config["max_renders"], config["seed"]))
     gradients = []
     for i in range(iterations):
-        theta = method.ask()
-        method.tell(theta, method.objective.evaluate(theta, i))
+        loop.iterate()
         if i >= WARM_UP * iterations:
-            gradients.append(method.surrogate_gradient(start))
+            gradients.append(method.surrogate_gradient(loop.objective.start))
         beat(i, iterations)
     task.close()
     found = torch.stack(gradients)

@@ -1,16 +1,16 @@
-"""The paper in Weights & Biases: beside the runs, in their group, one run with every table and figure."""
+"""The paper in Weights & Biases: one more run with every table and figure, in the group named after the folder."""
 
 import csv
 from pathlib import Path
 
 from pytorch_lightning.loggers import WandbLogger
 
-from zg.run.records import revision
+from zg.run.provenance import revision
 from zg.run.tracking import wandb_logger
 
 
 def summarise(out: Path, mode: str) -> None:
-    """Give the tables, claims and figures below `out` to W&B, in the group of its runs."""
+    """Log the tables, claims and figures in the folder `out` to W&B."""
     logger = wandb_logger(out, mode, f"{out.name}-tables", out.name, ["paper", revision() or "no revision"])
     if not isinstance(logger, WandbLogger):
         return

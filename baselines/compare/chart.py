@@ -1,72 +1,102 @@
-"""One chart of the page as SVG: the loss along the runs of a task, both axes in the logarithm."""
+"""One chart of the page: the loss along the runs of a task, both axes logarithmic. `templates/chart.html` draws it."""
 
-import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
 from baselines.compare import statistics
 from baselines.compare.rows import Curve
-from baselines.compare.style import HOUSE, Look, tick_label, ticks
-
-WIDTH, HEIGHT = 760, 340
-LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 40
-TITLES = {"renders": "renders", "seconds": "seconds, rendering and method"}
+from baselines.compare.style import AXES, HOUSE, Look, tick_label, ticks
 
 
-class Scale:
-    """A logarithmic axis from `low` to `high` on to pixels."""
+class Frame(NamedTuple):
+    """The size of a chart and the margins around its data, in pixels."""
 
-    def __init__(self, low: float, high: float, first: float, last: float) -> None:
-        self.low, self.high = low, max(high, low * 1.05)
-        self.first, self.last = first, last
+    width: int = 760
+    height: int = 340
+    left: int = 62
+    right: int = 12
+    top: int = 12
+    bottom: int = 40
+
+
+class Scale(NamedTuple):
+    """A logarithmic axis: values from `low` to `high` become pixels from `first` to `last`."""
+
+    low: float
+    high: float
+    first: float
+    last: float
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray:
-        share = np.log(np.clip(values, self.low, self.high) / self.low) / math.log(self.high / self.low)
-        return self.first + share * (self.last - self.first)
+        """The pixels of some values; a value outside the axis is drawn at its end."""
+        return np.interp(np.log(np.maximum(values, self.low)), np.log([self.low, self.high]), [self.first, self.last])
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """(pixel, label) of each tick."""
+        return [(float(self(tick)), tick_label(tick)) for tick in ticks(self.low, self.high)]
 
 
-def svg(curves: Mapping[str, Sequence[Curve]], axis: str, looks: Mapping[str, Look], title: str) -> str:
+class Stroke(NamedTuple):
+    """The line of a method: CSS colour, and `stroke-dasharray` (empty for a full line)."""
+
+    method: str
+    colour: str
+    dashes: str
+    house: bool
+
+
+class Band(NamedTuple):
+    """The curves of a method, as SVG writes points: the median, and the area between the quartiles if there is one."""
+
+    stroke: Stroke
+    area: str
+    median: str
+
+
+class Chart(NamedTuple):
+    """Everything that the template draws. columns, lines: (pixel, label) of the ticks of the two axes."""
+
+    label: str
+    axis: str
+    title: str
+    columns: list[tuple[float, str]]
+    lines: list[tuple[float, str]]
+    bands: list[Band]
+    frame: Frame = Frame()
+
+
+def chart(curves: Mapping[str, Sequence[Curve]], axis: str, looks: Mapping[str, Look], title: str) -> Chart:
     """Median and quartile band of each method's curves along `renders` or `seconds`."""
-    bands = {method: statistics.quartile_band(several, axis) for method, several in curves.items()}
+    found = {method: statistics.quartile_band(several, axis) for method, several in curves.items()}
+    across, up = scales(curves, found)
+    bands = []
+    for method in sorted(found, key=lambda name: name == HOUSE):
+        grid, low, middle, high = found[method]
+        x = across(grid)
+        area = points(x, up(low)) + " " + points(x[::-1], up(high)[::-1]) if len(curves[method]) > 1 else ""
+        bands.append(Band(stroke(method, looks), area, points(x, up(middle))))
+    return Chart(f"{title}: loss against {AXES[axis]}", axis, AXES[axis], across.ticks(), up.ticks(), bands)
+
+
+def scales(curves: Mapping[str, Sequence[Curve]], bands: Mapping[str, Sequence[np.ndarray]]) -> tuple[Scale, Scale]:
+    """The horizontal and the vertical axis that hold all bands (grid, low, middle, high)."""
+    frame = Frame()
     floor = statistics.floor(curve for several in curves.values() for curve in several)
-    lowest = min(float(low.min()) for _, low, _, _ in bands.values())
-    highest = max(float(middle.max()) for _, _, middle, _ in bands.values())
-    across = Scale(
-        min(float(grid[0]) for grid, *_ in bands.values()),
-        max(float(grid[-1]) for grid, *_ in bands.values()),
-        LEFT,
-        WIDTH - RIGHT,
-    )
-    up = Scale(max(lowest, floor), max(highest, floor) * 1.1, HEIGHT - BOTTOM, TOP)
-    label = escape(f"{title}: loss against {TITLES[axis]}", quote=True)
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" data-axis="{axis}">']
-    for tick in ticks(across.low, across.high):
-        x = across(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick_label(tick)}</text>')
-    for tick in ticks(up.low, up.high):
-        y = up(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick_label(tick)}</text>')
-    middle_of_axis = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text x="{middle_of_axis:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{TITLES[axis]}</text>')
-    for method in sorted(bands, key=lambda name: name == HOUSE):
-        grid, low, middle, high = bands[method]
-        look = looks[method]
-        colour = "currentColor" if method == HOUSE else look.colour
-        name = escape(method, quote=True)
-        parts.append(
-            f'<g data-method="{name}" style="color:{colour}"' + (' class="house"' if method == HOUSE else "") + ">"
-        )
-        parts.append(f"<title>{name}</title>")
-        if len(curves[method]) > 1:
-            there = points(across(grid), up(low)) + " " + points(across(grid)[::-1], up(high)[::-1])
-            parts.append(f'<polygon class="band" points="{there}"/>')
-        dashes = f' stroke-dasharray="{" ".join(f"{part:g}" for part in look.dashes)}"' if look.dashes else ""
-        parts.append(f'<polyline class="curve"{dashes} points="{points(across(grid), up(middle))}"/></g>')
-    return "".join([*parts, "</svg>"])
+    grids, lows, middles, _ = zip(*bands.values(), strict=True)
+    first, last = min(float(grid[0]) for grid in grids), max(float(grid[-1]) for grid in grids)
+    lowest = max(min(float(low.min()) for low in lows), floor)
+    highest = max(max(float(middle.max()) for middle in middles), floor) * 1.1
+    across = Scale(first, max(last, first * 1.05), frame.left, frame.width - frame.right)
+    return across, Scale(lowest, max(highest, lowest * 1.05), frame.height - frame.bottom, frame.top)
+
+
+def stroke(method: str, looks: Mapping[str, Look]) -> Stroke:
+    """A method's line; this project's method has the colour of the text."""
+    look = looks[method]
+    house = method == HOUSE
+    return Stroke(method, "currentColor" if house else look.colour, " ".join(f"{d:g}" for d in look.dashes), house)
 
 
 def points(x: np.ndarray, y: np.ndarray) -> str:

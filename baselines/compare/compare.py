@@ -1,7 +1,7 @@
 """`zg compare`: methods × tasks × seeds -> rows, and from them tables, figures and one page.
 
-A row that is there is skipped, a run that was interrupted goes on from its checkpoint: the same command in the same
-folder finishes what is missing. A row of other settings, budget or code is run again.
+The same command in the same folder runs what is missing: a run with a row is skipped, and an interrupted run resumes
+from its checkpoint. A run whose row has other settings, another budget or other code is run again.
 """
 
 import argparse
@@ -11,18 +11,21 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from baselines.compare import report, tracking
+from baselines.compare import report, wandb_summary
 from baselines.compare.display import GridDisplay
-from baselines.compare.grid import Job, plan
+from baselines.compare.grid import Job, code_of, plan
 from baselines.compare.isolation import Beat, Pool
 from baselines.compare.rows import ROW_FILE, Row, failed, read_history, read_row
 from zg.errors import SettingError, check_positive
-from zg.run.records import code_hash, config_hash, machine, revision, write_json
+from zg.run.files import write_json
+from zg.run.provenance import config_hash, machine, revision
 from zg.run.tracking import wandb_mode
 
+# The checkpoint in a run's folder.
 CHECKPOINT = "last.ckpt"
-# Without a limit of time, a run that is silent for so long hangs; with one, the limit and so much more.
+# Seconds without a sign of life after which a run without a time limit is killed.
 HANG_SECONDS = 600.0
+# The same for a run with a time limit: seconds beyond that limit.
 GRACE_SECONDS = 60.0
 
 
@@ -43,13 +46,13 @@ def compare_command(options: argparse.Namespace) -> int:
         print(path)
     if not complete:
         return 130
-    tracking.summarise(options.out, mode)
+    wandb_summary.summarise(options.out, mode)
     keys = {job.key for job in jobs}
     return int(all(failed(row) for row in rows if row["key"] in keys))
 
 
 def refuse_strange_folder(out: Path) -> None:
-    """Raise SettingError for a folder that holds something else than a comparison."""
+    """Raise SettingError for a folder that holds anything but a comparison."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "runs").is_dir())):
         raise SettingError(f"out must be a new folder or that of a comparison to go on with, got '{out}'")
     try:
@@ -59,9 +62,9 @@ def refuse_strange_folder(out: Path) -> None:
 
 
 def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: bool, mode: str) -> bool:
-    """Run what is missing; False if interrupted."""
-    missing = [job for job in jobs if not is_there(job, retry)]
-    tell_of_what_is_there(jobs, missing)
+    """Run the jobs that have no row; False if interrupted. hang: seconds without a sign of life that end a run."""
+    missing = [job for job in jobs if not is_complete(job, retry)]
+    print_state(jobs, missing)
     preload = sorted({job.config[key]["class_path"].rpartition(".")[0] for job in missing for key in ("data", "model")})
     threads = max(1, (os.cpu_count() or 1) // side_by_side)
     waiting = iter(missing)
@@ -88,29 +91,27 @@ def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: b
             return False
 
 
-def is_there(job: Job, retry: bool) -> bool:
-    """Whether the row of a job is there and its run had come to an end of its own."""
+def is_complete(job: Job, retry: bool) -> bool:
+    """Whether a job has its row, from a run that was not interrupted. retry: an error does not count as complete."""
     row = read_row(job.folder)
     if row is None or row.get("key") != job.key or row["stop_reason"] == "interrupted":
         return False
     return not (retry and row["stop_reason"] == "error")
 
 
-def tell_of_what_is_there(jobs: list[Job], missing: list[Job]) -> None:
-    """Say in one line how much is done, goes on, or is done again."""
+def print_state(jobs: list[Job], missing: list[Job]) -> None:
+    """Print the number of rows that are complete, and of runs that resume or are run again."""
     if done := len(jobs) - len(missing):
-        print(f"{done} of {len(jobs)} rows are there")
-    states = Counter("goes on" if goes_on(job) else "again" if job.folder.exists() else "new" for job in missing)
-    if states["goes on"]:
-        print(f"{states['goes on']} go on from their checkpoints")
+        print(f"{done} of {len(jobs)} rows are complete")
+    states = Counter("resume" if can_resume(job) else "again" if job.folder.exists() else "new" for job in missing)
+    if states["resume"]:
+        print(f"{states['resume']} resume from their checkpoints")
     if states["again"]:
-        print(
-            f"{states['again']} run again: what is there has other settings, budget or code, or did not come to an end"
-        )
+        print(f"{states['again']} run again: their rows have other settings, budget or code, or they did not finish")
 
 
-def goes_on(job: Job) -> bool:
-    """Whether a run was cut off and left a checkpoint to go on from."""
+def can_resume(job: Job) -> bool:
+    """Whether a run was cut off and left a checkpoint to resume from."""
     path = key_file(job)
     row = read_row(job.folder)
     cut_off = row is None or row["stop_reason"] == "interrupted"
@@ -118,24 +119,24 @@ def goes_on(job: Job) -> bool:
 
 
 def key_file(job: Job) -> Path:
-    """Beside the run's folder: the key that it was started with."""
+    """The file beside a run's folder that holds the key of the job it was started for."""
     return job.folder.with_name(f"{job.folder.name}.key")
 
 
 def execute(job: Job, side_by_side: int, mode: str, group: str, beat: Beat) -> Row:
-    """In the run's own process: run it, from its checkpoint if there is one. What goes wrong is in its row."""
+    """In the run's own process: start it, or resume it from its checkpoint. An error is written into its row."""
     from baselines.compare.heartbeat import Heartbeat
     from zg.cli.fit import fit
 
-    resume = goes_on(job)
+    resume = can_resume(job)
     if not resume:
         shutil.rmtree(job.folder, ignore_errors=True)
         key_file(job).write_text(job.key)
     tracking = {"wandb": mode, "group": group}
     try:
-        callbacks = [Heartbeat(beat)]
+        observers = [Heartbeat(beat)]
         known_as = job.task, job.method
-        fit(job.config, job.folder, resume=resume, callbacks=callbacks, jobs=side_by_side, names=known_as, **tracking)
+        fit(job.config, job.folder, resume=resume, observers=observers, jobs=side_by_side, names=known_as, **tracking)
         error = ""
     except Exception as exception:
         error = f"{type(exception).__name__}: {exception}"
@@ -150,24 +151,24 @@ def execute(job: Job, side_by_side: int, mode: str, group: str, beat: Beat) -> R
 
 
 def names(job: Job) -> Row:
-    """What the comparison calls a run, and what it must be equal in to stand for the same."""
+    """The names of a run in the comparison, its key and its limits."""
     limits = {name: job.config.get(name) for name in ("max_seconds", "target_loss", "patience")}
     return {"task": job.task, "method": job.method, "settings_from": job.settings, "key": job.key} | limits
 
 
 def missing_row(job: Job, error: str, renders: int, side_by_side: int) -> Row:
-    """The row of a run that could not write its own: what is known without it."""
+    """The row of a run that could not write its own row: everything that is known without it."""
     import importlib
 
     own = {key: job.config[key] for key in ("data", "model")}
     module, _, name = own["model"]["class_path"].rpartition(".")
-    told = {
+    about = {
         "resolved": "",
         "feedback": getattr(importlib.import_module(module), name).feedback,
         "settings": own["model"]["init_args"],
         "seed": job.seed,
         "config_hash": config_hash(own),
-        "code_hash": code_hash(),
+        "code_hash": code_of(job.config),
         "revision": revision(),
         "machine": machine(),
         "threads": None,
@@ -178,11 +179,11 @@ def missing_row(job: Job, error: str, renders: int, side_by_side: int) -> Row:
     }
     blank = ("seconds_render", "seconds_method", "peak_mb", "init_loss", "final_loss", "best_loss")
     known = dict.fromkeys(blank) | last_known(job.folder)
-    return names(job) | told | known | {"stop_reason": "error", "error": error}
+    return names(job) | about | known | {"stop_reason": "error", "error": error}
 
 
 def last_known(folder: Path) -> Row:
-    """What the history of a run that was cut off tells of it."""
+    """The columns of a row that the history of a run tells, for a run that was cut off."""
     history = read_history(folder)
     if not history:
         return {}

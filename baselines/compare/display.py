@@ -1,4 +1,4 @@
-"""One display for a whole grid: a bar with the time left, or a plain line a run where there is no terminal."""
+"""The display of a whole grid: a bar with the remaining time, or one line for each run where there is no terminal."""
 
 import math
 import statistics
@@ -12,12 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from baselines.compare.grid import Job
-
-Row = dict[str, Any]
+from baselines.compare.rows import Row
 
 
 class GridDisplay:
-    """Says what has ended and how long the rest will take, from how long its like took."""
+    """Prints each run that has ended, and the remaining time.
+
+    Not Rich's `TimeRemainingColumn`: it takes all runs for equally long, and methods and tasks differ by far.
+    """
 
     def __init__(self, jobs: list[Job], side_by_side: int) -> None:
         self.left = list(jobs)
@@ -47,17 +49,17 @@ class GridDisplay:
             self.bar.stop()
 
     def start(self, job: Job) -> None:
-        """A run has started."""
+        """Note that a run has started."""
         self.started[job] = time.monotonic()
 
     def tell(self, running: list[Any]) -> None:
-        """How far the runs under way are."""
+        """Show how far the runs are that run now."""
         if self.bar:
             now = " | ".join(f"{run.name.task} · {run.name.method} {run.renders}" for run in running)
             self.bar.update(self.line, left=self.time_left(), now=escape(now))
 
     def end(self, job: Job, row: Row) -> None:
-        """A run has ended, with this row."""
+        """Print a run that has ended with this row."""
         self.took.setdefault((job.task, job.method), []).append(time.monotonic() - self.started.pop(job))
         self.left.remove(job)
         seconds = (row["seconds_render"] or 0) + (row["seconds_method"] or 0)
@@ -73,7 +75,11 @@ class GridDisplay:
             self.bar.update(self.line, completed=number)
 
     def time_left(self) -> str:
-        """What is left, each run as long as the median of its like: its method on its task, its task, all."""
+        """The remaining time in words.
+
+        A run is expected to take as long as the median of the runs that have ended: of its method on its task, else of
+        its task, else of all.
+        """
         if not self.took or not self.left:
             return ""
         everything = [seconds for several in self.took.values() for seconds in several]

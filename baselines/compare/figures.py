@@ -12,11 +12,9 @@ from baselines.compare import statistics, style
 from baselines.compare.rows import Curve, Run, unique
 from baselines.compare.summary import Summary
 
-AXES = {"renders": "renders", "seconds": "seconds, rendering and method"}
-
 
 def write_figures(out: Path, runs: Sequence[Run], summary: Summary) -> None:
-    """curves, seconds, gains and images, as PNG and PDF; images only where there is something to see."""
+    """Write curves, seconds, gains and images, each as PNG and PDF; images only where runs have left pictures."""
     with matplotlib.rc_context(style.FONT):
         made: dict[str, Figure | None] = {
             "curves": curves(runs, "renders"),
@@ -27,7 +25,7 @@ def write_figures(out: Path, runs: Sequence[Run], summary: Summary) -> None:
         for name, figure in made.items():
             if figure is not None:
                 figure.savefig(out / f"{name}.png", dpi=150)
-                figure.set_layout_engine("none")  # laid out already, which takes longer than drawing
+                figure.set_layout_engine("none")  # the layout is made already, and takes longer than the drawing
                 figure.savefig(out / f"{name}.pdf")
 
 
@@ -37,9 +35,9 @@ def curves(
     looks: Mapping[str, style.Look] | None = None,
     name_of: Callable[[str], str] = str,
 ) -> Figure | None:
-    """The loss of the recommended θ along the runs, a panel a task: median over seeds, and the quartiles as a band.
+    """The loss of the recommended θ along the runs, a panel for each task: median over seeds, quartiles as a band.
 
-    looks, name_of: of the methods, where other figures are to agree.
+    looks, name_of: colours and names of the methods, for a report whose figures are to agree.
     """
     tasks = unique(runs, lambda run: run.row["task"])
     found = {task: curves_of(runs, task) for task in tasks}
@@ -68,7 +66,7 @@ def curves(
             if len(of_method) > 1:
                 panel.fill_between(grid, low, high, color=look.colour, alpha=0.12, linewidth=0)
             labelled[method] = line
-        panel.set(xscale="log", yscale="log", title=task, xlabel=AXES[axis])
+        panel.set(xscale="log", yscale="log", title=task, xlabel=style.AXES[axis])
         for scale in (panel.xaxis, panel.yaxis):
             ticks = style.ticks(*scale.get_view_interval())
             scale.set_ticks(ticks, [style.tick_label(tick) for tick in ticks])
@@ -118,9 +116,9 @@ def gains(summary: Summary) -> Figure:
 
 
 def images(runs: Sequence[Run]) -> Figure | None:
-    """Tasks × methods of the first seed, start and reference at the ends; None where no task has anything to see.
+    """Tasks × methods of the first seed, between start and reference; None where no run has left a picture.
 
-    A task without images shows its own picture of where a method ended.
+    For a task without images it is the task's own picture of the result.
     """
     shown = pictured(runs)
     if not shown:
@@ -151,7 +149,7 @@ def images(runs: Sequence[Run]) -> Figure | None:
 
 
 def pictured(runs: Sequence[Run]) -> list[Run]:
-    """The runs of the first seed that left a picture."""
+    """The runs of the first seed that have left a picture."""
     first = min((run.row["seed"] for run in runs), default=0)
     return [run for run in runs if run.row["seed"] == first and picture_of(run.folder).is_file()]
 

@@ -1,4 +1,4 @@
-"""Which runs a comparison is made of: tasks × methods × seeds, each with its whole config and its key."""
+"""The runs of a comparison: tasks × methods × seeds, each with its whole config and its key."""
 
 import importlib
 from collections.abc import Iterable, Sequence
@@ -7,15 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from baselines.compare.options import TUNED
 from zg.config.compose import Config, class_name, compose, method_config, read_yaml, task_config
 from zg.config.registry import CONFIGS
 from zg.errors import SettingError
-from zg.run.records import code_hash, config_hash
+from zg.run.provenance import code_hash, config_hash
 
+# Where the settings of the methods come from.
 Settings = Literal["default", "tuned", "paper"]
-TUNED = CONFIGS / "tuned"
+# The settings of the published algorithm, TASK.yaml.
 PUBLISHED = CONFIGS / "paper"
-# Settings that change what a run keeps, not what it finds.
+# Settings that change which files a run writes, and not its result.
 KEEPING = ("about", "group", "video", "wandb", "checkpoint_renders", "checkpoint_seconds")
 
 
@@ -24,8 +26,8 @@ class Job:
     """One run of a comparison.
 
     config: task, method, seed and budget, composed. settings: where the method's settings come from: `default`,
-    `tuned`, `untuned` (asked for, and not there), `paper`. key: see `key_of`; taken when the grid was planned, for that
-    is the code that runs. group: of W&B, where it is not the comparison's.
+    `tuned`, `untuned` (tuned settings were asked for, and there are none), `paper`. key: see `key_of`; taken when the
+    grid is planned, because that is the code that runs. group: the group in W&B, where it is not the comparison's.
     """
 
     task: str
@@ -39,15 +41,20 @@ class Job:
 
 
 def key_of(config: Config) -> str:
-    """What a run's result depends on: both configs, seed, budget and code, as a short hash."""
+    """A short hash of everything that a run's result depends on: both configs, seed, budget and code."""
     content = {name: value for name, value in config.items() if name not in KEEPING}
     sources = [source_hash(config[name]["class_path"]) for name in ("data", "model")]
-    return config_hash(content | {"code": [code_hash(), *sources]})
+    return config_hash(content | {"code": [code_of(config), *sources]})
+
+
+def code_of(config: Config) -> str:
+    """The hash of the code that a run of a composed config imports, as it will be in its row."""
+    return code_hash(*(config[name]["class_path"].rpartition(".")[0] for name in ("data", "model")))
 
 
 @cache
 def source_hash(class_path: str) -> str:
-    """A short hash of the file of a class, which may be the user's own."""
+    """A short hash of the source file of a class, which may be the user's own class."""
     path = importlib.import_module(class_path.rpartition(".")[0]).__file__
     return config_hash(Path(path).read_text()) if path else ""
 
@@ -61,10 +68,10 @@ def plan(
     settings: Settings = "default",
     tuned: Path = TUNED,
 ) -> list[Job]:
-    """The jobs of a grid, task by task and seed by seed, so that the first table is there early.
+    """The jobs of a grid, task by task and seed by seed, so that all methods have a first result early.
 
-    Raises SettingError, before anything runs, for a name that is unknown or twice there and for settings that a task or
-    a method refuses.
+    Raises SettingError, before anything runs, for a name that is unknown or given twice, and for settings that a task
+    or a method refuses.
     """
     seeds = list(seeds)
     task_layers = {label: without(task_config(name), "model") for label, name in labelled("tasks", tasks).items()}
@@ -85,7 +92,7 @@ def plan(
 
 
 def labelled(setting: str, names: Sequence[str]) -> dict[str, str]:
-    """{the name in tables and folders: the name as given}. Raises SettingError where two would share one."""
+    """{the name in tables and folders: the name as given}. Raises SettingError where two would have the same name."""
     found: dict[str, str] = {}
     for name in names:
         label = label_of(name)
@@ -96,18 +103,18 @@ def labelled(setting: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def label_of(name: str) -> str:
-    """The name that a task or method goes by: the stem of a path; `nevergrad-CMA` for `nevergrad:CMA`."""
+    """The name of a task or method in tables: the stem of a path; `nevergrad-CMA` for `nevergrad:CMA`."""
     stem = Path(name).stem if name.endswith((".yaml", ".yml")) else name
     return stem.replace(":", "-").replace("/", "-")
 
 
 def without(config: Config, key: str) -> Config:
-    """A config less one of its keys: a task brings no method along."""
+    """A config without one of its keys, so that the config of a task sets no method."""
     return {name: value for name, value in config.items() if name != key}
 
 
 def model_of(method: str) -> Config:
-    """The part of a method's config that is the method: it brings no task along."""
+    """The part of a method's config that is the method, so that it sets no task."""
     config = method_config(method)
     if "model" not in config:
         raise SettingError(f"method '{method}' must be a config with a model, got {', '.join(config)}")
@@ -117,7 +124,7 @@ def model_of(method: str) -> Config:
 def choose_settings(
     task: str, method: str, task_layer: Config, layer: Config, settings: Settings, tuned: Path = TUNED
 ) -> tuple[list[Config], str]:
-    """The layers of a method's config on a task, and where they come from."""
+    """The layers of a method's config on a task, and where the settings come from (`Job.settings`)."""
     if settings == "tuned":
         path = tuned / task / f"{method}.yaml"
         return ([layer, read_yaml(path)], "tuned") if path.is_file() else ([layer], "untuned")
@@ -132,7 +139,7 @@ def choose_settings(
 
 
 def check(config: Config) -> None:
-    """Make the task and the method of a run, unbuilt: whatever they refuse is told before anything runs."""
+    """Instantiate the task and the method of a run, so that wrong settings raise an error before anything runs."""
     from zg.config.build import instantiate, parse
 
     parsed = parse(config)

@@ -1,14 +1,15 @@
-"""The sign of life of a run in a process of its own."""
+"""The sign of life that a run in a process of its own sends."""
 
 from baselines.compare.isolation import Beat
-from zg.method import Method, Watcher
+from zg.loop import Loop
+from zg.run.observer import Observer
 
 
-class Heartbeat(Watcher):
-    """Says after every iteration how many renders are spent, of how many."""
+class Heartbeat(Observer):
+    """Sends, after every iteration, the renders so far and the budget."""
 
     def __init__(self, beat: Beat) -> None:
         self.beat = beat
 
-    def look(self, method: Method) -> None:
-        self.beat(method.objective.renders, method.objective.max_renders)
+    def iterated(self, loop: Loop) -> None:
+        self.beat(loop.renders, loop.budget.max_renders)

@@ -1,8 +1,8 @@
-"""Each run in a process, session and process group of its own, forked from a server that has imported what runs need.
+"""Each run in a process, session and process group of its own, forked from a server that has imported the libraries.
 
-A crash ends one run. A hang is silence: every run says how far it is about once a second, between iterations; one
-that says nothing for too long is killed with everything it started. If the parent dies, however it dies, so do the
-runs: the kernel kills the run itself, and a thread of the run, seeing the pipe close, its whole group.
+A crash ends one run only. Every run sends a sign of life about once a second, between iterations; a run that sends none
+for too long hangs, and is killed with every process that it started. If the parent dies, for whatever reason, the runs
+die too: the kernel kills the process of the run, and a thread of the run, which sees the pipe close, kills its group.
 """
 
 import contextlib
@@ -19,14 +19,19 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+from baselines.compare.rows import Row
+
+# Called after an iteration with the renders so far and the budget.
 Beat = Callable[[int, int], None]
+# What a process runs: called with its arguments and a `Beat`.
 Work = Callable[..., Row]
+# The least seconds between two signs of life.
 BEAT_SECONDS = 1.0
-# How long a run that was asked to stop may take to write its checkpoint.
+# Seconds that a run which was asked to stop has for writing its checkpoint.
 STOP_SECONDS = 10.0
+# The option of Linux' prctl (2) for the signal that a process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
-# What every run imports sooner or later; the last is what W&B imports when a run starts, two seconds' worth.
+# Modules that every run needs. W&B imports the last one when a run starts, which takes two seconds.
 COMMON = (
     "zg.cli.fit",
     "baselines.compare.heartbeat",
@@ -39,7 +44,7 @@ COMMON = (
 
 @dataclass
 class Running:
-    """A run under way. heard: when it last gave a sign of life; renders, total: what it said."""
+    """A run that has started. heard: time of its last sign of life; renders, total: what that sign of life said."""
 
     name: Any
     process: Any
@@ -51,7 +56,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a run: the row that it returned, or what went wrong with its process."""
+    """A run that has ended: the row that it returned, or what happened to its process."""
 
     name: Any
     row: Row | None
@@ -62,13 +67,14 @@ class Ended:
 class Pool:
     """Runs `work(*arguments, beat)` in processes. silence: seconds without a sign of life that count as a hang.
 
-    A context manager: whatever is still running at its end is killed.
+    A context manager: at its end it kills the runs that are still running.
     """
 
     def __init__(self, silence: float, threads: int, preload: Sequence[str] = ()) -> None:
         self.silence, self.threads = silence, threads
         self.running: list[Running] = []
-        self._server = multiprocessing.get_context("forkserver")  # one a process: the first pool's imports are all
+        # One server for all pools of a process: it has the imports of the first pool.
+        self._server = multiprocessing.get_context("forkserver")
         self._server.set_forkserver_preload([*COMMON, *preload])
 
     def __enter__(self) -> "Pool":
@@ -79,7 +85,7 @@ class Pool:
             kill_group(run.process)
 
     def start(self, name: Any, work: Work, arguments: tuple[Any, ...], log: Path | None = None) -> None:
-        """Start a run that goes by `name`; what it prints goes to `log`."""
+        """Start a run with the name `name`. Its output goes to the file `log`."""
         ours, theirs = multiprocessing.Pipe()
         process = self._server.Process(target=_inside, args=(theirs, work, arguments, self.threads, log))
         process.start()
@@ -87,11 +93,11 @@ class Pool:
         self.running.append(Running(name, process, ours, time.monotonic()))
 
     def poll(self, seconds: float) -> Iterator[Ended]:
-        """Listen for up to so long; whatever has ended by then."""
+        """Wait for at most this number of seconds, and yield the runs that have ended."""
         rows: dict[int, Row] = {}
         wait([thing for run in self.running for thing in (run.pipe, run.process.sentinel)], seconds)
         for run in list(self.running):
-            alive = run.process.is_alive()  # asked first: what it said before it ended is still in the pipe
+            alive = run.process.is_alive()  # before the pipe is read: what a run sends before its end is in the pipe
             with contextlib.suppress(EOFError, OSError):
                 while run.pipe.poll():
                     kind, *said = run.pipe.recv()
@@ -102,7 +108,7 @@ class Pool:
                         run.renders, run.total = said
             silent = time.monotonic() - run.heard
             if alive and silent <= self.silence:
-                if id(run) in rows:  # it said all it had to say, and is about to end
+                if id(run) in rows:  # it has sent its row and is about to end
                     run.process.join(STOP_SECONDS)
                 else:
                     continue
@@ -113,7 +119,7 @@ class Pool:
             yield Ended(run.name, rows.get(id(run)), error, run.renders)
 
     def stop(self) -> Iterator[Ended]:
-        """Ask every run to stop after its iteration, and wait a little; what ended, each with its row."""
+        """Ask every run to stop after its iteration, and yield the runs that end within STOP_SECONDS."""
         for run in self.running:
             run.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -130,7 +136,7 @@ def exit_of(process: Any) -> str:
 
 
 def kill_group(process: Any) -> None:
-    """End a run and whatever it started."""
+    """Kill a run and every process that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
@@ -138,7 +144,7 @@ def kill_group(process: Any) -> None:
 
 
 def _inside(pipe: Connection, work: Work, arguments: tuple[Any, ...], threads: int, log: Path | None) -> None:
-    """In the run's own process."""
+    """What the run's own process does."""
     os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -162,5 +168,5 @@ def _inside(pipe: Connection, work: Work, arguments: tuple[Any, ...], threads: i
 
 def _end_with_parent(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
-        pipe.recv()  # nothing is ever sent this way
+        pipe.recv()  # the parent sends nothing, so this returns when the parent's end closes
     os.killpg(0, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What `zg compare`, `zg report` and `zg tune` can be told. Importing this imports neither torch nor Lightning."""
+"""The options of `zg compare`, `zg report` and `zg tune`. Importing this module imports neither torch nor Lightning."""
 
 import argparse
 from pathlib import Path
@@ -6,23 +6,28 @@ from pathlib import Path
 from zg.config.registry import CONFIGS
 from zg.errors import SettingError
 
-# Comparisons count their seeds from 0, tuning from here.
+# The first seed of tuning. Comparisons count their seeds from 0, so that no seed serves both.
 FIRST_SEED = 1000
+# Where the settings of the methods come from.
 SETTINGS = ("default", "tuned", "paper")
+# The tuned configs, TASK/METHOD.yaml.
+TUNED = CONFIGS / "tuned"
+# The tables of the trials that led to them, TASK/METHOD.csv.
+TRIALS = CONFIGS.parent / "results" / "tuning"
 
 
 def compare_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg compare`."""
     parser = argparse.ArgumentParser(prog="zg compare", description="Methods × tasks × seeds on equal terms.")
     add_grid(parser)
-    parser.add_argument("--max-renders", type=int, help="budget of every run; by default the task's own")
+    parser.add_argument("--max-renders", type=int, help="renders of every run; by default the task's own budget")
     parser.add_argument("--max-seconds", type=float, help="longest time of a run, rendering and method together")
-    parser.add_argument("--seeds", default="3", help="how many (5: 0 to 4), or which (3,7,9); default 3")
+    parser.add_argument("--seeds", default="3", help="the number of seeds (5: 0 to 4) or a list (3,7,9); default 3")
     parser.add_argument("--settings", default="default", help="default, tuned (--tuned) or paper (configs/paper)")
-    parser.add_argument("--tuned", type=Path, default=CONFIGS / "tuned", help="from zg tune; default configs/tuned")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; times are to be compared with 1 only")
+    parser.add_argument("--tuned", type=Path, default=TUNED, help="folder of zg tune --out; default configs/tuned")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; compare times with 1 only")
     parser.add_argument("--retry", action="store_true", help="run again what ended in an error")
-    parser.add_argument("--hang-seconds", type=float, help="kill a run that is silent for so long")
+    parser.add_argument("--hang-seconds", type=float, help="kill a run after this time without a sign of life")
     parser.add_argument("--wandb", default="offline", help="offline (default), online, auto or disabled")
     add_versus(parser)
     parser.add_argument("--out", required=True, type=Path, help="folder for runs, tables and figures")
@@ -35,7 +40,8 @@ def compare_options(words: list[str]) -> argparse.Namespace:
 
 def report_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg report`."""
-    parser = argparse.ArgumentParser(prog="zg report", description="Tables, figures and page of a comparison anew.")
+    description = "Tables, figures and page of a comparison, written again from its rows."
+    parser = argparse.ArgumentParser(prog="zg report", description=description)
     parser.add_argument("folder", type=Path, help="the folder of a comparison")
     add_versus(parser)
     return parser.parse_args(words)
@@ -46,31 +52,40 @@ def tune_options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="zg tune", description="The best settings of each method on each task.")
     add_grid(parser)
     parser.add_argument("--trials", type=int, default=24, help="for every method, its default included; default 24")
-    parser.add_argument("--max-renders", type=int, help="budget of a trial; by default a fifth of the task's own")
+    parser.add_argument("--max-renders", type=int, help="renders of a trial; by default a fifth of the task's budget")
     parser.add_argument("--max-seconds", type=float, default=60.0, help="longest time of a trial; default 60")
-    parser.add_argument("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on; default 1")
+    parser.add_argument("--seeds", type=int, default=1, help=f"seeds of a trial, from {FIRST_SEED} on; default 1")
     parser.add_argument("--jobs", type=int, default=1, help="methods tuned side by side")
-    parser.add_argument("--out", type=Path, default=CONFIGS / "tuned", help="default configs/tuned")
-    return parser.parse_args(words)
+    parser.add_argument("--out", type=Path, default=TUNED, help="folder for TASK/METHOD.yaml; default configs/tuned")
+    parser.add_argument(
+        "--trials-out",
+        type=Path,
+        help="folder for the tables of trials, TASK/METHOD.csv; default results/tuning, "
+        "or the folder of --out where that is not configs/tuned",
+    )
+    options = parser.parse_args(words)
+    if options.trials_out is None:
+        options.trials_out = TRIALS if options.out.resolve() == TUNED else options.out
+    return options
 
 
 def add_grid(parser: argparse.ArgumentParser) -> None:
-    """What is compared or tuned."""
+    """The options that say what is compared or tuned."""
     parser.add_argument("--tasks", required=True, help="names or YAML paths, separated by commas")
     parser.add_argument("--methods", required=True, help="names or YAML paths, separated by commas")
 
 
 def add_versus(parser: argparse.ArgumentParser) -> None:
-    """What the probability of improvement is over."""
+    """The option that names the reference of the probability of improvement."""
     parser.add_argument("--versus", default="zerograds", help="the method that the others are compared with")
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`5` -> 0 to 4; `3,7,9` -> those."""
+    """`5` -> seeds 0 to 4; `3,7,9` -> these seeds."""
     try:
         seeds = [int(part) for part in text.split(",") if part]
     except ValueError:
         seeds = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or ("," not in text and seeds[0] < 1):
-        raise SettingError(f"seeds must be how many (5), or which, each once (3,7,9), got '{text}'")
+        raise SettingError(f"seeds must be a number (5), or a list of different seeds (3,7,9), got '{text}'")
     return seeds if "," in text else list(range(seeds[0]))

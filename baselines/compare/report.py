@@ -19,7 +19,7 @@ def report_command(options: argparse.Namespace) -> int:
 
 
 def write(out: Path, versus: str) -> list[Row]:
-    """Write rows.csv, summary.md, summary.csv, the figures and report.html of what has ended; the rows."""
+    """Write rows.csv, summary.md, summary.csv, the figures and report.html of the runs that have ended; their rows."""
     runs = read_runs(out)
     rows = [run.row for run in runs]
     write_csv(out / "rows.csv", rows)

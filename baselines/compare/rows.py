@@ -1,4 +1,4 @@
-"""What a comparison is read back from: the row and the curve of each run, and nothing else."""
+"""Rows and curves of runs: all that the report of a comparison is made from."""
 
 import csv
 import json
@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+# The result of a run: what was run, what it cost, where it ended.
 Row = dict[str, Any]
+# The row in a run's folder.
 ROW_FILE = "row.json"
+# The records along the run, in the same folder.
 HISTORY_FILE = "history.csv"
 
 
@@ -26,7 +29,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A row with its folder, and its curve where there is one."""
+    """The row of a run, its folder, and its curve where there is one."""
 
     row: Row
     folder: Path
@@ -34,18 +37,18 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended in an error or without a result."""
+        """Whether the run ended in an error or without a result."""
         return failed(self.row)
 
 
 def failed(row: Row) -> bool:
-    """Whether a run ended in an error, or without a result or a start to hold it against."""
+    """Whether a run ended in an error, or has no finite initial or final loss."""
     losses = row["init_loss"], row["final_loss"]
     return row["stop_reason"] == "error" or any(loss is None or not math.isfinite(loss) for loss in losses)
 
 
 def read_runs(out: Path) -> list[Run]:
-    """Every run below a comparison's folder that came to an end, tasks, methods and seeds in order of the names."""
+    """Every run in a comparison's folder that has ended, sorted by task, method and seed."""
     found = []
     for path in sorted((out / "runs").glob(f"*/*/seed*/{ROW_FILE}")):
         row = json.loads(path.read_text())
@@ -55,13 +58,13 @@ def read_runs(out: Path) -> list[Run]:
 
 
 def read_row(folder: Path) -> Row | None:
-    """The row of a run, if it is there."""
+    """The row of a run, or None."""
     path = folder / ROW_FILE
     return json.loads(path.read_text()) if path.is_file() else None
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """The records of a run; none where there is no history."""
+    """The records of a run; empty where there is no history."""
     path = folder / HISTORY_FILE
     if not path.is_file():
         return []
@@ -80,7 +83,7 @@ def read_curve(folder: Path) -> Curve | None:
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Rows as one table; nested values as JSON."""
+    """Write rows as one table, nested values as JSON."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", newline="") as file:
@@ -93,10 +96,10 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
 
 
 def unique(items: Iterable[Any], of: Callable[[Any], Any]) -> list[Any]:
-    """The values of something, in order of appearance, blanks left out."""
+    """The different values of `of` over the items, in order of appearance, without blanks."""
     return list(dict.fromkeys(value for item in items if (value := of(item)) not in (None, "")))
 
 
 def column(name: str) -> Callable[[Run], str]:
-    """What gives a column of a run's row as text."""
+    """A function that returns a column of a run's row as text."""
     return lambda run: str(run.row[name])

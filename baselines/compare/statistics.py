@@ -1,9 +1,12 @@
 """Statistics over seeds × tasks, after Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice".
 
-What is averaged is the *gain* of a run: how many orders of magnitude its result is below its start,
-log10(initial loss / final loss), at most 12. A run that failed counts as the worst of its task, and never as better
-than its start. Nothing is dropped. Intervals are 95 % of stratified bootstraps: the seeds of every task are drawn
-anew, tasks stay. They need more than one seed.
+What is averaged is the *gain* of a run: the orders of magnitude between its start and its result,
+
+    gain = log10(initial loss / final loss), at most 12.
+
+A failed run counts as the worst run of its task, and never as better than its start. No run is dropped. Intervals hold
+95 % of a stratified bootstrap: the seeds of each task are drawn again with replacement, the tasks stay. An interval
+needs at least two seeds.
 """
 
 import math
@@ -11,28 +14,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy.stats
 
 from baselines.compare.rows import Curve, Run
 from zg.errors import SettingError
 
-# Nothing is lower than 10⁻¹² of the start: beyond it floating point decides.
+# The largest gain: below 10⁻¹² of the initial loss the rounding of floating-point numbers decides.
 MOST_GAIN = 12.0
+# Bootstrap samples of an interval.
 RESAMPLES = 2000
+# The share of the bootstrap samples that an interval holds.
 LEVEL = 0.95
+# The share of the runs that the interquartile mean leaves out at either end.
+QUARTER = 0.25
+# Where a logarithmic axis starts: at one render, at one millisecond.
+LEAST = {"renders": 1.0, "seconds": 1e-3}
 
 
 class Estimate(NamedTuple):
-    """A number with its interval, which is None where there is one seed only."""
+    """A number with its interval. The interval is None where there is only one seed."""
 
     value: float
     interval: tuple[float, float] | None
 
 
 def gain(initial: float, final: float) -> float:
-    """Orders of magnitude from the initial to the final loss, at most MOST_GAIN; negative where it got worse.
+    """Orders of magnitude from the initial to the final loss, at most MOST_GAIN; negative where the loss grew.
 
-    Raises SettingError for a loss below 0, which has none.
+    Raises SettingError for a loss below 0, for which there is no gain.
     """
     if min(initial, final) < 0:
         raise SettingError(f"loss must be >= 0 to be compared in orders of magnitude, got {min(initial, final):g}")
@@ -42,51 +51,65 @@ def gain(initial: float, final: float) -> float:
 
 
 def gains(runs: Sequence[Run]) -> dict[Run, float]:
-    """The gain of every run of one task; failed ones get that of the worst, and 0 at most."""
+    """The gain of every run of one task. A failed run gets the gain of the worst run, and at most 0."""
     known = {id(run): gain(run.row["init_loss"], run.row["final_loss"]) for run in runs if not run.failed}
     worst = min(0.0, *known.values()) if known else 0.0
     return {run: known.get(id(run), worst) for run in runs}
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """The mean of the middle half of values [..., runs]: a quarter, rounded down, is cut off at either end."""
-    ordered = np.sort(values, axis=-1)
-    cut = ordered.shape[-1] // 4
-    return ordered[..., cut : ordered.shape[-1] - cut].mean(-1)
+    """The mean of the middle half of values [..., runs]: a quarter of the runs, rounded down, is cut at either end."""
+    return scipy.stats.trim_mean(values, QUARTER, axis=-1)
 
 
-def bootstrap(strata: Sequence[np.ndarray], statistic: Callable[[list[np.ndarray]], np.ndarray]) -> list[Estimate]:
-    """A statistic of strata [seeds, ...], one a task, with the intervals of drawing the seeds of each anew.
+def bootstrap(strata: Sequence[np.ndarray], statistic: Callable[..., np.ndarray]) -> list[Estimate]:
+    """A statistic of strata [..., seeds], one stratum for each task, with bootstrap intervals over the seeds.
 
-    statistic: strata [resamples, seeds, ...] -> [resamples, values]; there is an estimate for each value.
+    statistic: called as SciPy's `bootstrap` calls it, with strata [..., resamples, seeds] and `axis`, the axis of the
+    seeds. It returns one value, or an array of values, for each resample; each value gets an estimate.
     """
-    known = statistic([stratum[None] for stratum in strata])[0]
-    if min(len(stratum) for stratum in strata) < 2:
+    known = np.atleast_1d(statistic(*strata, axis=-1))
+    if min(stratum.shape[-1] for stratum in strata) < 2:
         return [Estimate(float(value), None) for value in known]
-    random = np.random.default_rng(0)
-    drawn = statistic([stratum[random.integers(len(stratum), size=(RESAMPLES, len(stratum)))] for stratum in strata])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return [Estimate(float(value), (float(a), float(b))) for value, a, b in zip(known, low, high, strict=True)]
+    low, high = scipy.stats.bootstrap(
+        strata,
+        statistic,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        axis=-1,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    edges = zip(np.atleast_1d(low), np.atleast_1d(high), strict=True)
+    return [Estimate(float(value), (float(a), float(b))) for value, (a, b) in zip(known, edges, strict=True)]
 
 
 def overall_gain(by_task: Sequence[np.ndarray]) -> Estimate:
-    """Interquartile mean of gains [seeds] of each task."""
-    return bootstrap(by_task, lambda strata: interquartile_mean(np.concatenate(strata, axis=1))[:, None])[0]
+    """Interquartile mean of the gains [seeds] of all tasks."""
+
+    def mean(*strata: np.ndarray, axis: int) -> np.ndarray:
+        return interquartile_mean(np.concatenate(strata, axis=axis))
+
+    return bootstrap(by_task, mean)[0]
 
 
 def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """P(a run of ours gains more than one of theirs [..., runs]), ties as a half: Mann and Whitney's U / (n m)."""
-    difference = ours[..., :, None] - theirs[..., None, :]
-    return ((difference > 0) + 0.5 * (difference == 0)).mean((-1, -2))
+    """P(a run of ours gains more than a run of theirs) from gains [..., runs]: Mann and Whitney's U / (n m).
+
+    A tie counts as a half.
+    """
+    u = scipy.stats.mannwhitneyu(ours, theirs, axis=-1, method="asymptotic").statistic
+    return u / (ours.shape[-1] * theirs.shape[-1])
 
 
 def improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Estimate:
-    """The probability of improvement, mean over tasks; seeds of both methods are drawn anew, each on its own."""
+    """The probability of improvement, mean over tasks. The seeds of the two methods are drawn independently."""
 
-    def mean(strata: list[np.ndarray]) -> np.ndarray:
+    def mean(*strata: np.ndarray, axis: int) -> np.ndarray:
         half = len(strata) // 2
         pairs = zip(strata[:half], strata[half:], strict=True)
-        return np.mean([probability_of_improvement(*pair) for pair in pairs], axis=0)[:, None]
+        return np.mean([probability_of_improvement(*pair) for pair in pairs], axis=0)
 
     return bootstrap([*ours, *theirs], mean)[0]
 
@@ -94,8 +117,8 @@ def improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Est
 def average_ranks(by_task: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Estimate]:
     """{method: mean rank over tasks and seeds}, 1 the best, from {method: {seed: gain}} of each task.
 
-    Runs that started from the same θ₀ are ranked together: seed by seed, over the seeds that all methods have. Ties
-    share the mean of their ranks.
+    Runs from the same θ₀ are ranked together: seed by seed, over the seeds that all methods have. Tied runs share the
+    mean of their ranks.
     """
     methods = sorted(by_task[0])
     strata = []
@@ -103,13 +126,17 @@ def average_ranks(by_task: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[
         seeds = sorted(set.intersection(*(set(gains_of[method]) for method in methods)))
         if not seeds:
             return {}
-        strata.append(np.array([rankdata([-gains_of[method][seed] for method in methods]) for seed in seeds]))
-    found = bootstrap(strata, lambda drawn: np.mean([stratum.mean(1) for stratum in drawn], axis=0))
-    return dict(zip(methods, found, strict=True))
+        losses = np.array([[-gains_of[method][seed] for seed in seeds] for method in methods])
+        strata.append(scipy.stats.rankdata(losses, axis=0))
+
+    def mean(*ranks: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean([of_task.mean(axis) for of_task in ranks], axis=0)
+
+    return dict(zip(methods, bootstrap(strata, mean), strict=True))
 
 
 def reached(curve: Curve | None, target: float) -> tuple[float, float]:
-    """Renders and seconds at which a curve was first at or below a loss; infinite where it never was."""
+    """Renders and seconds at which a curve first was at or below the target loss; infinite where it never was."""
     places = np.flatnonzero(curve.losses <= target) if curve else np.array([], dtype=int)
     if curve is None or not len(places):
         return math.inf, math.inf
@@ -117,7 +144,10 @@ def reached(curve: Curve | None, target: float) -> tuple[float, float]:
 
 
 def median_and_quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile; infinities count as what they are."""
+    """Lower quartile, median, upper quartile. An infinite value is larger than every other value.
+
+    Not `np.quantile`: it returns NaN where one of the two values that it interpolates between is infinite.
+    """
     ordered = np.sort(np.asarray(values, dtype=float))
     found = []
     for share in (0.25, 0.5, 0.75):
@@ -128,17 +158,17 @@ def median_and_quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def floor(curves: Iterable[Curve]) -> float:
-    """The loss below which no gain counts any more: where curves are cut off when drawn."""
+    """The loss at which the gain has its largest value. Drawn curves are cut off there."""
     return max(float(curve.losses[0]) for curve in curves) * 10**-MOST_GAIN or 10**-MOST_GAIN
 
 
 def quartile_band(
     curves: Sequence[Curve], axis: str, points: int = 160
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A grid along `renders` or `seconds` [points] with lower quartile, median and upper quartile of the losses there.
+    """A grid along `renders` or `seconds` [points], and lower quartile, median and upper quartile of the losses there.
 
-    Between its points a curve is held constant; it counts from its first point on, and after its last one: a run that
-    stopped early keeps its result.
+    Between its points a curve is constant. Before its first point it has the loss of the first point. After its last
+    point it has the loss of the last point: a run that stopped early keeps its result.
     """
     ends = [np.maximum(getattr(curve, axis), LEAST[axis]) for curve in curves]
     grid = np.geomspace(min(end[0] for end in ends), max(max(end[-1] for end in ends), LEAST[axis] * 1.001), points)
@@ -150,7 +180,3 @@ def quartile_band(
     )
     low, middle, high = np.quantile(held, [0.25, 0.5, 0.75], axis=0)
     return grid, low, middle, high
-
-
-# Where an axis in the logarithm begins: at one render, at a millisecond.
-LEAST = {"renders": 1.0, "seconds": 1e-3}

@@ -1,4 +1,4 @@
-"""One look for every figure of the project: a palette that the colour-blind tell apart, quiet axes, named methods."""
+"""One look for every figure of the project: colours that colour-blind readers can distinguish, and faint axes."""
 
 import math
 from collections.abc import Iterable
@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
-# Okabe and Ito's palette without its yellow, which is lost on white; told apart further by dashes.
+# The palette of Okabe and Ito without its yellow, which is hard to see on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+# Lengths of dashes and gaps, in points. Methods beyond the colours have the same colours with other dashes.
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (7, 2, 1.5, 2))
-# The method of the house is drawn in the colour of the text.
+# This project's method, and its colour, which is that of the text.
 HOUSE, INK = "zerograds", "#1a1a1a"
+# What a curve is drawn against, and the name of that axis.
+AXES = {"renders": "renders", "seconds": "seconds, rendering and method"}
+# Settings of Matplotlib for every figure; fonts are embedded as text, not as outlines.
 FONT: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -29,19 +33,19 @@ FONT: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """How a method is drawn: a colour and the dashes of its line, in points; none for a full line."""
+    """How a method is drawn: a colour, and the dashes of its line in points. A full line has no dashes."""
 
     colour: str
     dashes: tuple[float, ...] = ()
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """The house's method first, the others by the alphabet."""
+    """This project's method first, then the other methods in alphabetical order."""
     return sorted(set(methods), key=lambda method: (method != HOUSE, method))
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """A look for each method, by its place in the alphabet, so that all figures of a comparison agree."""
+    """A look for each method, by its place in alphabetical order, so that all figures of a comparison agree."""
     found = {HOUSE: Look(INK)}
     for place, method in enumerate(method for method in in_order(methods) if method != HOUSE):
         found[method] = Look(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
@@ -49,7 +53,10 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
 
 
 def ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round numbers on a logarithmic axis: powers of ten, thinned to `most`; within three decades also 2 and 5."""
+    """Round numbers on a logarithmic axis: at most `most` powers of ten; on an axis below three decades also 2 and 5.
+
+    Not Matplotlib's `LogLocator`: it has one set of multiples (1, or 1, 2 and 5) for every length of the axis.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     parts = (1, 2, 5) if high / low < 1000 else (1,)
     found = [

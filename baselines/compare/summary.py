@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -11,14 +11,28 @@ from baselines.compare import statistics
 from baselines.compare.rows import Row, Run, failed, unique
 from baselines.compare.statistics import Estimate, median_and_quartiles
 
-# Renders and seconds are counted to the loss that is this share of the initial one.
+# The target loss, as a share of the initial loss: renders and seconds are counted up to it.
 TARGET = 0.1
+# Lower quartile, median, upper quartile.
 Quartiles = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a run costs: medians over seeds, NaN where no run has a number."""
+
+    renders: float
+    seconds_render: float
+    seconds_method: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
 class Line:
-    """A method on a task. Quartiles are over seeds, with a failed run as infinitely bad."""
+    """A method on a task. Quartiles are over seeds; a failed run counts as infinitely bad.
+
+    reached: the number of runs that reached the target. stops: {reason to stop: number of runs}.
+    """
 
     task: str
     method: str
@@ -33,16 +47,13 @@ class Line:
     reached: int
     renders_to_target: Quartiles
     seconds_to_target: Quartiles
-    renders: float
-    seconds_render: float
-    seconds_method: float
-    peak_mb: float
+    spent: Spent
     stops: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Overall:
-    """A method over all tasks; blank where it has not run on all of them."""
+    """A method over all tasks. The estimates are None where it has not run on all of them."""
 
     method: str
     feedback: str
@@ -57,7 +68,10 @@ class Overall:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that tables say. lines: best gain first, task by task. versus: what `improvement` is over."""
+    """Everything that the tables say.
+
+    lines: task by task, best gain first. versus: the method that the probability of improvement compares with.
+    """
 
     tasks: list[str]
     lines: list[Line]
@@ -75,7 +89,7 @@ def summarise(runs: Sequence[Run], versus: str) -> Summary:
 
 
 def task_lines(task: str, gains: dict[Run, float]) -> list[Line]:
-    """The lines of a task, best first; methods that see images are ranked among themselves."""
+    """The lines of a task, best first. Methods that see images have ranks of their own."""
     by_method = grouped(gains)
     feedbacks = {method: runs[0].row["feedback"] for method, runs in by_method.items()}
     ranks: dict[str, Estimate] = {}
@@ -101,10 +115,7 @@ def task_lines(task: str, gains: dict[Run, float]) -> list[Line]:
                 reached=sum(math.isfinite(renders) for renders, _ in hits),
                 renders_to_target=median_and_quartiles([renders for renders, _ in hits]),
                 seconds_to_target=median_and_quartiles([seconds for _, seconds in hits]),
-                renders=median_of(runs, "renders"),
-                seconds_render=median_of(runs, "seconds_render"),
-                seconds_method=median_of(runs, "seconds_method"),
-                peak_mb=median_of(runs, "peak_mb"),
+                spent=Spent(*(median_of(runs, one.name) for one in fields(Spent))),
                 stops=dict(Counter(run.row["stop_reason"] for run in runs)),
             )
         )
@@ -112,7 +123,7 @@ def task_lines(task: str, gains: dict[Run, float]) -> list[Line]:
 
 
 def hit(run: Run) -> tuple[float, float]:
-    """Renders and seconds to the target; infinite for a run that failed or never got there."""
+    """Renders and seconds to the target loss; infinite for a run that failed or never reached it."""
     return (math.inf, math.inf) if run.failed else statistics.reached(run.curve, TARGET * run.row["init_loss"])
 
 
@@ -169,7 +180,7 @@ def by_seed(gains: dict[Run, float], methods: set[str]) -> dict[str, dict[int, f
 
 
 def median_of(runs: Sequence[Run], column: str) -> float:
-    """The median of a column over the rows that have it; NaN where none has."""
+    """The median of a column over the rows that have a value; NaN where no row has one."""
     known = [run.row[column] for run in runs if run.row.get(column) is not None]
     return float(np.median(known)) if known else math.nan
 

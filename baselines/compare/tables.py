@@ -1,6 +1,7 @@
 """The summary of a comparison as Markdown and CSV."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,17 @@ from baselines.compare.rows import Run, column, unique, write_csv
 from baselines.compare.statistics import Estimate
 from baselines.compare.summary import TARGET, Line, Overall, Quartiles, Summary, describe_budget
 
+# What the tables and the page say of the gain.
 GAIN_IS = (
     "Gain: orders of magnitude from the initial to the final loss (interquartile mean over runs; at most 12; a failed "
     "run counts as the worst of its task). In brackets 95 % of stratified bootstraps over seeds."
 )
+# What they say of the target.
 TARGET_IS = f"Target: {TARGET:g} of the initial loss; renders and seconds to it are medians over seeds."
 
 
 def markdown(summary: Summary, runs: list[Run]) -> str:
-    """summary.md."""
+    """The text of summary.md."""
     lines = ["# Comparison", ""]
     lines += [f"- {escape(note)}" for note in summary.notes] + ([""] if summary.notes else [])
     lines += [GAIN_IS, TARGET_IS, ""]
@@ -43,7 +46,7 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
 
 
 def header(*names: str) -> list[str]:
-    """The head of a Markdown table."""
+    """The first two lines of a Markdown table."""
     return [table_line(*names), "|" + "---|" * len(names)]
 
 
@@ -53,10 +56,9 @@ def table_line(*cells: str) -> str:
 
 
 def overall_cells(line: Overall) -> list[str]:
-    """What a table says of a method over all tasks."""
-    name = named(line.method, line.feedback)
+    """The cells of a method over all tasks."""
     return [
-        name,
+        named(line.method, line.feedback),
         line.settings,
         estimate(line.gain),
         estimate(line.rank),
@@ -66,7 +68,7 @@ def overall_cells(line: Overall) -> list[str]:
 
 
 def task_cells(line: Line) -> list[str]:
-    """What a table says of a method on a task."""
+    """The cells of a method on a task."""
     return [
         named(line.method, line.feedback) + (f" ({escape(line.resolved)})" if line.resolved else ""),
         line.settings,
@@ -75,15 +77,15 @@ def task_cells(line: Line) -> list[str]:
         estimate(line.rank),
         to_target(line.renders_to_target[1], line),
         to_target(line.seconds_to_target[1], line),
-        number(line.renders),
-        number(line.seconds_render),
-        number(line.seconds_method),
+        number(line.spent.renders),
+        number(line.spent.seconds_render),
+        number(line.spent.seconds_method),
         escape(", ".join(f"{reason} × {count}" for reason, count in line.stops.items())),
     ]
 
 
 def named(method: str, feedback: str) -> str:
-    """A method's name, with a word where it sees more than losses."""
+    """A method's name, with a remark where it sees more than losses."""
     return escape(method) + (" (sees images)" if feedback == "image" else "")
 
 
@@ -96,7 +98,7 @@ def quartiles(values: Quartiles) -> str:
 
 
 def estimate(found: Estimate | None) -> str:
-    """`1.2 [1.1 … 1.3]`, without an interval where there is none."""
+    """`1.2 [1.1 … 1.3]`; `1.2` without an interval; a dash for None."""
     if found is None:
         return "–"
     if found.interval is None:
@@ -105,13 +107,13 @@ def estimate(found: Estimate | None) -> str:
 
 
 def to_target(middle: float, line: Line) -> str:
-    """The median, or a dash where fewer than half got there; how many did, where not all."""
+    """The median, or a dash where fewer than half of the runs reached the target; then `(2 of 5)` unless all did."""
     share = "" if line.reached == line.seeds else f" ({line.reached} of {line.seeds})"
     return (number(middle) if math.isfinite(middle) else "–") + share
 
 
 def number(value: float) -> str:
-    """Three digits; a word for what is none."""
+    """Three significant digits; a dash for NaN, `failed` for an infinite value."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -120,13 +122,13 @@ def number(value: float) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown and HTML leave as it is, on one line."""
+    """Text on one line, with the characters escaped that Markdown or HTML would interpret."""
     text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("|", "\\|")
 
 
 def write_summary_csv(path: Path, summary: Summary) -> None:
-    """summary.csv: a line for each method on each task, and one for each over all tasks (task blank)."""
+    """Write summary.csv: a line for each method on each task, and one for each over all tasks (with a blank task)."""
     rows: list[dict[str, Any]] = []
     for line in summary.lines:
         rows.append(
@@ -137,7 +139,7 @@ def write_summary_csv(path: Path, summary: Summary) -> None:
             | columns("rank", line.rank)
             | {"target": TARGET, "reached": line.reached}
             | {"renders_to_target": line.renders_to_target[1], "seconds_to_target": line.seconds_to_target[1]}
-            | {name: getattr(line, name) for name in ("renders", "seconds_render", "seconds_method", "peak_mb")}
+            | asdict(line.spent)
             | {"stops": line.stops}
         )
     for every in summary.overall:

@@ -1,8 +1,9 @@
-"""`zg tune`: the settings that suit a method on a task, by the same number of trials for every method.
+"""`zg tune`: the best settings of a method on a task, with the same number of trials for every method.
 
-The first trial of a method is its default; the others are drawn by Optuna's tree-structured Parzen estimator (Bergstra
-et al. 2011) from the ranges that the method declares. A trial's score is the gain of `baselines.compare.statistics`,
-median over seeds that comparisons do not use. Every trial is on disk as it lands; the same command goes on.
+The first trial of a method is its default. The other trials are drawn by Optuna's tree-structured Parzen estimator
+(Bergstra et al. 2011) from the ranges that the method declares. The score of a trial is the gain of
+`baselines.compare.statistics`, median over seeds that comparisons do not use. Every trial is written to its table as
+soon as it has ended; the same command continues from that table.
 """
 
 import argparse
@@ -14,32 +15,36 @@ import shlex
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
 from baselines.compare import statistics
-from baselines.compare.grid import check, labelled, model_of, without
+from baselines.compare.grid import check, code_of, labelled, model_of, without
 from baselines.compare.isolation import Beat, Ended, Pool
 from baselines.compare.options import FIRST_SEED
 from baselines.compare.rows import Row, failed
+from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, task_config
 from zg.errors import check_positive
-from zg.method import Budget, Range
-from zg.run.records import code_hash, finish_write, machine, revision, write_whole
+from zg.method import Range
+from zg.run.files import written_whole
+from zg.run.provenance import machine, revision
 from zg.seeding import derive_seed
 
-# The score of a trial that failed, or ended a thousand times worse than it began.
+# The lowest score: that of a failed trial, and of a trial whose loss grew by a factor of 1000 or more.
 WORST = -3.0
-# So many trials are spread at random, the default among them, before the estimator has its say.
+# The number of first trials, the default included, that are drawn at random and not by the estimator.
 RANDOM_TRIALS = 8
+# Seconds without a sign of life, beyond the time limit of a trial, after which its process is killed.
 GRACE_SECONDS = 60.0
+# Significant digits of a drawn setting.
 DIGITS = 4
 
 
 def tune_command(options: argparse.Namespace, words: list[str]) -> int:
-    """Run `zg tune` with these options; `words` are what was said, for the record."""
+    """Run `zg tune` with these options. `words`, the command line, is written into the tuned configs."""
     limits = {"max_seconds": options.max_seconds}
     if options.max_renders is not None:
         limits["max_renders"] = options.max_renders
@@ -56,20 +61,31 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
         for method, layer in methods.items():
             base = compose(layer, task_layer, fifth, limits)
             check(base)
-            study = Study(task, method, layer, base, options.seeds, options.trials, options.out, command)
+            paths = Paths(options.out, options.trials_out)
+            study = Study(task, method, layer, base, options.seeds, options.trials, paths, command)
             if study.ranges:
                 studies.append(study)
             else:
-                print(f"{task} · {method}  declares no ranges: compared untuned")
+                print(f"{task} · {method}  declares no ranges, so it stays at its defaults")
     run_studies(studies, options.jobs, options.max_seconds + GRACE_SECONDS)
     return 0
 
 
+class Paths(NamedTuple):
+    """Where tuning writes: the folder of the tuned configs, and the folder of the tables of trials."""
+
+    configs: Path
+    tables: Path
+
+
 class Study:
-    """The trials of one method on one task, and their table beside the config that they end in."""
+    """The trials of one method on one task: their table, and the config that is written after the last trial.
+
+    layer: the method's config. base: the config of a trial without its settings and seed. command: for the record.
+    """
 
     def __init__(
-        self, task: str, method: str, layer: Config, base: Config, seeds: int, trials: int, out: Path, command: str
+        self, task: str, method: str, layer: Config, base: Config, seeds: int, trials: int, paths: Paths, command: str
     ) -> None:
         self.task, self.method, self.layer, self.base, self.trials = task, method, layer, base, trials
         self.command = command
@@ -80,8 +96,8 @@ class Study:
         parameters = inspect.signature(kind.__init__).parameters
         given = base["model"]["init_args"]
         self.defaults = {key: given.get(key, parameters[key].default) for key in self.ranges}
-        self.config_path = out / task / f"{method}.yaml"
-        self.table_path = self.config_path.with_suffix(".csv")
+        self.config_path = paths.configs / task / f"{method}.yaml"
+        self.table_path = paths.tables / task / f"{method}.csv"
         self.conditions = {
             "max_renders": str(base["max_renders"]),
             "max_seconds": f"{base['max_seconds']:g}",
@@ -90,27 +106,27 @@ class Study:
         self.table = self.read()
 
     def read(self) -> list[dict[str, str]]:
-        """The trials that are there, up to the first that these conditions would not have made the same."""
+        """The trials in the table, up to the first trial that would end differently under these conditions."""
         if not self.table_path.is_file():
             return []
         with self.table_path.open(newline="") as file:
             return list(takewhile(self.holds, csv.DictReader(file)))[: self.trials]
 
     def holds(self, row: dict[str, str]) -> bool:
-        """Whether a trial is as it would be now: under the same conditions, or in time that it did not use up."""
+        """Whether a trial would end the same now: with the same conditions, or a time limit out of reach."""
         if not row.keys() >= {*self.ranges, *self.conditions}:
             return False
         same = [key for key, value in self.conditions.items() if row[key] == value]
-        unhurried = "time" not in row["stop_reason"] and float(row["seconds"]) < float(self.conditions["max_seconds"])
-        return len(same) == len(self.conditions) or (unhurried and set(self.conditions) - {*same} == {"max_seconds"})
+        in_time = "time" not in row["stop_reason"] and float(row["seconds"]) < float(self.conditions["max_seconds"])
+        return len(same) == len(self.conditions) or (in_time and set(self.conditions) - {*same} == {"max_seconds"})
 
     @property
     def finished(self) -> bool:
-        """Whether all trials have landed."""
+        """Whether all trials are in the table."""
         return len(self.table) >= self.trials
 
     def propose(self) -> dict[str, Any]:
-        """The settings of the next trial; a function of the trials before it alone."""
+        """The settings of the next trial, which depend on the trials before it and on nothing else."""
         number = len(self.table)
         if number == 0:
             return dict(self.defaults)
@@ -134,7 +150,7 @@ class Study:
         }
 
     def inside(self, name: str, text: str) -> int | float | None:
-        """A tried value; None where it is a default that no number of the range stands for."""
+        """A value from the table; None for a default that is no number of the range."""
         try:
             value = int(text) if self.ranges[name].integer else float(text)
         except ValueError:
@@ -142,11 +158,11 @@ class Study:
         return value if self.ranges[name].low <= value <= self.ranges[name].high else None
 
     def configs(self, settings: dict[str, Any]) -> list[Config]:
-        """The runs of a trial, one a seed."""
+        """The runs of a trial, one for each seed."""
         return [compose(self.base, {"model": {"init_args": settings}}, {"seed": seed}) for seed in self.seeds]
 
     def land(self, settings: dict[str, Any], ended: Ended) -> None:
-        """Enter a trial into the table, and write the config after the last one."""
+        """Write a trial that has ended into the table, and the config after the last trial."""
         rows = ended.row["rows"] if ended.row else []
         error = next((row["error"] for row in rows if row["error"]), "") or ("" if rows else ended.error)
         losses = [row["final_loss"] for row in rows if not failed(row)]
@@ -160,45 +176,50 @@ class Study:
             | self.conditions
         )
         self.table_path.parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(self.table_path).open("w", newline="") as file:
+        with written_whole(self.table_path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(self.table[0]))
             writer.writeheader()
             writer.writerows(self.table)
-        finish_write(self.table_path)
         if self.finished:
-            write_whole(self.config_path).write_text(self.config_text(), encoding="utf-8")
-            finish_write(self.config_path)
+            self.write_config()
+
+    def write_config(self) -> None:
+        """Write the tuned config, whole or not at all."""
+        self.config_path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(self.config_path) as partial:
+            partial.write_text(self.config_text(), encoding="utf-8")
 
     @property
     def best(self) -> dict[str, str]:
-        """The best trial; of equals the first, so that a default stays where nothing beats it."""
+        """The best trial; the first of equals, so that the default stays where no trial is better."""
         return max(self.table, key=lambda row: float(row["score"]))
 
     def config_text(self) -> str:
-        """The tuned config: what differs from the default, under a comment that says where it is from."""
+        """The tuned config: the settings that differ from the default, below a comment on how they were found."""
         typed = {name: self.value(name, self.best[name]) for name in self.ranges}
         changed = {name: value for name, value in typed.items() if value != self.defaults[name]}
         component = compose(self.layer)["model"]
         model = {"name": class_name("method", component), **component["init_args"], **changed}
         limits = f"{self.conditions['max_renders']} renders and {self.conditions['max_seconds']} s each"
-        told = [
-            f"{self.trials} trials, seeds {self.conditions['seeds']}, at most {limits}: {self.table_path.name}",
+        table = os.path.relpath(self.table_path, self.config_path.parent)
+        comment = [
+            f"{self.trials} trials, seeds {self.conditions['seeds']}, at most {limits}: {table}",
             f"gain {float(self.best['score']):.4g}, with the defaults {float(self.table[0]['score']):.4g}",
             self.command,
-            f"revision {revision() or 'none'}, code {code_hash()}, {machine()}",
+            f"revision {revision() or 'none'}, code {code_of(self.base)}, {machine()}",
         ]
-        said = "".join(f"# {line}\n" for line in told)
-        return said + yaml.safe_dump({"model": model}, sort_keys=False, default_flow_style=None, width=1000)
+        lines = "".join(f"# {line}\n" for line in comment)
+        return lines + yaml.safe_dump({"model": model}, sort_keys=False, default_flow_style=None, width=1000)
 
     def value(self, name: str, text: str) -> Any:
-        """A setting back from the table."""
+        """A setting of the table with its type."""
         if text == "":
             return None
         return int(text) if self.ranges[name].integer else float(text)
 
 
 def distribution(found: Range) -> Any:
-    """Optuna's word for a range."""
+    """A range as a distribution of Optuna."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if found.integer:
@@ -207,7 +228,7 @@ def distribution(found: Range) -> Any:
 
 
 def score(rows: Sequence[Row]) -> float:
-    """The median gain of a trial's runs; one that failed counts as the worst."""
+    """The median gain of a trial's runs; a failed run counts as WORST."""
     if not rows:
         return WORST
     gains = [WORST if failed(row) else statistics.gain(row["init_loss"], row["final_loss"]) for row in rows]
@@ -215,10 +236,13 @@ def score(rows: Sequence[Row]) -> float:
 
 
 def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None:
-    """Run the trials that are missing; the trials of a study one after another, for each learns from the last."""
+    """Run the missing trials. The trials of a study run one after another: each depends on the trials before it."""
     todo = [study for study in studies if not study.finished]
+    for study in studies:
+        if study.finished and not study.config_path.is_file():
+            study.write_config()
     if len(todo) < len(studies):
-        print(f"{len(studies) - len(todo)} of {len(studies)} are there")
+        print(f"{len(studies) - len(todo)} of {len(studies)} are complete")
     waiting = list(todo)
     done = len(studies) - len(todo)
     preload = sorted({study.base[key]["class_path"].rpartition(".")[0] for study in todo for key in ("data", "model")})
@@ -246,21 +270,15 @@ def submit(pool: Pool, study: Study) -> None:
 
 
 def trial(configs: list[Config], beat: Beat) -> Row:
-    """In a process of its own: the runs of a trial, without folders."""
+    """The runs of a trial, in a process of its own and without folders."""
     from baselines.compare.heartbeat import Heartbeat
     from zg.cli.fit import fit
 
     rows: list[Row] = []
     for config in configs:
         try:
-            rows.append(fit(config, None, callbacks=[Heartbeat(beat)], wandb="disabled").row)
+            rows.append(dict(fit(config, None, observers=[Heartbeat(beat)], wandb="disabled").row))
         except Exception as error:
-            blank = {
-                "final_loss": None,
-                "init_loss": None,
-                "renders": 0,
-                "seconds_render": None,
-                "seconds_method": None,
-            }
-            rows.append(blank | {"stop_reason": "error", "error": f"{type(error).__name__}: {error}"})
+            blank = dict.fromkeys(("final_loss", "init_loss", "seconds_render", "seconds_method"))
+            rows.append(blank | {"renders": 0, "stop_reason": "error", "error": f"{type(error).__name__}: {error}"})
     return {"rows": rows}

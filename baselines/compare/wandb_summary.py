@@ -1,18 +1,19 @@
-"""A comparison in Weights & Biases: beside the runs, all in one group, one run with table and pictures."""
+"""A comparison in Weights & Biases: one more run, in the group of its runs, with the summary and the figures."""
 
 import csv
 from pathlib import Path
 
 from pytorch_lightning.loggers import WandbLogger
 
-from zg.run.records import revision
+from zg.run.provenance import revision
 from zg.run.tracking import wandb_logger
 
+# The figures of the comparison.
 PICTURES = ("curves", "seconds", "gains", "images")
 
 
 def summarise(out: Path, mode: str) -> None:
-    """Give the summary of a comparison to W&B, in the group of its runs."""
+    """Log the summary and the figures of a comparison to W&B, in the group of its runs."""
     tags = ["summary", revision() or "no revision"]
     logger = wandb_logger(out, mode, f"{out.name}-summary", out.name, tags)
     if not isinstance(logger, WandbLogger):

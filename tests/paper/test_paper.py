@@ -1,4 +1,4 @@
-"""The smoke preset from end to end: tables, figures and verdicts are there; what was deleted is made again alone."""
+"""The smoke preset from end to end: tables, figures and verdicts; a deleted row alone is run again."""
 
 import csv
 import json
@@ -11,9 +11,9 @@ import imageio.v3 as imageio
 import pytest
 
 from baselines.compare.grid import TUNED
-from paper import formats, readme, rows, tables, tracking
+from paper import formats, readme, rows, tables, wandb_report
 from paper.plan import PRESETS, Planner, budget_of, methods_of, read_preset, tasks_of
-from paper.published import read_published
+from paper.reported import read_reported
 from zg.cli.main import main
 from zg.config.registry import configured
 
@@ -75,7 +75,7 @@ def test_the_report_holds_everything_and_fetches_nothing(smoke):
     assert parser.links <= parser.ids
     assert set(FIGURES) <= parser.ids
     assert all(source.startswith("#") for source in parser.fetched)
-    assert "The paper&#x27;s own tables were not at hand" in page
+    assert "The paper&#39;s own tables were not at hand" in page
     verdicts = list(csv.DictReader((smoke / "claims.csv").open()))
     assert {row["verdict"] for row in verdicts} <= {"reproduced", "partly", "not reproduced", "not tested"}
     assert all(row["text"].replace("²", "") and row["numbers"] for row in verdicts)
@@ -160,7 +160,7 @@ def test_the_full_preset_has_the_published_budgets():
 
 
 def test_every_known_cell_has_a_source():
-    assert all(bool(row["value"]) == bool(row["source"]) or not row["value"] for row in read_published())
+    assert all(bool(row["value"]) == bool(row["source"]) or not row["value"] for row in read_reported())
 
 
 def test_the_table_of_the_readme_is_what_the_rows_say():
@@ -172,7 +172,7 @@ def test_the_table_of_the_readme_is_what_the_rows_say():
 def test_tables_and_figures_are_filed_with_wandb(smoke, tmp_path):
     out = tmp_path / "copy"
     shutil.copytree(smoke, out, ignore=shutil.ignore_patterns("runs"))
-    tracking.summarise(out, "offline")
+    wandb_report.summarise(out, "offline")
     assert len(list(out.glob("wandb/offline-run-*/files/media/images/*.png"))) == len(FIGURES)
     assert len(list(out.glob("wandb/offline-run-*/files/media/table/*.json"))) == len(TABLES) + 1
 

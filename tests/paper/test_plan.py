@@ -30,11 +30,11 @@ def test_a_full_covariance_is_refused_where_it_does_not_fit():
     full = VARIANTS["cmaes-full"]
     assert full.refusal(12_288, 8) == ""
     assert full.refusal(196_608, 8) == "cannot run: 3 matrices of 196,608 × 196,608 need 928 GB of 8"
-    assert VARIANTS["default_curved"].refusal(5000, 8).startswith("cannot run: its n × n numbers")
+    assert VARIANTS["default_curved"].refusal(5000, 8).startswith("cannot run: its n × n matrix")
 
 
 @pytest.mark.parametrize(("memory", "steps"), [(True, 6), (False, 3)])
-def test_without_memory_the_surrogate_begins_anew_in_every_iteration(memory, steps):
+def test_without_memory_the_surrogate_starts_again_in_every_iteration(memory, steps):
     method = started(memory=memory, k_phi=3)
     told(method)
     told(method)
