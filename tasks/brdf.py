@@ -1,7 +1,8 @@
-"""A material found from one picture of it: the principled BSDF on a ball among soft coloured lights, in Mitsuba.
+"""Find a material from one picture: the principled BSDF on a ball under soft coloured lights, rendered by Mitsuba.
 
-Several parameters do nearly the same to the picture (a tint of what is hardly there, gloss under roughness), highlights
-are a hundred times as bright as the rest, and the picture has Monte-Carlo noise: relative error in linear radiance.
+Several parameters change the picture in nearly the same way, for example the tint of a weak lobe, or clear-coat gloss
+and roughness. The picture has Monte-Carlo noise. Highlights are a hundred times as bright as the rest, so the loss is
+the relative error of linear radiance.
 """
 
 import math
@@ -17,7 +18,7 @@ from zg.losses import Loss
 from zg.space import Block
 from zg.task import Task
 
-# What the reference was made with. None is 0: Mitsuba leaves out for good what is 0 when a scene is loaded.
+# The parameters of the reference. None is 0: Mitsuba drops a lobe for good whose weight is 0 when a scene is loaded.
 HIDDEN = {
     "base_color": Block([0.45, 0.12, 0.06], low=0, high=1),
     "roughness": Block([0.3], low=0.0625, high=1),
@@ -29,7 +30,7 @@ HIDDEN = {
     "clearcoat": Block([0.8], low=0, high=1),
     "clearcoat_gloss": Block([0.6], low=0, high=1),
 }
-# Soft lights in the sky: where (x to the right, y up, z towards the camera), radiance, sharpness (1 / angle²).
+# Soft lights in the sky: direction (x to the right, y up, z towards the camera), radiance, sharpness (1 / angle²).
 LIGHTS = [
     ((-0.7, 0.6, 0.6), (30.0, 24.0, 18.0), 60.0),
     ((0.9, 0.2, 0.4), (5.0, 10.0, 20.0), 60.0),
@@ -38,16 +39,16 @@ LIGHTS = [
     ((-0.8, 0.1, -0.6), (3.0, 15.0, 6.0), 30.0),
 ]
 ZENITH, HORIZON, GROUND = (0.12, 0.20, 0.35), (0.38, 0.35, 0.31), (0.06, 0.05, 0.045)
-# Rows of the environment picture; the sharpest light covers six of them.
+# Rows of the environment map. The sharpest light covers six rows.
 ROWS = 64
 
 
 class Brdf(Task):
     """Colour, roughness, metallic, anisotropic, specular and its tint, sheen, clear coat and its gloss: n = 11.
 
-    size: pixels along a side. samples: paths a pixel. far: how far off each coordinate starts, at most, as a part of
-    its range. fixed_seed: the same random numbers in every render, so that the loss has no noise of its own.
-    variant: Mitsuba's, or `auto`.
+    size: pixels along a side. samples: paths a pixel. far: largest distance of a coordinate from the solution at the
+    start, as a fraction of its range. fixed_seed: whether all renders use the same random numbers, so that the loss has
+    no noise. variant: of Mitsuba, or `auto`.
     """
 
     linear = True
@@ -89,14 +90,14 @@ class Brdf(Task):
         return self.scene.render(seed).to(self.device)
 
     def metrics(self, x: Tensor, image: Tensor) -> dict[str, float]:
-        """Mean absolute error of each parameter: some are hardly seen, so their distances do not add up."""
+        """Mean absolute error of each parameter. Some are hardly visible, so one distance would say little."""
         assert self.solution is not None
         found, hidden = self.space.split(x), self.space.split(self.solution.to(x))
         return {f"{name}_error": float((part - hidden[name]).abs().mean()) for name, part in found.items()}
 
 
 def description(mi: Any) -> dict[str, Any]:
-    """The scene as Mitsuba's dictionary: y is up, the camera looks from +z."""
+    """The scene as Mitsuba's dictionary. y is up, and the camera is at +z."""
     transform = mi.ScalarTransform4f()
     material: dict[str, Any] = {"type": "principled"}
     for name, block in HIDDEN.items():
@@ -118,7 +119,7 @@ def description(mi: Any) -> dict[str, Any]:
 
 
 def environment() -> Tensor:
-    """Radiance [ROWS, 2 ROWS, 3] of a sky with soft lights, float64."""
+    """Radiance [ROWS, 2 ROWS, 3] of the sky with its soft lights, float64."""
     seen = directions()
     up = seen[..., 1:2]
     zenith, horizon, ground = (torch.tensor(colour, dtype=torch.float64) for colour in (ZENITH, HORIZON, GROUND))
@@ -132,7 +133,7 @@ def environment() -> Tensor:
 
 
 def directions() -> Tensor:
-    """Where the middle of each pixel [ROWS, 2 ROWS, 3] of an environment picture lies, as Mitsuba has it."""
+    """Unit directions [ROWS, 2 ROWS, 3] of the pixel centres of an environment map, in the layout of Mitsuba."""
     polar = (torch.arange(ROWS, dtype=torch.float64) + 0.5) * math.pi / ROWS
     around = (torch.arange(2 * ROWS, dtype=torch.float64) + 0.5) * math.pi / ROWS
     polar, around = torch.meshgrid(polar, around, indexing="ij")

@@ -1,9 +1,9 @@
 """A glass heightfield that focuses light into a picture (the paper's caustic experiment).
 
-Parallel light falls on a uniform cubic B-spline surface, is refracted once and flies straight to the ground, where
-each photon is counted in the pixel that it hits. The surface is smooth; the count is not: its derivative is zero
-wherever it exists, and no photon knows that a dark pixel would have liked it. The spline is separable, so heights
-and slopes of all photons are small matrix products N C Nᵀ, N C Dᵀ and D C Nᵀ.
+Parallel light falls on a uniform cubic B-spline surface, is refracted once and travels straight to the ground. Each
+photon is counted in the pixel that it hits. The surface is smooth, but a count is an integer: its derivative is zero
+wherever it exists. The spline is separable: with control points C, values N and derivatives D of its basis functions,
+heights and slopes at all photons are the matrix products N C Nᵀ, N C Dᵀ and D C Nᵀ.
 """
 
 import math
@@ -19,23 +19,23 @@ from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
-# The surface is at BASE + RELIEF · spline over the ground; both sides span [−1, 1]².
+# The surface is at height BASE + RELIEF · spline above the ground. Surface and ground span [−1, 1]².
 BASE, RELIEF = 0.75, 0.25
-# Refractive index of air over that of the medium.
+# Refractive index of air divided by that of the medium.
 ETA = 1 / 1.33
-# Counts are shown as fractions of this quantile: a few hot pixels would darken the rest.
+# Counts are divided by this quantile of the image. Divided by the maximum, a few bright pixels would darken the rest.
 WHITE_QUANTILE = 0.995
+# Standard deviation of the control points at the start.
 START_DEVIATION = 0.02
-# Photons in one call on a CPU: no slower than any other number, and a batch of 40 at 512² needs no half gigabyte.
+# Photons in one call on a CPU: as fast as a larger number, and a batch of 40 at 512² then needs less than 0.5 GB.
 CHUNK_PHOTONS = 2**16
 
 
 class Caustic(Task):
-    """Control points [K, K] of the surface (n = K²), from nearly flat, against a drawn shape or a picture.
+    """Control points [K, K] of a surface that is nearly flat at the start: n = K².
 
     reference: `ring` (around an ellipse), `letter`, `star`, a path or one of scikit-image's bundled images.
-    control_points: K along a side. size: pixels along a side, up to 512. photons: along a side, by default one for
-    every pixel.
+    control_points: K. size: pixels along a side, at most 512. photons: along a side, by default one a pixel.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Caustic(Task):
 
     def build(self) -> None:
         start = torch.randn(self.control_points, self.control_points, generator=self.generator("start"))
-        # σ = 0.05 then moves photons by about two pixels of 128.
+        # A σ of 0.05 then moves photons by about 2 of 128 pixels.
         self.space = ParameterSpace(heights=Block(START_DEVIATION * start, low=-2.0, high=2.0, scale=1.0))
         self.at = (torch.arange(self.photons, dtype=torch.float64) + 0.5) * 2 / self.photons - 1
         values, slopes = (part.float().to(self.device) for part in spline_basis(self.at, self.control_points))
@@ -66,7 +66,7 @@ class Caustic(Task):
 
     @property
     def chunk(self) -> int | None:
-        """Renders in one call: few on a CPU, any number on a GPU."""
+        """Renders in one call: few on a CPU, all on a GPU."""
         return max(1, CHUNK_PHOTONS // self.photons**2) if self.device.type == "cpu" else None
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
@@ -76,22 +76,22 @@ class Caustic(Task):
         return (counts / white[:, None, None]).clamp_max(1).unsqueeze(1)
 
     def trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, n] -> where every photon lands, across and down [B, photons, photons], in [−1, 1] inside the frame."""
+        """x [B, n] -> where all photons land, across and down [B, photons, photons]; the image is [−1, 1]²."""
         height, across, down = self.surface(x)
-        # Snell's law for vertical light, solved for the horizontal shift: no angle, one square root.
+        # Snell's law for vertical light, solved for the horizontal shift: one square root and no angle.
         steepness = across.square().addcmul_(down, down)
-        bent = steepness.mul(1 - ETA**2).add_(1).sqrt_()
-        shift = bent.sub(ETA).mul_(height).div_(bent.add_(steepness, alpha=ETA))
+        root = steepness.mul(1 - ETA**2).add_(1).sqrt_()
+        shift = root.sub(ETA).mul_(height).div_(root.add_(steepness, alpha=ETA))
         return across.mul_(shift).add_(self.at), down.mul_(shift).add_(self.at[:, None])
 
     def surface(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, n] -> height and its two derivatives, across and down, at every photon: [B, photons, photons] each."""
+        """x [B, n] -> height and its derivatives across and down at all photons, each [B, photons, photons]."""
         points = RELIEF * self.space.split(x)["heights"].float()
         along, rising = points @ self.values.T, points @ self.slopes.T
         return self.values @ along + BASE, self.values @ rising, self.slopes @ along
 
     def count(self, across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-        """Landing places -> photons in each pixel [B, size, size], and those that left the frame [B]."""
+        """Where photons land -> photons in each pixel [B, size, size], and photons outside the image [B]."""
         batch, size = len(across), self.size
         column, row = (place.add(1).mul_(size / 2).floor_() for place in (across, down))
         outside = (column < 0) | (column >= size) | (row < 0) | (row >= size)
@@ -113,7 +113,7 @@ class Caustic(Task):
 
 
 def spline_basis(at: Tensor, control_points: int) -> tuple[Tensor, Tensor]:
-    """The uniform cubic B-spline on [−1, 1]: values and derivatives [P, K] of its K basis functions at P places."""
+    """The uniform cubic B-spline on [−1, 1]: values and derivatives [P, K] of its K basis functions at P points."""
     spans = control_points - 3
     place = (at + 1) * spans / 2
     first = place.floor().clamp(0, spans - 1)

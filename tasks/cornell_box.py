@@ -1,6 +1,6 @@
-"""A path-traced Cornell box: find where the boxes and the light stand from one picture of them.
+"""A path-traced Cornell box: find the positions of the boxes and of the light from one picture.
 
-Visibility and shadows move discontinuously under the integral, which a path tracer's plain gradients miss.
+Visibility and shadows make the integrand of a pixel discontinuous. The plain gradients of a path tracer miss that.
 """
 
 import math
@@ -15,9 +15,9 @@ from zg.pictures import srgb
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
-# Where things stand in the bundled scene: x and z of a centre, degrees about the vertical.
+# The bundled scene: x and z of a centre, and rotation about the vertical in degrees.
 SMALL, LARGE, LIGHT = (0.335, 0.38, -17.0), (-0.33, -0.28, 18.25), (0.0, 0.01)
-# Where the search starts, and how far a seed moves it about.
+# The start, and how far a seed moves its positions at most.
 START_SMALL, START_LARGE, START_LIGHT = (0.0, 0.55, 10.0), (-0.05, -0.45, -15.0), (0.3, 0.35)
 JITTER = 0.05
 
@@ -25,9 +25,10 @@ JITTER = 0.05
 class CornellBox(Task):
     """Position and rotation of the two boxes, position of the light: n = 8, with Monte-Carlo noise.
 
-    Images are display values (sRGB, clipped): in linear radiance the few pixels of the light would hold all of the
-    loss, and the dark sides of the boxes none.
-    size: pixels along a side. samples: paths a pixel. variant: Mitsuba's; `llvm_ad_rgb` needs a usable LLVM.
+    Images are display values (sRGB, clipped). In linear radiance the few pixels of the light would dominate the loss,
+    and the dark sides of the boxes would not count.
+    size: pixels along a side. samples: paths a pixel. variant: of Mitsuba; `llvm_ad_rgb` needs an LLVM library that
+    Dr.Jit can use.
     """
 
     noisy = True
@@ -71,10 +72,10 @@ class CornellBox(Task):
         return srgb(self.scene.render(int(seed[0])).clamp(0, 1)).to(self.device)
 
 
-def moved(points: Tensor, stand: tuple[float, float, float], x: float, z: float, turn: float) -> Tensor:
-    """Points [V, 3] of a box that stands at `stand` (x, z, degrees), brought to (x, z, turn)."""
-    centre = torch.tensor([stand[0], 0.0, stand[1]], dtype=points.dtype)
-    angle = math.radians(turn - stand[2])
+def moved(points: Tensor, pose: tuple[float, float, float], x: float, z: float, turn: float) -> Tensor:
+    """Points [V, 3] of a box with the pose (x, z, degrees), moved to the pose (x, z, turn)."""
+    centre = torch.tensor([pose[0], 0.0, pose[1]], dtype=points.dtype)
+    angle = math.radians(turn - pose[2])
     cos, sin = math.cos(angle), math.sin(angle)
     rotation = torch.tensor([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], dtype=points.dtype)
     return (points - centre) @ rotation.T + torch.tensor([x, 0.0, z], dtype=points.dtype)

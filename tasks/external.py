@@ -1,6 +1,6 @@
-"""A renderer of one's own without a line of Python: a program, its parameters and a picture, all in one YAML.
+"""Your own renderer without Python code: a program, its parameters and a reference, all in one YAML file.
 
-See configs/external_demo.yaml, and docs/renderers.md.
+An example is configs/external_demo.yaml; docs/renderers.md explains it.
 """
 
 import shutil
@@ -23,14 +23,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class External(WorkerTask):
-    """Runs a program once a render, several at once where there are workers.
+    """A task that runs a program once for every render; up to `workers` programs run side by side.
 
-    argv: the program and its words, with placeholders as in `tasks.renderers.external`. space: {block: {init, low,
-    high, scale, kind, log}}. shape: [C, H, W] of the image. target: {block: values} whose render is the reference; or
-    reference: the path of a picture. format: png, exr (then linear) or npy. folder: where the program runs; it and the
-    reference are looked for here first, then in the repository. jitter: how far the seed moves the start, in scaled
-    units. noisy: whether renders depend on the seed. version_argv, at_least: what prints a version, and the oldest that
-    will do.
+    argv: the program and its arguments, with placeholders as in `tasks.renderers.external`. space: {block: {init, low,
+    high, scale, kind, log}}, as in `zg.Block`. shape: [C, H, W] of the image. target: {block: values}; its render is
+    the reference. reference: path of a picture, instead of target. format: png, exr (linear radiance) or npy. folder:
+    where the program runs. jitter: how far a seed moves the start at most, in scaled units. noisy: whether renders
+    depend on the seed. version_argv: the command that prints the program's version. at_least: the oldest version that
+    is accepted. `folder` and `reference` are searched from the current folder, then from the repository.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class External(WorkerTask):
         if (target is None) == (reference is None):
             raise SettingError("target or reference must be given, and not both")
         if not argv or shutil.which(argv[0]) is None:
-            raise SettingError(f"argv must start with a program that can be run, got {argv[:1]}")
+            raise SettingError(f"argv must start with an executable program, got {argv[:1]}")
         self.blocks = {name: make_block(name, settings) for name, settings in space.items()}
         self.shape, self.target, self.reference_path, self.jitter = shape, target, reference, jitter
         self.noisy, self.linear = noisy, format == "exr"
@@ -76,13 +76,13 @@ class External(WorkerTask):
         program = Path(self.renderer["argv"][0]).name
         self.open_workers(PYTHON, external.__file__, {**self.renderer, **blocks}, self.shape, name=program)
         if self.target is not None:
-            self.solution = self.hidden(self.target)
+            self.solution = self.target_values(self.target)
             self.set_reference(self.render(self.solution[None])[0])
         else:
             self.set_reference(self.read_reference(str(self.reference_path)))
 
-    def hidden(self, target: dict[str, Any]) -> Tensor:
-        """The target's values as x [n]."""
+    def target_values(self, target: dict[str, Any]) -> Tensor:
+        """The target as x [n] in the user's units."""
         if target.keys() != self.blocks.keys():
             raise SettingError(f"target must name the blocks of space, {list(self.blocks)}, got {list(target)}")
         values = ParameterSpace({name: make_block(name, {"init": value}) for name, value in target.items()})
@@ -91,7 +91,7 @@ class External(WorkerTask):
         return values.init
 
     def read_reference(self, path: str) -> Tensor:
-        """A picture as [C, H, W]."""
+        """The reference picture as [C, H, W]."""
         found = find("reference", path)
         try:
             image = torch.from_numpy(external.read_image(found))
@@ -103,7 +103,7 @@ class External(WorkerTask):
 
 
 def make_block(name: str, settings: dict[str, Any]) -> Block:
-    """A block of the space from its settings. Raises SettingError for those it does not have."""
+    """A block of the space from its settings. Raises SettingError for an unknown or missing setting."""
     known = [field.name for field in fields(Block)]
     for setting in settings:
         if setting not in known:
@@ -118,8 +118,8 @@ def make_block(name: str, settings: dict[str, Any]) -> Block:
 
 
 def find(setting: str, path: str) -> Path:
-    """A path here, else in the repository. Raises SettingError when it is at neither place."""
+    """The path from the current folder, else from the repository. Raises SettingError when neither exists."""
     for found in (Path(path), REPOSITORY / path):
         if found.exists():
             return found.resolve()
-    raise SettingError(f"{setting} must be there, got '{path}'")
+    raise SettingError(f"{setting} must be a path that exists, got '{path}'")

@@ -1,7 +1,8 @@
-"""Heads to be matched by a mesh: Blender's monkey where bpy is installed, else one made of ellipsoids."""
+"""Heads that a mesh must match: Blender's monkey where bpy is installed, else a head made of ellipsoids."""
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from zg.errors import SettingError
 
 Head = Literal["auto", "monkey", "blob"]
 
-# bpy holds a gigabyte and its own idea of signals and threads, so it gets a process of its own.
+# bpy takes a gigabyte of memory and changes signal handlers and threads, so it runs in a process of its own.
 EXPORT = """
 import sys
 import bpy, numpy
@@ -31,7 +32,7 @@ vertices = numpy.array([vertex.co[:] for vertex in mesh.vertices])
 faces = numpy.array([triangle.vertices[:] for triangle in mesh.loop_triangles])
 numpy.savez(sys.argv[1], vertices=vertices, faces=faces)
 """
-# Centre and half axes; it looks towards −y, and its left half is mirrored.
+# Centre and half axes of each ellipsoid. The head looks towards −y; x and −x are mirror images.
 ELLIPSOIDS = [
     ((0.0, 0.1, 0.15), (0.62, 0.58, 0.60)),  # skull
     ((0.0, -0.25, -0.35), (0.34, 0.36, 0.30)),  # snout
@@ -39,16 +40,25 @@ ELLIPSOIDS = [
     ((0.26, -0.38, 0.22), (0.17, 0.16, 0.17)),  # eye
     ((0.28, -0.33, 0.42), (0.22, 0.16, 0.08)),  # brow
     ((0.82, 0.15, 0.15), (0.26, 0.10, 0.32)),  # ear
-    ((0.58, 0.12, 0.08), (0.20, 0.10, 0.14)),  # its root
+    ((0.58, 0.12, 0.08), (0.20, 0.10, 0.14)),  # root of the ear
 ]
-GRID = 72  # cells along a side of what the blob is cut from
-BLEND = 12.0  # sharpness of its seams
+GRID = 72  # grid points along a side, for marching cubes
+BLEND = 12.0  # sharpness of the seams between ellipsoids
 
 
-def head(kind: Head) -> tuple[str, Tensor, Tensor]:
-    """(which, vertices [V, 3] float64, faces [F, 3]), centred, within the unit sphere, up is z, it looks towards −y.
+@dataclass(frozen=True)
+class HeadMesh:
+    """A triangle mesh, centred and inside the unit sphere. z is up, and the head looks towards −y."""
 
-    kind: `monkey`, `blob`, or `auto`, the monkey where bpy is installed. Raises SettingError where it is not.
+    kind: Literal["monkey", "blob"]
+    vertices: Tensor  # [V, 3] float64
+    faces: Tensor  # [F, 3]
+
+
+def make_head(kind: Head) -> HeadMesh:
+    """kind: `monkey`, `blob`, or `auto`: the monkey where bpy is installed, else the blob.
+
+    Raises SettingError for another kind, and for `monkey` where bpy is not installed.
     """
     if kind not in ("auto", "monkey", "blob"):
         raise SettingError(f"head must be auto, monkey or blob, got '{kind}'")
@@ -56,7 +66,7 @@ def head(kind: Head) -> tuple[str, Tensor, Tensor]:
         kind = "monkey" if find_spec("bpy") else "blob"
     vertices, faces = (torch.from_numpy(part) for part in (monkey() if kind == "monkey" else blob()))
     vertices = vertices - 0.5 * (vertices.amin(0) + vertices.amax(0))
-    return kind, vertices / vertices.norm(dim=1).max(), faces
+    return HeadMesh(kind, vertices / vertices.norm(dim=1).max(), faces)
 
 
 @cache
@@ -67,12 +77,12 @@ def monkey() -> tuple[np.ndarray, np.ndarray]:
         command = [sys.executable, "-c", EXPORT, str(path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-            said = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+            reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
         except subprocess.TimeoutExpired:
-            said = "no answer within 120 s"
+            reason = "no answer within 120 s"
         if not path.is_file():
             raise SettingError(
-                f"head 'monkey' needs bpy (pip install -e '.[blender]'), got: {said}; blob needs nothing"
+                f"head 'monkey' needs bpy (pip install 'zerograds[blender]'), got: {reason}; head 'blob' does not"
             )
         mesh = np.load(path)
         return mesh["vertices"].astype(np.float64), mesh["faces"].astype(np.int64)
@@ -80,11 +90,11 @@ def monkey() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def blob() -> tuple[np.ndarray, np.ndarray]:
-    """Ellipsoids melted into one closed surface: vertices [V, 3] and faces [F, 3]."""
+    """Ellipsoids blended into one closed surface: vertices [V, 3] and faces [F, 3]."""
     line = np.linspace(-1.25, 1.25, GRID)
     place = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1)
     place[..., 0] = np.abs(place[..., 0])
-    # Distance to an ellipsoid, to first order: (|p| − 1) · |p| / |p / axes|, with p in units of the axes.
+    # Distance to an ellipsoid to first order: (|p| − 1) · |p| / |p / axes|, where p is in units of the half axes.
     total = np.zeros(place.shape[:-1])
     for centre, axes in ELLIPSOIDS:
         within = (place - centre) / axes

@@ -1,4 +1,4 @@
-"""Tasks whose reference was made with known parameters: the start is a guess some way off."""
+"""Hidden parameters: the reference was rendered with them, and the start is a random guess near them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,9 +10,10 @@ from zg.space import Block, ParameterSpace
 
 
 def guess_around(hidden: Mapping[str, Block], far: float, generator: torch.Generator) -> tuple[ParameterSpace, Tensor]:
-    """Blocks that start at the hidden values -> a space that starts up to `far` scaled units from each, and the values.
+    """hidden: blocks whose init is the hidden value -> (a space with another start, the hidden values [n]).
 
-    Every coordinate is moved by its own uniform draw, then rounded and brought inside its bounds as for rendering.
+    Each coordinate of the start is drawn uniformly within `far` scaled units of its hidden value, then rounded and
+    moved inside its bounds as for rendering. The values are in the user's units.
     """
     known = ParameterSpace(hidden)
     away = far * (2 * torch.rand(known.n, generator=generator, dtype=torch.float64) - 1)

@@ -1,4 +1,4 @@
-"""Reference images: by path, or one of those that scikit-image brings along."""
+"""Reference images: an image file, or one of the images in scikit-image's package."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zg.errors import SettingError, nearest
 
-# Those inside scikit-image's wheel; its others are downloaded.
+# The images inside scikit-image's package. It would download its others.
 # fmt: off
 BUNDLED = (
     "astronaut", "brick", "camera", "chelsea", "clock", "coffee", "coins", "colorwheel", "grass", "gravel", "horse",
@@ -21,9 +21,9 @@ BUNDLED = (
 
 
 def load_image(image: str, size: int) -> Tensor:
-    """An image as [3, size, size] in [0, 1]: the largest centred square, resized with anti-aliasing.
+    """An image as [3, size, size] in [0, 1]: its largest central square, resized with anti-aliasing.
 
-    image: a path, or a name in BUNDLED. Raises SettingError when there is no such image or it cannot be read.
+    image: a path, or a name in BUNDLED. Raises SettingError when the image does not exist or cannot be read.
     """
     pixels = _read(image)
     white = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
@@ -47,7 +47,7 @@ def _read(image: str) -> np.ndarray:
         )
     try:
         pixels = np.asarray(imageio.imread(path, index=0))
-    except Exception:  # imageio raises what its plugins raise
+    except Exception:  # each plugin of imageio raises exceptions of its own
         raise SettingError(f"reference must be an image that can be read, got '{image}'") from None
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] < 3 and pixels.shape[2] != 1):
         raise SettingError(f"reference must be a grey or RGB image, got '{image}' with shape {pixels.shape}")

@@ -1,7 +1,7 @@
-"""A display of lamps that are lit or not, seen by a camera in Blender: which word does it show?
+"""A display of lamps that are on or off, seen by a camera in Blender: which word does the display show?
 
-A lamp is on or off, nothing between: the image does not change at all until one flips, so that nothing has a gradient.
-Neighbours' light overlaps.
+The image does not change at all until a lamp is switched, so there is no gradient. The glow of neighbouring lamps
+overlaps.
 """
 
 import torch
@@ -14,9 +14,9 @@ from zg.space import Block, ParameterSpace
 
 COLUMNS, LAMPS = 6, 28
 SHAPE = (112, 192)
-# Of a lamp's value: the first samples, a twentieth of it wide, should already turn lamps on and off.
+# A lamp's value for one scaled unit. The first samples, with σ = 0.05, should already switch lamps on and off.
 SCALE = 3.0
-# The rows of a character from the top: a hexadecimal digit's four bits are four lamps.
+# The rows of a character from top to bottom: the four bits of a hexadecimal digit are the four lamps of a row.
 FONT = {
     " ": "0000000", "A": "6999F99", "B": "E99E99E", "C": "7888887", "D": "E99999E", "E": "F88E88F", "F": "F88E888",
     "G": "788B997", "H": "999F999", "I": "7222227", "J": "3111196", "K": "99ACA99", "L": "888888F", "M": "9FF9999",
@@ -30,8 +30,8 @@ FONT = {
 class LedDisplay(BlenderTask):
     """Two rows of six cells of 4 × 7 lamps: n = 336, all binary.
 
-    word: what the reference shows, up to twelve characters, the first six in the upper row. undecided: how far from
-    the edge between off and on the lamps start, at most; what the start shows is noise.
+    word: text on the reference, at most twelve characters; the first six are in the upper row. undecided: largest
+    distance of a lamp's value at the start from 0.5, the threshold between off and on, so that the start shows noise.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LedDisplay(BlenderTask):
         self.set_reference(self.render(self.solution[None])[0])
 
     def start(self) -> ParameterSpace:
-        """Lamps around the edge between off and on."""
+        """The space, with lamps that start near the threshold between off and on."""
         draw = torch.rand(2 * COLUMNS * LAMPS, generator=self.generator("start"), dtype=torch.float64)
         start = 0.5 + self.undecided * (2 * draw - 1)
         return ParameterSpace(lamps=Block(start, kind="binary", scale=SCALE))
@@ -69,9 +69,9 @@ class LedDisplay(BlenderTask):
 
 
 def lamps_of(word: str) -> Tensor:
-    """The lamps [336], 0 or 1, that show a word: cell by cell, in each from the top left.
+    """The lamps [336], 0 or 1, that show a word: cell by cell, and in each cell row by row from the top left.
 
-    Raises SettingError for a word that is too long, or a character without a pattern.
+    Raises SettingError for a word that is too long, or a character that FONT does not have.
     """
     cells = 2 * COLUMNS
     letters = word.upper()

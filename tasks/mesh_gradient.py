@@ -1,11 +1,12 @@
-"""The mesh by true gradients: what a differentiable renderer finds where all other methods are told losses only.
+"""Gradient descent on the mesh task by a differentiable renderer, as an upper bound for methods that see losses only.
 
     python -m tasks.mesh_gradient --steps 200 --out runs/mesh_gradient
 
-The upper bound of the paper's figure, and no method of the comparison: a method may not look inside a task. Mitsuba
-differentiates visibility at the silhouettes by projective sampling (Zhang, Roussel and Jakob, "Projective Sampling for
-Differentiable Rendering of Geometry", ACM TOG 2023), and smooth coordinates descend by Adam with one step size for all
-of them (Nicolet et al. 2021, section 3.4). Where no variant of Mitsuba differentiates, the row says so.
+It is the upper bound in the paper's figure. It is not a method of the comparison, because a method may not look inside
+a task. Mitsuba differentiates visibility at silhouettes by projective sampling (Zhang, Roussel and Jakob, "Projective
+Sampling for Differentiable Rendering of Geometry", ACM TOG 2023). Smooth coordinates descend by Adam with one step
+size for all of them (Nicolet et al. 2021, section 3.4). Where no variant of Mitsuba can differentiate, the row holds
+that error.
 """
 
 import argparse
@@ -18,7 +19,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from tasks.mesh import COLOUR, Mesh, radiance
+from tasks.cameras import COLOUR, radiance
+from tasks.mesh import Mesh
 from tasks.meshes import normals
 from tasks.renderers.mitsuba import AUTO
 from zg.errors import SettingError, check_positive
@@ -27,41 +29,42 @@ from zg.run.provenance import machine
 
 
 class MeshGradient:
-    """Gradients of the loss of a built `Mesh`, by Mitsuba's derivative of the same pictures.
+    """Gradients of the loss of a built `Mesh`, by Mitsuba's derivative of the same views.
 
-    samples: rays a pixel for the inside, and as many for the silhouettes. Raises SettingError where the task's variant
-    cannot differentiate.
+    samples: rays a pixel for the interior, and as many for silhouettes. Raises SettingError where the variant of the
+    task cannot differentiate.
     """
 
     def __init__(self, task: Mesh, samples: int = 16) -> None:
         check_positive(samples=samples)
-        if "_ad_" not in task.variant:
-            raise SettingError(f"variant must be one that differentiates ({', '.join(AUTO[:2])}), got '{task.variant}'")
+        variant = task.cameras.variant
+        if "_ad_" not in variant:
+            raise SettingError(f"variant must be one that differentiates ({', '.join(AUTO[:2])}), got '{variant}'")
         self.task, self.samples = task, samples
         self.mi: Any = task.scene.mi
-        self.mi.set_variant(task.variant)
+        self.mi.set_variant(variant)
         self.sensors = [
-            self.mi.load_dict(camera | {"film": task.frame() | {"sample_border": True}})
-            for camera in task.cameras(self.mi).values()
+            self.mi.load_dict(sensor | {"film": task.cameras.film() | {"sample_border": True}})
+            for sensor in task.cameras.sensors(self.mi).values()
         ]
         self.integrator = self.mi.load_dict({"type": "prb_projective", "max_depth": 1, "sppi": 0})
 
     def __call__(self, x: Tensor, seed: int) -> tuple[float, Tensor]:
-        """x [n] in the user's units -> (loss with its regulariser, its gradient [n])."""
+        """x [n] in the user's units -> (loss with the regulariser, its gradient [n])."""
         image = self.task.render_one(x, torch.tensor(seed))[None].requires_grad_()
         loss = self.task.loss(image, self.task.reference())[0]
-        (towards,) = torch.autograd.grad(loss, image)
+        (image_gradient,) = torch.autograd.grad(loss, image)
         vertices = self.task.vertices(x).requires_grad_()
         colours = radiance(normals(vertices, self.task.faces))
-        moved, coloured = self.through_mitsuba(towards[0].cpu(), seed)
-        (shaded,) = torch.autograd.grad(colours, vertices, coloured)
-        bent = self.task.coordinates.curvature(self.task.coordinates.curvature(vertices.detach()))
-        bent = bent * 2 * self.task.bending / len(vertices)
+        by_visibility, at_colours = self.through_mitsuba(image_gradient[0].cpu(), seed)
+        (by_shading,) = torch.autograd.grad(colours, vertices, at_colours)
+        by_bending = self.task.coordinates.curvature(self.task.coordinates.curvature(vertices.detach()))
+        by_bending = by_bending * 2 * self.task.bending / len(vertices)
         loss = loss.detach() + self.task.regulariser(x[None])[0]
-        return float(loss), self.task.coordinates.decode(moved + shaded + bent).flatten()
+        return float(loss), self.task.coordinates.decode(by_visibility + by_shading + by_bending).flatten()
 
-    def through_mitsuba(self, towards: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Gradient [views, 3, H, W] at the pictures last drawn -> at positions [V, 3] and at colours [V, 3]."""
+    def through_mitsuba(self, image_gradient: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Gradient [views, 3, H, W] with respect to the last views -> with respect to positions and colours [V, 3]."""
         import drjit as dr
 
         scene = self.task.scene
@@ -79,7 +82,7 @@ class MeshGradient:
                 seed=2 * (seed * len(self.sensors) + view),
                 seed_grad=2 * (seed * len(self.sensors) + view) + 1,
             )
-            weights = self.mi.TensorXf(towards[view].permute(1, 2, 0).contiguous().numpy())
+            weights = self.mi.TensorXf(image_gradient[view].permute(1, 2, 0).contiguous().numpy())
             dr.backward(dr.sum(picture * weights, axis=None))
         found = [torch.from_numpy(dr.grad(scene.parameters[key]).numpy()).double().reshape(-1, 3) for key in keys]
         for key in keys:
@@ -88,37 +91,37 @@ class MeshGradient:
 
 
 def descend(task: Mesh, steps: int, step: float, samples: int) -> tuple[Tensor, list[float]]:
-    """`steps` of Adam from the task's start -> (x [n] in the user's units, the losses along the way).
+    """`steps` of Adam from the task's start -> (x [n] in the user's units, the loss at each step).
 
-    A gradient has no chance in it to smooth away, so it descends in (I + λL) x, as Nicolet et al. do: in the task's
-    own coordinates, smoother by one power, detail would take it several times as long.
-    step: how far the fastest coordinate moves in one, in radii of the head. It falls to nothing along a cosine.
+    The descent is in (I + λL) x, as in Nicolet et al. The task's own coordinates (I + λL)² x are smoother, for methods
+    with random steps; a gradient needs no such smoothing, and would need several times as many steps for details.
+    step: how far the fastest coordinate moves in one step, in radii of the head. It decays to 0 along a cosine.
     """
-    gradient = MeshGradient(task, samples)
+    differentiate = MeshGradient(task, samples)
     sharpen = task.coordinates.sharpen
-    half = sharpen(task.vertices(task.space.to_user(task.space.init)))
-    first, second = torch.zeros_like(half), torch.zeros_like(half)
+    smooth = sharpen(task.vertices(task.space.to_user(task.space.init)))
+    first, second = torch.zeros_like(smooth), torch.zeros_like(smooth)
     losses = []
     for i in range(steps):
-        loss, slope = gradient(sharpen(half).flatten(), i)
+        loss, g = differentiate(sharpen(smooth).flatten(), i)
         losses.append(loss)
-        slope = sharpen(slope.reshape(-1, 3))
-        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope.square()
+        g = sharpen(g.reshape(-1, 3))
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g.square()
         mean, square = first / (1 - 0.9 ** (i + 1)), second / (1 - 0.999 ** (i + 1))
-        falling = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * i / steps)))
-        half = half - step * falling * mean / square.max().sqrt().clamp_min(1e-12)
-    return sharpen(half).flatten(), losses
+        decay = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * i / steps)))
+        smooth = smooth - step * decay * mean / square.max().sqrt().clamp_min(1e-12)
+    return sharpen(smooth).flatten(), losses
 
 
 def main() -> None:
-    """Descend, and write the picture and what a row would say: of an error, where there is no such derivative."""
+    """Descend, and write the picture and a row; the row of an error where Mitsuba cannot differentiate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--step", type=float, default=0.03)
-    parser.add_argument("--samples", type=int, default=16, help="rays a pixel")
-    parser.add_argument("--config", type=Path, default=Path("configs/mesh.yaml"), help="of the mesh")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=200, help="steps of Adam")
+    parser.add_argument("--step", type=float, default=0.03, help="length of the first step, in radii of the head")
+    parser.add_argument("--samples", type=int, default=16, help="rays a pixel for the gradient")
+    parser.add_argument("--config", type=Path, default=Path("configs/mesh.yaml"), help="configuration of the mesh task")
+    parser.add_argument("--seed", type=int, default=0, help="of the start")
+    parser.add_argument("--out", type=Path, required=True, help="folder for row.json and panel.png")
     given = parser.parse_args()
     start = perf_counter()
     data = yaml.safe_load(given.config.read_text())["data"]
@@ -126,7 +129,7 @@ def main() -> None:
     task.seed = given.seed
     task.setup()
     given.out.mkdir(parents=True, exist_ok=True)
-    row: dict[str, Any] = {"steps": given.steps, "variant": task.variant, "machine": machine()}
+    row: dict[str, Any] = {"steps": given.steps, "variant": task.cameras.variant, "machine": machine()}
     try:
         x, losses = descend(task, given.steps, given.step, given.samples)
     except SettingError as error:

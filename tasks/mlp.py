@@ -1,7 +1,7 @@
-"""The weights of a small network that must draw one digit: 35,152 parameters behind one number (the paper's MLP).
+"""Find the 35,152 weights of a small network that draws one digit (the paper's MLP experiment).
 
-A fixed random input of 256 values goes through layers of 32, 32 and 784 (ReLU, ReLU, sigmoid); the output is the
-image. Nothing here lacks a gradient: the point is how far a method gets in so many dimensions without it.
+A fixed random input of 256 values goes through layers of 32, 32 and 784 (ReLU, ReLU, sigmoid). The output is the
+image. The loss has a gradient; the task tests how far a method gets in 35,152 dimensions without it.
 """
 
 import gzip
@@ -26,11 +26,11 @@ LAYERS = ((256, 32), (32, 32), (32, SIDE * SIDE))
 
 
 class Mlp(Task):
-    """Weights and biases, started as torch starts its linear layers, against a 28 × 28 picture of a digit.
+    """Weights and biases, initialised as torch initialises its linear layers. The reference is 28 × 28 pixels.
 
-    digit: 0 to 9; the first one of its kind in scikit-learn's bundled digits (8 × 8, upsampled) or in `mnist`.
-    mnist: an `…images-idx3-ubyte` file of MNIST, gzipped or not, or the folder that holds one. index: the image's
-    number in that file, instead of the first of the digit.
+    digit: 0 to 9; the reference is its first image in scikit-learn's bundled digits (8 × 8, upsampled), or in `mnist`.
+    mnist: an `…images-idx3-ubyte` file of MNIST, gzipped or not, or a folder with one. index: number of an image in
+    that file, instead of the first image of `digit`.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Mlp(Task):
         for number, (fan_in, fan_out) in enumerate(LAYERS, 1):
             bound = 1 / math.sqrt(fan_in)
             for name, shape in ((f"weight{number}", (fan_out, fan_in)), (f"bias{number}", (fan_out,))):
-                # With half a weight a scaled unit, σ = 0.05 is the paper's 0.025.
+                # One scaled unit is a weight of 0.5, so that σ = 0.05 is the paper's 0.025.
                 blocks[name] = Block((2 * torch.rand(shape, generator=generator) - 1) * bound, scale=0.5)
         self.space = ParameterSpace(blocks)
-        # Part of the network, not of the start: the same under every seed.
+        # The input is part of the network and not of the start, so it is the same for every seed.
         self.input = torch.randn(LAYERS[0][0], generator=make_generator(0, "mlp", "input")).to(self.device)
         digit = bundled_digit(self.digit) if self.mnist is None else mnist_digit(self.mnist, self.digit, self.index)
         self.set_reference(digit)
@@ -66,16 +66,16 @@ class Mlp(Task):
 
 
 def bundled_digit(digit: int) -> Tensor:
-    """The first such digit of scikit-learn's, upsampled, as an image [1, 28, 28] in [0, 1]."""
+    """The first image of a digit in scikit-learn's digits, upsampled to [1, 28, 28], in [0, 1]."""
     digits = load_digits()
     small = digits.images[digits.target == digit][0] / 16
     return torch.from_numpy(resize(small, (SIDE, SIDE), order=3)).float().clamp(0, 1)[None]
 
 
 def mnist_digit(mnist: str, digit: int, index: int | None) -> Tensor:
-    """An image [1, 28, 28] in [0, 1] of a file of MNIST, by its number or the first of its kind.
+    """An image [1, 28, 28] in [0, 1] of a file of MNIST: number `index`, or the first image of `digit`.
 
-    Raises SettingError when files are missing or damaged, or there is no such image.
+    Raises SettingError when a file is missing or damaged, or has no such image.
     """
     path = find_mnist(Path(mnist))
     images = read_idx(path, (SIDE, SIDE))
@@ -83,7 +83,7 @@ def mnist_digit(mnist: str, digit: int, index: int | None) -> Tensor:
         labels = read_idx(path.with_name(path.name.replace("images-idx3", "labels-idx1")), ())
         found = np.flatnonzero(labels == digit)
         if not len(found):
-            raise SettingError(f"digit must be one that is in mnist, got {digit}")
+            raise SettingError(f"digit must be a digit that mnist has, got {digit}")
         index = int(found[0])
     if not 0 <= index < len(images):
         raise SettingError(f"index must be from 0 to {len(images) - 1}, got {index}")
@@ -91,7 +91,7 @@ def mnist_digit(mnist: str, digit: int, index: int | None) -> Tensor:
 
 
 def find_mnist(path: Path) -> Path:
-    """The file of images: the path itself, or the first one in that folder (the test set before the training set)."""
+    """The file of images: the path itself, or the first one in that folder; the test set is before the training set."""
     found = sorted(path.glob("*images-idx3-ubyte*")) if path.is_dir() else [path]
     if not found:
         raise SettingError(f"mnist must be a folder with an '…images-idx3-ubyte' file, got '{path}'")
@@ -99,15 +99,15 @@ def find_mnist(path: Path) -> Path:
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The items [N, *shape] of an IDX file of bytes, gzipped or not."""
+    """The items [N, *shape] of an IDX file of bytes, gzipped or not. Raises SettingError when it cannot be read."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingError(f"mnist must be readable files of MNIST, got '{path}' ({reason})") from None
-    # Magic number (type 8, number of dimensions), then every dimension's size, big-endian.
+    # Magic number (type 8, number of dimensions), then the size of each dimension, big-endian.
     start = 4 * (2 + len(shape))
     magic, *sizes = np.frombuffer(content[:start].ljust(start, b"\0"), dtype=">i4").tolist()
     if magic != 0x801 + len(shape) or tuple(sizes[1:]) != shape or len(content) != start + math.prod(sizes):
-        raise SettingError(f"mnist must be whole files of MNIST, got '{path}'")
+        raise SettingError(f"mnist must be complete files of MNIST, got '{path}'")
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)

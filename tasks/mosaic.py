@@ -1,8 +1,8 @@
-"""A floor of irregular tiles: how many, how they lie, in which colours. Discrete and continuous coordinates together.
+"""A floor of irregular tiles: find their counts, rotation, jitter, joints and colours. Integer and real coordinates.
 
-Each pixel takes the colour of the nearest tile centre (a Voronoi diagram of a jittered grid), or of the joint
-between tiles. Nothing is blended: which tile a pixel belongs to jumps, so counts, rotation, jitter and joint have
-no gradient at all. Only the colours have one.
+Each pixel has the colour of the nearest tile centre (a Voronoi diagram of a jittered grid), or the colour of the joint
+between tiles. There is no blending: the tile of a pixel changes abruptly, so counts, rotation, jitter and joint have no
+gradient. Only the colours have one.
 """
 
 import torch
@@ -12,10 +12,10 @@ from tasks.pattern import Pattern
 from zg.seeding import make_generator
 from zg.space import Block
 
-# Tiles repeat after so many; the largest count of them stays below.
+# The pattern of tiles repeats after 64 tiles, more than the largest count.
 LATTICE = 64
 JOINT_COLOUR = 0.12
-# What the reference was made with.
+# The parameters of the reference.
 HIDDEN = {
     "tiles": Block([7.0, 5.0], low=2, high=16, kind="integer"),
     "rotation": Block(20.0, low=-45, high=45),
@@ -34,7 +34,7 @@ class Mosaic(Pattern):
         floor = make_generator(0, "mosaic", "floor")
         self.shifts = (torch.rand(LATTICE**2, 2, generator=floor) - 0.5).to(self.device)
         self.kinds = torch.randint(3, (LATTICE**2,), generator=floor).to(self.device)
-        self.pixels = self.pixels - 0.5  # turned about the middle
+        self.pixels = self.pixels - 0.5  # the rotation is about the centre of the image
         near = torch.tensor([-1.0, 0.0, 1.0])
         self.neighbours = torch.cartesian_prod(near, near).to(self.device)
 
@@ -57,9 +57,9 @@ class Mosaic(Pattern):
         return self.image(image)
 
     def edge(self, centre: Tensor, distance: Tensor, nearest: Tensor) -> Tensor:
-        """How far each pixel is from the edge of its tile [B, P], in tiles: the nearest of the bisectors.
+        """Distance of each pixel from the edge of its tile [B, P], in tiles: that to the nearest bisector.
 
-        centre [B, 9, P, 2], squared distance [B, 9, P] of the tiles around, and which of them is nearest [B, 1, P].
+        centre [B, 9, P, 2] and squared distance [B, 9, P] of the tiles around; index of the nearest tile [B, 1, P].
         """
         own = torch.gather(centre, 1, nearest[..., None].expand(-1, -1, -1, 2))
         gap = (centre - own).square().sum(-1).sqrt()

@@ -1,4 +1,4 @@
-"""Patterns that are computed pixel by pixel, with parameters to be found again."""
+"""Patterns that are computed pixel by pixel from hidden parameters."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -12,17 +12,18 @@ from zg.losses import Loss
 from zg.space import Block
 from zg.task import Task
 
-# Pixels in one call on a CPU: so few that what is computed for them stays in its cache.
+# Pixels in one call on a CPU: few enough for the intermediate results to stay in its cache.
 CHUNK_PIXELS = 2**15
 
 
 class Pattern(Task):
-    """A picture of `hidden` parameters is the reference.
+    """A task whose reference is the pattern of the `hidden` parameters.
 
-    size: pixels along a side, up to 512. far: how far off each coordinate starts, at most, as a part of its range.
+    size: pixels along a side, at most 512. far: largest distance of a coordinate from the solution at the start, as a
+    fraction of its range.
     """
 
-    #: The parameters at their hidden values.
+    #: Blocks whose init is the hidden value.
     hidden: ClassVar[Mapping[str, Block]]
 
     def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
@@ -41,11 +42,11 @@ class Pattern(Task):
         self.set_reference(self.render(self.solution[None].to(self.device))[0])
 
     def prepare(self) -> None:
-        """Make what does not depend on the parameters; `self.pixels` [P, 2] are in [0, 1]²."""
+        """Compute what does not depend on the parameters. `self.pixels` [P, 2] are the pixel centres in [0, 1]²."""
 
     @property
     def chunk(self) -> int | None:
-        """Renders in one call: few on a CPU, any number on a GPU."""
+        """Renders in one call: few on a CPU, all on a GPU."""
         return max(1, CHUNK_PIXELS // self.size**2) if self.device.type == "cpu" else None
 
     def image(self, colours: Tensor) -> Tensor:

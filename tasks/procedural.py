@@ -1,8 +1,8 @@
-"""A procedural material as artists wire it from nodes: noise octaves, a warp, stripes, a colour ramp.
+"""A procedural material as artists build it from nodes: octaves of noise, a warp, stripes, a colour ramp.
 
-22 parameters, among them the numbers of octaves and of stripes. Stripes have hard edges, so their count, angle and
-width have no gradient; the noise has one, and so many bumps along it that following it leads nowhere. The loss
-compares an image pyramid.
+There are 22 parameters; the numbers of octaves and of stripes are integers. Stripes have hard edges, so their count,
+angle and width have no gradient. The noise has a gradient, but too many local minima for gradient descent. The loss
+compares image pyramids.
 """
 
 import torch
@@ -13,11 +13,11 @@ from zg.seeding import make_generator
 from zg.space import Block
 
 MAX_OCTAVES = 6
-# The noise repeats after so many cells.
+# The noise repeats after 64 cells.
 LATTICE = 64
 # Gradient noise stays within ±0.7; this brings it to about ±0.5.
 CONTRAST = 0.7
-# What the reference was made with. Single values as lists of one, to be combined with one value a pixel.
+# The parameters of the reference. Single values are lists, so that they broadcast over pixels.
 HIDDEN = {
     "noise_scale": Block([4.0], low=2, high=16, log=True),
     "octaves": Block([4], low=1, high=MAX_OCTAVES, kind="integer"),
@@ -54,7 +54,7 @@ class Procedural(Pattern):
         return self.image(ramp(height, part["ramp_middle"], part["colours"]))
 
     def octaves(self, place: Tensor, part: dict[str, Tensor]) -> Tensor:
-        """Noise at several scales, each finer and weaker than the one before: [B, P], about 0 to 1."""
+        """Noise at places [B, P, 2] summed over octaves, each finer and weaker than the last: [B, P], about 0 to 1."""
         place = (place + part["offset"][:, None, :]) * part["noise_scale"][..., None]
         total = torch.zeros_like(place[..., 0])
         weights = torch.zeros_like(part["gain"])
@@ -83,7 +83,7 @@ class Procedural(Pattern):
 
 
 def stripes(place: Tensor, part: dict[str, Tensor]) -> Tensor:
-    """0 or 1 at places [B, P, 2]: stripes that share the width of the image, each lit for a part of its own."""
+    """1 inside a stripe and 0 outside, at places [B, P, 2]; `stripe_width` is a fraction of the period."""
     angle = part["stripe_angle"].deg2rad()
     along = (place[..., 0] - 0.5) * angle.cos() + (place[..., 1] - 0.5) * angle.sin()
     return ((along * part["stripes"]) % 1 < part["stripe_width"]).to(place.dtype)

@@ -1,11 +1,11 @@
-"""Optimal control: when to turn off the engine of a rocket, so that it reaches the moon (the paper's first figure).
+"""Optimal control: when must a rocket turn off its engine to reach the moon (the paper's first figure)?
 
-A planet and its moon circle their barycentre; a ship of no mass flies in their plane (the circular restricted
-three-body problem). Units: the distance of the two, their mass together and the gravitational constant are 1, so
-they turn by one radian in one unit of time. A booster has brought the ship up and gone, too slow for an orbit; its
-own engine then burns along the path. Too short and it falls back; too long and it is lost; in between it circles
-the planet or meets the moon early, late or never. The engine's computer knows whole ticks, and a ship that touches a
-body stays there: the loss is made of steps, plateaus and jumps, and its derivative is zero.
+A planet and its moon circle their barycentre, and a ship without mass flies in their plane (the circular restricted
+three-body problem). Units: the distance of the two bodies, their total mass and the gravitational constant are 1, so
+the bodies turn by one radian in one unit of time. A booster releases the ship at a speed that is too low for an orbit,
+and the ship's own engine then burns along the path. After a short burn the ship falls back, after a long burn it is
+lost; between the two it circles the planet or meets the moon. The engine's computer rounds times to whole ticks, and a
+ship that touches a body stays there. So the loss has steps, plateaus and jumps, and its derivative is zero.
 """
 
 import cmath
@@ -24,25 +24,25 @@ from zg.space import Block, ParameterSpace
 from zg.task import RunView, Task
 
 PLANET_RADIUS, MOON_RADIUS = 0.2, 0.06
-# Where the booster leaves the ship: behind the planet as seen from the moon, flying along the ground.
+# Where the booster releases the ship: behind the planet as seen from the moon, in a flight parallel to the ground.
 SITE, RELEASE_RADIUS = math.pi, 0.25
-# Speed at release over that of a circular orbit there.
+# Speed at release, as a fraction of the speed of a circular orbit there.
 RELEASE_SPEED = 0.85
-# What the engine's computer can tell apart, in time and in radians.
+# Resolution of the engine's computer: of times, and of angles in radians.
 TICK, ANGLE_STEP = 1e-3, 1e-2
-# The loss of a ship that crashed on the planet or is at least as far off.
+# The loss of a ship that crashed on the planet, and the largest loss of any ship.
 LOST = 1.5
 FILM_FRAMES = 40
 
 
 class Rocket(Task):
-    """Burn times (n = 1), with more `stages` the pauses between them, with `steer` the directions of the engines too.
+    """One burn time (n = 1). More stages add burn times and the pauses between them; `steer` adds directions.
 
-    The loss is the ship's distance from the moon's surface at the time of arrival, 0 if it came down there before,
-    and LOST at most.
-    stages: engines, each burning once. steer: whether their directions are parameters (radians, from the direction
-    of flight). thrust: acceleration by an engine. longest: bound of each burn time. duration: time until arrival.
-    steps: of the integrator (classical Runge-Kutta). moon: its mass, as a fraction of the mass of both.
+    The loss is the ship's distance from the surface of the moon at the time of arrival, at most LOST. It is 0 for a
+    ship that has landed on the moon.
+    stages: engines; each burns once. steer: whether their directions are parameters (radians, relative to the direction
+    of flight). thrust: acceleration by an engine. longest: upper bound of each burn time. duration: time until arrival.
+    steps: of the integrator (classical Runge-Kutta). moon: mass of the moon, as a fraction of the total mass.
     """
 
     def __init__(
@@ -78,10 +78,9 @@ class Rocket(Task):
         return torch.where(crashed, LOST, distance.clamp(0, LOST))
 
     def fly(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, n] -> places [steps + 1, B] and whether the ship fell on the planet [B].
+        """x [B, n] -> places [steps + 1, B], and whether the ship crashed on the planet [B].
 
-        Places are complex numbers in the frame that turns with the two bodies: the planet is at −moon, the moon at
-        1 − moon, and both stand still.
+        Places are complex numbers in the rotating frame, where the planet is at −moon and the moon at 1 − moon.
         """
         push = self.schedule(x)
         dt = self.duration / self.steps
@@ -100,12 +99,12 @@ class Rocket(Task):
             path.append(seen)
             crashed = crashed | (~down & ((seen - planet).abs() < PLANET_RADIUS))
             down = crashed | down | ((seen - planet - 1).abs() < MOON_RADIUS)
-            # What is down turns with its body; its velocity is not looked at again.
+            # A ship that is down turns with its body. Its velocity is not used again.
             place = torch.where(down, seen * turn, place)
         return torch.stack(path), crashed
 
     def schedule(self, x: Tensor) -> Tensor:
-        """x [B, n] -> thrust relative to the direction of flight in every step: [steps, B], complex."""
+        """x [B, n] -> thrust in each step relative to the direction of flight: [steps, B], complex."""
         parts = self.space.split(x)
         burn = (parts["burn"] / TICK).round() * TICK
         pause = (parts["pause"] / TICK).round() * TICK if "pause" in parts else burn[:, :0]
@@ -122,7 +121,7 @@ class Rocket(Task):
         return push
 
     def step(self, place: Tensor, velocity: Tensor, time: float, dt: float, push: Tensor) -> tuple[Tensor, Tensor]:
-        """One Runge-Kutta step of places and velocities [B] (complex, in the frame that does not turn)."""
+        """One Runge-Kutta step of places and velocities [B], complex, in the inertial frame."""
         v1 = velocity
         a1 = self.acceleration(place, v1, time, push)
         v2 = velocity + dt / 2 * a1
@@ -134,7 +133,7 @@ class Rocket(Task):
         return place + dt / 6 * (v1 + 2 * (v2 + v3) + v4), velocity + dt / 6 * (a1 + 2 * (a2 + a3) + a4)
 
     def acceleration(self, place: Tensor, velocity: Tensor, time: float, push: Tensor) -> Tensor:
-        """Gravity of both bodies, and the engine along the flight as the planet sees it: [B], complex."""
+        """Gravity of both bodies, and thrust along the velocity relative to the planet: [B], complex."""
         turn = cmath.rect(1, time)
         to_planet, to_moon = -self.moon * turn - place, (1 - self.moon) * turn - place
         flight = velocity + 1j * self.moon * turn
@@ -142,7 +141,7 @@ class Rocket(Task):
         return gravity + push * flight / flight.abs()
 
     def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
-        """Flight paths from the start, the current and the best θ, as seen from bodies that stand still."""
+        """Flight paths of the start, the current and the best θ, in the rotating frame."""
         named = {"start": (self.space.to_user(self.space.init), "#999999")}
         if view is not None and view.renders:
             named["best"] = (view.best_x, "#009e73")
@@ -158,7 +157,7 @@ class Rocket(Task):
         return from_figure(figure)
 
     def film(self, x: Tensor) -> Iterator[Tensor]:
-        """The flight, as seen from bodies that stand still."""
+        """The flight, in the rotating frame."""
         path = self.fly(x[None])[0][:, 0].cpu()
         burning = (self.schedule(x[None])[:, 0].abs() > 0).cpu()
         for frame in range(1, FILM_FRAMES + 1):
@@ -168,7 +167,7 @@ class Rocket(Task):
             yield from_figure(figure)
 
     def _sky(self, title: str) -> tuple[Figure, Axes]:
-        """An empty picture with both bodies."""
+        """A picture of both bodies without a ship."""
         figure, axes = one_plot()
         axes.set_facecolor("#0b1021")
         for where, radius, colour in ((-self.moon, PLANET_RADIUS, "#0072b2"), (1 - self.moon, MOON_RADIUS, "#f0e442")):
@@ -178,7 +177,7 @@ class Rocket(Task):
 
 
 def draw_path(axes: Axes, path: Tensor, burning: Tensor, colour: str, name: str) -> None:
-    """A path [K + 1] of complex places, thick where the engine burns [K], and the ship at its end."""
+    """Draw a path [K + 1] of complex places, thick where the engine burns [K], and the ship at its end."""
     axes.plot(path.real, path.imag, color=colour, linewidth=1.5, label=name)
     lit = path[1:].masked_fill(~burning, complex(math.nan, math.nan))
     axes.plot(lit.real, lit.imag, color=colour, linewidth=4, alpha=0.6)

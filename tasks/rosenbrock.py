@@ -1,4 +1,4 @@
-"""Rosenbrock's valley: curved, narrow, and slow for every method that does not learn its curvature."""
+"""Rosenbrock's function: a curved, narrow valley, slow for every method that does not learn its curvature."""
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from zg.task import RunView, Task
 class Rosenbrock(Task):
     """Σ b (xᵢ₊₁ − xᵢ²)² + (a − xᵢ)² with a = 1 and b = 100; zero at (1, …, 1).
 
-    n: dimensions, at least 2. It starts uniformly in [−1.5, 2], the last coordinate in [−0.5, 3]; a scaled unit is 4.
+    n: dimensions, at least 2. The start is uniform in [−1.5, 2], for the last coordinate in [−0.5, 3]. A scaled unit
+    is 4.
     """
 
     def __init__(self, n: int = 2) -> None:
@@ -39,7 +40,7 @@ class Rosenbrock(Task):
         return gradient
 
     def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
-        """Contours in the plane of the last two coordinates (the others as they are), the path, and the solution."""
+        """Contours in the plane of the last two coordinates (with the others of x), the path, and the solution."""
         figure, axes = one_plot()
         across, up = np.meshgrid(np.linspace(-1.8, 2.3, 160), np.linspace(-1, 3.5, 160))
         plane = x.cpu().expand(across.size, -1).clone()

@@ -1,4 +1,4 @@
-"""Drawn reference shapes: white on black, anti-aliased, from nothing but geometry."""
+"""Reference shapes drawn from geometry: white on black, anti-aliased."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 
 from zg.errors import SettingError, nearest
 
-# Samples a pixel along a side.
+# Samples along each side of a pixel.
 OVERSAMPLING = 4
 LETTER_Z = [(-0.5, 0.6), (0.5, 0.6), (0.5, 0.35), (-0.1, -0.35), (0.5, -0.35), (0.5, -0.6), (-0.5, -0.6), (-0.5, -0.35)]
 LETTER_Z += [(0.1, 0.35), (-0.5, 0.35)]
@@ -27,7 +27,7 @@ def draw_shape(shape: str, size: int) -> Tensor:
 
 
 def ring(x: Tensor, y: Tensor) -> Tensor:
-    """A ring around a lying ellipse; x, y in [−1, 1], y upwards."""
+    """A ring around a flat ellipse; x, y in [−1, 1], y is up."""
     radius = torch.hypot(x, y)
     return ((radius > 0.58) & (radius < 0.75)) | ((x / 0.4).square() + (y / 0.22).square() < 1)
 

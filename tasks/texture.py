@@ -1,4 +1,4 @@
-"""Every pixel of a texture is a parameter: up to 196,608 of them, and the renderer merely shows them."""
+"""Every pixel value of a texture is a parameter, up to 196,608 in all. The renderer returns them as they are."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from zg.task import Task
 
 
 class Texture(Task):
-    """The pixels of an RGB image, from 0.5 + 0.05 · N(0, 1), against a reference (the paper's texture experiment).
+    """The pixels of an RGB image, which start at 0.5 + 0.05 · N(0, 1) (the paper's texture experiment).
 
     size: pixels along a side, 1 to 256. reference: a path or one of scikit-image's bundled images.
     """

@@ -1,4 +1,4 @@
-"""The paper's 1-D teaser: a spline with a plateau, a barrier and a second basin."""
+"""The paper's example in one dimension: a spline with a plateau, a barrier and a second basin."""
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ DRAWN = np.linspace(-1, 8, 400)
 
 
 class Toy(Task):
-    """f(x)² for an Akima spline f, from x = 1.1; zero at 4 and at 4.116, a plateau near 2.5, a barrier at 5.
+    """f(x)² for an Akima spline f. It is zero at 4 and at 4.116, with a plateau near 2.5 and a barrier at 5.
 
-    One scaled unit is 10, about the width of what is drawn.
+    The start is 1.1. One scaled unit is 10, about the width of the picture.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
-"""A woven whale in Blender: how many stakes run along it, how many hoops around it, and how thick is it?
+"""A woven whale in Blender: how many stakes run along it, how many hoops run around it, and how thick is it?
 
-Counts are integers, so nothing has a gradient in them; and each strand more shifts all the others, so that picture by
-picture only the exact count fits. What leads there is how dense the weave is: a coarse loss sees that.
+The counts are integers and have no gradient. One more strand shifts all the others, so a loss of single pixels is small
+at the exact counts only. Averaged over larger squares, the pictures show how dense the weave is, and this loss leads to
+the counts.
 """
 
 from torch import Tensor
@@ -22,10 +23,10 @@ SHAPE = (128, 192)
 
 
 class Wicker(BlenderTask):
-    """Counts of horizontal stakes and of vertical ones (the hoops), and the radius: n = 3.
+    """Counts of horizontal strands (stakes) and of vertical strands (hoops), and the radius of the body: n = 3.
 
-    The loss compares how dense the weave is in both colours, place by place: pictures are averaged over squares of
-    `window` pixels first. far: how far off each coordinate starts, at most, as a part of its range.
+    window: side in pixels of the squares over which pictures are averaged before the loss compares them. far: largest
+    distance of a coordinate from the solution at the start, as a fraction of its range.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Bridges to renderers that tasks share."""
+"""Renderers that several tasks share."""

@@ -1,4 +1,4 @@
-"""Blender: where it is on this machine, and tasks whose scenes are scripts that it runs."""
+"""Blender: where it is installed, and tasks whose scenes are scripts that Blender runs."""
 
 import importlib.util
 import shutil
@@ -14,15 +14,15 @@ from zg.workers.task import WorkerTask
 SCENES = Path(__file__).parent / "scenes"
 ENGINES = ("workbench", "cycles")
 EXECUTABLE = "blender"
-# No user's preferences, add-ons or scripts in files: the same picture on every machine.
+# Without the user's preferences and add-ons, and without scripts in files: the same picture on every machine.
 OPTIONS = ("--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "1", "--python")
 
 
 def blender_argv(blender: str | None = None) -> tuple[str, ...]:
-    """What runs a Python file inside Blender.
+    """The command that runs a Python file inside Blender.
 
     blender: path of an executable; by default the package bpy if it is installed, else `blender` on the PATH.
-    Raises SettingError where there is none.
+    Raises SettingError where Blender is not installed.
     """
     if blender is None and importlib.util.find_spec("bpy"):
         return PYTHON
@@ -40,8 +40,9 @@ def blender_argv(blender: str | None = None) -> tuple[str, ...]:
 class BlenderTask(WorkerTask):
     """A task that Blender renders, in processes of its own.
 
-    engine: workbench, which is fast and without noise, or cycles, which traces paths on the CPU. oversample: samples a
-    pixel along each side. blender: path of an executable, as in `blender_argv`. workers, timeout: as in `WorkerTask`.
+    engine: `workbench`, which is fast and without noise, or `cycles`, which traces paths on the CPU. oversample:
+    samples along each side of a pixel. blender: path of an executable, as in `blender_argv`. All others: as in
+    `WorkerTask`.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class BlenderTask(WorkerTask):
         check_positive(oversample=oversample)
         if engine.lower().startswith("eevee"):
             raise SettingError(
-                f"engine must be workbench or cycles, got '{engine}': without a GPU that takes a minute a frame"
+                f"engine must be workbench or cycles, got '{engine}', which takes a minute a frame without a GPU"
             )
         if engine not in ENGINES:
             raise SettingError(f"engine '{engine}' is unknown{nearest(engine, ENGINES)}")
@@ -66,7 +67,7 @@ class BlenderTask(WorkerTask):
         self.noisy = engine == "cycles"
 
     def open_scene(self, scene: Path, width: int, height: int, settings: Mapping[str, Any] | None = None) -> None:
-        """Start the processes with a scene file; settings: more for its `load` than the stage's and where that is."""
+        """Start the processes with a scene file. settings: for its `load`, besides those of the stage."""
         stage = {"scenes": str(SCENES), "engine": self.engine, "oversample": self.oversample}
         stage |= {"width": width, "height": height}
         self.open_workers(blender_argv(self.blender), scene, {**stage, **(settings or {})}, (3, height, width))

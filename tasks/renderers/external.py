@@ -1,12 +1,12 @@
-"""Any program as a renderer: parameters go in as words of its command line or as JSON, an image comes back as a file.
+"""Any program as a renderer: it gets parameters by its command line or as JSON, and writes an image file.
 
     renderer = ExternalRenderer(["draw", "--radius", "{radius}", "--out", "{output}"])
     image = renderer({"radius": 0.3})  # [C, H, W] float32
 
-In the words, `{NAME}` is the value of a block (`{NAME[2]}` one number of it), `{output}` where the image must be
-written, `{parameters}` a JSON file of all values, `{seed}`, and `{width}` and `{height}` what `shape` says. Without
-`{parameters}` the JSON is on standard input. This file is also a scene file of `zg.workers`, which brings the time-out:
-its process group goes as a whole, the program with it.
+Placeholders in the arguments: `{NAME}` is the value of a block, `{NAME[2]}` one number of it, `{output}` the path of
+the image to write, `{parameters}` the path of a JSON file with all values, `{seed}` the seed of the render, `{width}`
+and `{height}` the size of the image. Without `{parameters}` the same JSON is on standard input. This file is also a
+scene file of `zg.workers`, which has the time-out: it kills the whole process group, and with it the program.
 """
 
 import json
@@ -26,19 +26,21 @@ from zg.config.extras import load_package
 FORMATS = ("png", "exr", "npy")
 OWN_WORDS = ("output", "parameters", "seed", "width", "height")
 PLACEHOLDER = re.compile(r"\{(\w+)(?:\[(\d+)\])?\}")
-# A program that a signal ended is run once more.
+# How often a program is run that is ended by a signal.
 TRIES = 2
+# Bytes of printed output that are kept for error messages: the last ones.
 KEPT_OUTPUT = 4096
 
 
 class ExternalRenderer:
-    """Runs `argv`, no shell in between, once a render.
+    """Runs a program once for every render, without a shell.
 
-    format: of the image: png ([0, 1]), exr or npy (as they are, [H, W] or [H, W, C]); alpha is dropped. shape:
-    [C, H, W], for the words that need it. blocks: {name: shape} of the blocks in `render`'s vectors, integers: which
-    of them are counts. folder: where the program runs. version_argv, at_least: what prints a version, and the oldest
-    that will do. echo: whether to pass on what it prints.
-    Raises ValueError for what cannot work, RuntimeError with the program's last words when a render fails.
+    argv: the program and its arguments. format: of the image: png, or exr or npy, whose values are taken as they are
+    ([H, W] or [H, W, C]); alpha is dropped. shape: [C, H, W], for `{width}` and `{height}`. blocks: {name: shape} of
+    the blocks in the vectors of `render`. integers: names of the blocks that hold integers. folder: where the program
+    runs. version_argv: the command that prints its version. at_least: the oldest version that is accepted. echo:
+    whether to print what the program prints.
+    Raises ValueError for a setting that is wrong, and RuntimeError with the program's last output when a render fails.
     """
 
     def __init__(
@@ -57,22 +59,22 @@ class ExternalRenderer:
         self.blocks, self.integers = dict(blocks or {}), set(integers)
         self.size = {} if shape is None else {"width": shape[-1], "height": shape[-2]}
         if not self.argv or shutil.which(self.argv[0]) is None:
-            raise ValueError(f"argv must start with a program that can be run, got {self.argv[:1]}")
+            raise ValueError(f"argv must start with an executable program, got {self.argv[:1]}")
         if format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(FORMATS)}, got '{format}'")
         if format == "exr":
             load_package("OpenEXR", "format exr")
         if taken := self.blocks.keys() & set(OWN_WORDS):
-            raise ValueError(f"a block cannot be named '{taken.pop()}', which is a word of its own in argv")
+            raise ValueError(f"a block cannot be named '{taken.pop()}', which has a meaning of its own in argv")
         self.version_text = self._version(version_argv, at_least) if version_argv else ""
         self.scratch = tempfile.TemporaryDirectory(prefix="zg-external-")
 
     def version(self) -> str:
-        """What the program said its version is."""
+        """The version that the program printed."""
         return self.version_text
 
     def render(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """x [n], laid out as `blocks` -> [C, H, W] float32."""
+        """x [n] in the order of `blocks` -> [C, H, W] float32."""
         parameters, start = {}, 0
         for name, shape in self.blocks.items():
             values = x[start : (start := start + int(np.prod(shape)))].reshape(shape)
@@ -80,14 +82,14 @@ class ExternalRenderer:
         return self(parameters, seed)
 
     def __call__(self, parameters: Mapping[str, Any], seed: int = 0) -> np.ndarray:
-        """Named numbers or lists of them -> [C, H, W] float32."""
+        """{block: number or list of numbers} -> [C, H, W] float32."""
         output = Path(self.scratch.name, f"image.{self.format}")
         given = Path(self.scratch.name, "parameters.json")
         given.write_text(json.dumps({**parameters, "seed": seed}))
         known = {**parameters, **self.size, "output": output, "parameters": given, "seed": seed}
         words = [PLACEHOLDER.sub(lambda match: _filled(match, known), word) for word in self.argv]
         for _ in range(TRIES):
-            output.unlink(missing_ok=True)  # the former image is no result
+            output.unlink(missing_ok=True)  # so that the image of an earlier render is not returned
             code, said = self._run(words, os.devnull if "{parameters}" in "".join(self.argv) else given)
             if code >= 0:
                 break
@@ -98,7 +100,7 @@ class ExternalRenderer:
         return read_image(output)
 
     def _run(self, words: list[str], given: str | Path) -> tuple[int, str]:
-        """Exit code and last words."""
+        """Run the program -> its exit code, and its last output as text for an error message."""
         kept = b""
         with open(given) as stdin:
             process = subprocess.Popen(
@@ -117,7 +119,7 @@ class ExternalRenderer:
             process.stdout.close()
             process.wait()
         lines = [" ".join(line.split()) for line in kept.decode(errors="replace").splitlines()]
-        return process.returncode, "; it said: " + " | ".join([line for line in lines if line][-3:])[-300:]
+        return process.returncode, "; last output: " + " | ".join([line for line in lines if line][-3:])[-300:]
 
     def _version(self, argv: Sequence[str], at_least: str) -> str:
         done = subprocess.run(
@@ -131,12 +133,12 @@ class ExternalRenderer:
 
 
 def load(settings: dict[str, Any]) -> ExternalRenderer:
-    """For `zg.workers`, which keeps what is printed."""
+    """The renderer of this scene file; `zg.workers` keeps what it prints."""
     return ExternalRenderer(**settings, echo=True)
 
 
 def read_image(path: Path) -> np.ndarray:
-    """A PNG, EXR or NPY file as [C, H, W] float32: PNG in [0, 1], the others as they are; without alpha."""
+    """A PNG, EXR or NPY file as [C, H, W] float32 without alpha: PNG in [0, 1], the others as they are."""
     if path.suffix == ".npy":
         pixels = np.load(path, allow_pickle=False)
     elif path.suffix == ".exr":
@@ -164,7 +166,7 @@ def _read_exr(path: Path) -> np.ndarray:
 def _filled(match: "re.Match[str]", known: Mapping[str, Any]) -> str:
     name, index = match.groups()
     if name not in known:
-        raise ValueError(f"argv knows no {match[0]}; known: {', '.join(sorted(known))}")
+        raise ValueError(f"argv has an unknown placeholder {match[0]}; known: {', '.join(sorted(known))}")
     values = np.ravel(known[name]).tolist()
     return ",".join(map(str, values)) if index is None else str(values[int(index)])
 

@@ -1,4 +1,4 @@
-"""Mitsuba 3: variants that work here, scenes that are loaded once and updated."""
+"""Mitsuba 3: which variants work on this machine, and scenes that are loaded once and then updated."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from torch import Tensor
 from zg.config.extras import load_package
 from zg.errors import SettingError, nearest
 
-# Dr.Jit with an LLVM that it cannot use ends the process, so this is tried in another one first.
+# Dr.Jit ends the process when it cannot use the LLVM library that it finds, so another process tries it first.
 PROBE = """
 import drjit as dr
 from drjit.{backend} import Float
@@ -19,16 +19,17 @@ x = dr.minimum(dr.arange(Float, 16), dr.opaque(Float, 3.0))
 dr.eval(x)
 print("WORKS")
 """
-# Mass of that Gaussian in the pixel beside and in the pixel itself, to a sum of 1.
+# Integral over a pixel of a Gaussian with a standard deviation of 0.5 pixels: at the neighbour, and at its centre;
+# normalised to neighbour + centre + neighbour = 1.
 FILTER = (0.1577, 0.6846)
-BACKENDS = {"llvm": "an LLVM that Dr.Jit can use, such as Debian's libllvm19", "cuda": "an NVIDIA GPU"}
-#: What `auto` tries, in order.
+BACKENDS = {"llvm": "an LLVM library that Dr.Jit can use, such as Debian's libllvm19", "cuda": "an NVIDIA GPU"}
+#: The variants that `auto` tries, in this order.
 AUTO = ("cuda_ad_rgb", "llvm_ad_rgb", "scalar_rgb")
 
 
 @cache
 def backend_works(backend: str) -> bool:
-    """Whether Dr.Jit can compute on `llvm` or `cuda` on this machine; `scalar` always does."""
+    """Whether Dr.Jit can use `llvm` or `cuda` on this machine. Every other backend (`scalar`) works without it."""
     if backend not in BACKENDS:
         return True
     command = [sys.executable, "-c", PROBE.format(backend=backend)]
@@ -40,14 +41,14 @@ def backend_works(backend: str) -> bool:
 
 
 def resolve_variant(variant: str) -> str:
-    """`auto` -> the first of AUTO that works here; any other name is what it is."""
+    """`auto` -> the first variant of AUTO that works on this machine; any other name is returned as it is."""
     if variant != "auto":
         return variant
     return next(name for name in AUTO if backend_works(name.partition("_")[0]))
 
 
 def use_variant(variant: str) -> Any:
-    """Select a variant and return the module. Raises SettingError when it is unknown or cannot run here."""
+    """Select a variant and return the module. Raises SettingError when it is unknown or does not run here."""
     mi = load_package("mitsuba", f"variant '{variant}'")
     if variant not in mi.variants():
         raise SettingError(f"variant '{variant}' is unknown{nearest(variant, ['auto', *mi.variants()])}")
@@ -59,12 +60,13 @@ def use_variant(variant: str) -> Any:
 
 
 class Scene:
-    """A scene that is loaded once; `parameters` are set and `render` gives a linear RGB image.
+    """A scene that is loaded once. Set values in `parameters`, then `render` returns a linear RGB image.
 
-    description: Mitsuba's dictionary. Names stay what the dictionary says (merging of shapes is off). Its filter is a
-    Gaussian of half a pixel, applied to pixels afterwards: what Mitsuba's adds to neighbouring blocks depends on which
-    thread is first, and no seed would repeat. A `batch` sensor renders its views at once.
-    size: pixels along a side of each view. samples: paths a pixel.
+    The pixel filter is a Gaussian with a standard deviation of 0.5 pixels, applied to the pixels of a box filter.
+    Mitsuba's own Gaussian adds to neighbouring blocks in the order in which threads finish, so that no seed would
+    repeat an image.
+    description: Mitsuba's dictionary; its names stay valid, because shapes are not merged. A `batch` sensor renders all
+    of its views at once. size: pixels along a side of each view. samples: paths a pixel.
     """
 
     def __init__(self, description: dict[str, Any], variant: str, size: int, samples: int) -> None:
@@ -80,15 +82,15 @@ class Scene:
         self.parameters = self.mi.traverse(self.scene)
 
     def points(self, name: str) -> Tensor:
-        """A parameter that is a flat list of points, as [V, 3] float64."""
+        """The parameter of that name, a flat list of points, as [V, 3] float64."""
         return torch.tensor([float(value) for value in self.parameters[name]], dtype=torch.float64).reshape(-1, 3)
 
     def set_points(self, name: str, points: Tensor) -> None:
-        """Set such a parameter from [V, 3]."""
+        """Set the parameter of that name to points [V, 3]."""
         self.parameters[name] = type(self.parameters[name])(points.reshape(-1).float().cpu().numpy())
 
     def render(self, seed: int) -> Tensor:
-        """Apply what was set and render: [3, H, W], or [V, 3, H, W] of V views; float32, linear radiance."""
+        """Update the scene and render: [3, H, W], or [V, 3, H, W] for V views; float32, linear radiance."""
         self.mi.set_variant(self.variant)
         self.parameters.update()
         image = self.mi.render(self.scene, spp=self.samples, seed=seed)
@@ -100,7 +102,7 @@ class Scene:
 
 
 def filtered(image: Tensor) -> Tensor:
-    """image [C, H, W] through a Gaussian of standard deviation 0.5 pixels, integrated over pixels."""
+    """image [C, H, W] filtered by a Gaussian with a standard deviation of 0.5 pixels, integrated over pixels."""
     neighbour, own = FILTER
     kernel = torch.tensor([neighbour, own, neighbour])
     channels = torch.nn.functional.pad(image[:, None], (1, 1, 1, 1), mode="replicate")

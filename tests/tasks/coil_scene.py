@@ -1,4 +1,4 @@
-"""A Blender scene of one's own: a ribbon that winds x[0] times around a pole that is not there."""
+"""A user's Blender scene: a ribbon that winds x[0] times around the vertical axis."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The bundled Cornell box in a scene file of one's own: x[0] is the x of the light."""
+"""A user's scene file for Mitsuba: the bundled Cornell box, where x[0] is the x of the light."""
 
 import mitsuba as mi
 import numpy as np

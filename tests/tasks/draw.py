@@ -1,4 +1,4 @@
-"""A program that draws a disk: draw.py OUTPUT [--file PARAMETERS] [--words ACROSS DOWN COUNT] [--do TROUBLE]."""
+"""A program that draws a disk: draw.py OUTPUT [--file PARAMETERS] [--words ACROSS DOWN COUNT] [--fault FAULT]."""
 
 import json
 import sys
@@ -27,12 +27,12 @@ def main(output, *words):
             given = json.load(file)
         (across, down), count = given["position"], given["count"]
         assert isinstance(count, int)
-    trouble = options.get("--do", [""])[0]
-    if trouble == "fail":
+    fault = options.get("--fault", [""])[0]
+    if fault == "fail":
         sys.exit("no licence\nfor this machine")
-    if trouble == "hang":
+    if fault == "hang":
         time.sleep(600)
-    if trouble == "nothing" or (trouble == "half" and float(across) > 0.5):
+    if fault == "nothing" or (fault == "half" and float(across) > 0.5):
         return
     image = draw(float(across), float(down), int(count))
     if output.endswith("npy"):

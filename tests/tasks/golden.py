@@ -1,9 +1,9 @@
-"""Golden images: what each forward model showed at a fixed θ when somebody last looked at it.
+"""Golden images: the render of each forward model at a fixed θ, checked by eye when it was written.
 
-    python -m tests.tasks.golden      draws them again, after a change that is meant to be seen
+    python -m tests.tasks.golden      writes them again, after a change that is meant to change images
 
-Images are 8-bit PNGs in tests/golden, flight paths an npz. Compared with a tolerance: another BLAS moves a photon
-across a pixel's border now and then.
+Images are 8-bit PNGs in tests/golden; flight paths are an npz. Tests compare them with a tolerance, because another
+BLAS moves a few photons across the border of a pixel.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ BURNS = [0.02, 0.2, 0.38, 0.5]
 
 
 def built(task: Task, seed: int = 0, device: str = "cpu") -> Task:
-    """The task as a run with that seed on that device finds it."""
+    """The task, set up with that seed on that device."""
     task.seed, task.device = seed, torch.device(device)
     task.setup()
     return task
@@ -60,20 +60,20 @@ def procedural(device: str) -> Tensor:
 
 
 def rocket(device: str) -> Tensor:
-    """Every tenth place [41, 4] of four flights."""
+    """Every tenth place of four flights [41, 4]."""
     task = built(Rocket(), device=device)
     assert isinstance(task, Rocket)
     return task.fly(torch.tensor(BURNS, dtype=torch.float64, device=device)[:, None])[0][::10]
 
 
 def brdf(device: str) -> Tensor:
-    """As anywhere: by the variant that every machine has."""
+    """On any device by the variant that every machine has."""
     task = built(Brdf(size=48, variant="scalar_rgb", fixed_seed=True))
     return to_display(task.render(task.solution[None])[0], linear=True)
 
 
 def mesh(device: str) -> Tensor:
-    """A sphere with bumps, and the head it is to become."""
+    """A sphere with bumps above the reference."""
     task = built(Mesh(subdivisions=2, views=3, size=48, head="blob", variant="scalar_rgb", fixed_seed=True))
     assert isinstance(task, Mesh)
     bumps = 0.1 * torch.arange(task.space.n).sin() * task.space.scale
@@ -93,7 +93,7 @@ def wicker(device: str) -> Tensor:
 
 
 def reference(task: Task) -> Tensor:
-    """What a task by a renderer of its own has to find."""
+    """The reference of a task whose renderer is in processes of its own."""
     built(task)
     task.close()
     image = task.reference()
@@ -101,7 +101,7 @@ def reference(task: Task) -> Tensor:
     return image
 
 
-# Blender's pictures: their tests skip where there is none.
+# Images by Blender. Their tests are skipped where it is not installed.
 RENDERED: dict[str, Callable[[str], Tensor]] = {f.__name__: f for f in (led_display, wicker)}
 
 

@@ -7,12 +7,12 @@ from tasks.brdf import HIDDEN, Brdf, description, directions, environment
 from tasks.renderers.mitsuba import Scene, use_variant
 from tests.processes import growth_mb
 from tests.tasks.golden import built
+from zg.budget import Budget
 from zg.errors import SettingError
-from zg.method import Budget
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
-# The block of each coordinate, and how far it is moved: what is hardly seen needs the whole way.
+# The block of each coordinate, and how far the test moves it. Some parameters are hardly visible.
 MOVED = [("base_color", 0.1)] * 3 + [(name, 0.5) for name in list(HIDDEN)[1:]]
 
 
@@ -22,12 +22,12 @@ def ball():
 
 
 @pytest.mark.parametrize("eye", [(0.0, 0.0, 4.2), (3.0, 0.0, -3.0), (0.3, 4.0, 0.2), (-3.0, -2.0, 1.0)])
-def test_a_white_diffuse_ball_sends_back_the_mean_of_the_sky_it_sees(eye):
+def test_a_white_diffuse_ball_reflects_the_cosine_weighted_mean_of_the_sky(eye):
     mi = use_variant("scalar_rgb")
     scene = description(mi)
     scene["ball"]["bsdf"] = {"type": "diffuse", "reflectance": {"type": "rgb", "value": 1.0}}
     scene["sensor"]["to_world"] = mi.ScalarTransform4f().look_at(origin=eye, target=[0, 0, 0], up=[0.1, 1, 0.1])
-    scene["sensor"]["fov"] = 2  # of the ball no more than its middle, which looks at the camera
+    scene["sensor"]["fov"] = 2  # only the middle of the ball, whose normal points to the camera
     seen = Scene(scene, "scalar_rgb", 8, 1024).render(0).mean((1, 2)).double()
     sky = directions()
     cosine = (sky @ torch.nn.functional.normalize(torch.tensor(eye, dtype=torch.float64), dim=0)).clamp_min(0)
@@ -36,38 +36,38 @@ def test_a_white_diffuse_ball_sends_back_the_mean_of_the_sky_it_sees(eye):
     assert torch.allclose(seen, expected, rtol=0.03)
 
 
-def test_the_sky_has_its_lights_where_it_says():
+def test_the_brightest_direction_of_the_sky_is_that_of_its_brightest_light():
     brightest = environment().sum(-1).flatten().argmax()
     expected = torch.nn.functional.normalize(torch.tensor([0.2, 0.8, 0.7], dtype=torch.float64), dim=0)
     assert directions().reshape(-1, 3)[brightest] @ expected > 0.999
 
 
 @pytest.mark.parametrize("coordinate", range(len(MOVED)))
-def test_every_coordinate_moves_something(ball, coordinate):
+def test_every_coordinate_changes_the_image(ball, coordinate):
     seed = torch.tensor([0])
     middle = ball.render(ball.solution[None], seed)[0]
     moved = ball.solution.clone()
     step = MOVED[coordinate][1]
     moved[coordinate] += step if moved[coordinate] + step <= 1 else -step
-    # Same seed: what differs is not noise.
+    # Both renders have the same seed, so the difference is not noise.
     assert ball.loss(ball.render(moved[None], seed), middle) > 1e-5
 
 
-def test_renders_repeat_with_their_seed_and_differ_without(ball):
+def test_the_noise_depends_on_the_seed_alone(ball):
     x = ball.space.to_user(ball.space.init).expand(3, -1)
     first, again, other = ball.render(x, torch.tensor([5, 5, 6]))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_a_fixed_seed_leaves_no_noise():
+def test_a_fixed_seed_removes_the_noise():
     task = built(Brdf(size=12, samples=4, fixed_seed=True, variant="scalar_rgb"))
     first, again = task.render(task.solution.expand(2, -1))
     assert not task.noisy
     assert torch.equal(first, again)
 
 
-def test_a_material_that_was_changed_comes_back(ball):
+def test_a_render_does_not_depend_on_earlier_renders(ball):
     seed = torch.tensor([3])
     before = ball.render(ball.solution[None], seed)
     ball.render(torch.ones(1, 11, dtype=torch.float64), seed)
@@ -75,7 +75,7 @@ def test_a_material_that_was_changed_comes_back(ball):
     assert torch.equal(ball.render(ball.solution[None], seed), before)
 
 
-def test_the_solution_has_the_loss_of_its_noise_and_no_error(ball):
+def test_the_solution_has_a_loss_of_noise_only_and_no_error(ball):
     start = ball.space.to_user(ball.space.init)
     images = ball.render(torch.stack([ball.solution, start]), torch.tensor([1, 2]))
     at_solution, at_start = ball.loss(images, ball.reference()).tolist()
@@ -91,10 +91,10 @@ def test_the_start_depends_on_the_seed_and_the_reference_does_not(ball):
 
 
 @pytest.mark.parametrize("settings", [{"size": 0}, {"samples": 0}, {"far": 0.0}, {"variant": "scalar_rbg"}])
-def test_mistakes_are_told_in_one_line(settings):
-    with pytest.raises(SettingError, match=next(iter(settings))) as told:
+def test_a_wrong_setting_raises_an_error_of_one_line(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))) as raised:
         built(Brdf(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_short_run_lowers_the_loss():
@@ -104,7 +104,7 @@ def test_a_short_run_lowers_the_loss():
 
 
 @pytest.mark.parametrize("renders", [300, pytest.param(2000, marks=pytest.mark.slow)])
-def test_memory_does_not_grow(renders):
+def test_memory_stays_bounded(renders):
     task = built(Brdf(size=16, samples=4))
     x = task.space.to_user(task.space.init)
     generator = torch.Generator().manual_seed(0)

@@ -34,7 +34,7 @@ def test_the_derivatives_of_the_surface_are_its_finite_differences():
 def test_the_spline_reproduces_constants_and_straight_lines():
     at = torch.linspace(-1, 1, 31, dtype=double)
     values, slopes = spline_basis(at, 7)
-    # The middle of a control point's influence: one span apart, one outside on either side.
+    # Centres of the basis functions: one span apart, and one outside the interval on each side.
     middles = (torch.arange(7, dtype=double) - 1) * 2 / 4 - 1
     assert torch.allclose(values.sum(1), torch.ones(31, dtype=double))
     assert torch.allclose(values @ middles, at)
@@ -43,7 +43,7 @@ def test_the_spline_reproduces_constants_and_straight_lines():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("height", [-1.0, 0.0, 0.7])
-def test_a_flat_surface_focuses_nothing(device, height):
+def test_a_flat_surface_sends_one_photon_to_each_pixel(device, height):
     task = built(Caustic(size=32), device=device)
     x = torch.full((2, task.space.n), height, dtype=double, device=device)
     counts, lost = task.count(*task.trace(x))
@@ -58,10 +58,10 @@ def test_a_dome_gathers_light_and_a_bowl_spreads_it():
     bowl = (at[:, None].square() + at.square()).reshape(1, -1)
     counts, _ = task.count(*task.trace(torch.cat([-bowl, bowl])))
     dome_middle, bowl_middle = counts[:, 4:12, 4:12].sum((1, 2)) / 128**2
-    assert bowl_middle < 0.22 < 0.26 < dome_middle  # in a quarter of the area
+    assert bowl_middle < 0.22 < 0.26 < dome_middle  # a quarter of the area
 
 
-def test_photons_are_refracted_by_the_law_of_snell():
+def test_photons_are_refracted_by_snells_law():
     task = built(Caustic(control_points=6, size=8, photons=20))
     x = bumpy(task, 2, height=2.0)
     height, across, down = (part.to(double) for part in task.surface(x))
@@ -90,14 +90,14 @@ def test_the_image_has_no_gradient():
     assert not task.render(bumpy(task).requires_grad_()).requires_grad
 
 
-def test_half_a_percent_of_the_pixels_are_white():
+def test_between_half_a_percent_and_five_percent_of_the_pixels_are_white():
     task = built(Caustic())
     image = task.render(task.space.to_user(task.space.init)[None])
     assert 0.005 <= (image == 1).double().mean() < 0.05
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_shapes_are_centred_and_lit_in_part(shape):
+def test_shapes_cover_a_part_of_the_image_and_leave_its_border_black(shape):
     image = draw_shape(shape, 64)
     assert image.shape == (1, 64, 64)
     assert 0.1 < image.mean() < 0.5
@@ -118,7 +118,7 @@ def test_a_reference_may_be_an_image():
         ({"loss": "msee"}, "did you mean 'mse'"),
     ],
 )
-def test_mistakes_are_told_in_one_line(settings, message):
-    with pytest.raises(SettingError, match=message) as told:
+def test_a_wrong_setting_raises_an_error_of_one_line(settings, message):
+    with pytest.raises(SettingError, match=message) as raised:
         built(Caustic(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)

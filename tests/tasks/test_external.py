@@ -38,14 +38,14 @@ def make(*words, **settings):
 
 
 @pytest.mark.parametrize("format, scale, off", [("npy", 1, 1e-7), ("png", 1, 0.51 / 255), ("exr", 100, 1e-5)])
-def test_an_image_comes_back_in_every_format(format, scale, off):
+def test_images_of_every_format_are_read(format, scale, off):
     image = ExternalRenderer([*DRAW, *WORDS], format=format)(VALUES)
     assert image.dtype == np.float32
     assert np.abs(image - scale * expected(0.4, 0.7, 2)).max() <= off * scale
 
 
 @pytest.mark.parametrize("words", [[], ["--file", "{parameters}"], WORDS])
-def test_parameters_go_in_by_standard_input_by_file_or_by_words(words):
+def test_the_program_gets_parameters_by_standard_input_file_or_arguments(words):
     image = ExternalRenderer([*DRAW, *words], format="npy")(VALUES)
     assert np.array_equal(image, expected(0.4, 0.7, 2))
 
@@ -58,33 +58,33 @@ def test_parameters_go_in_by_standard_input_by_file_or_by_words(words):
         (np.full((4, 5, 4), 255, np.uint8), 3),
     ],
 )
-def test_grey_alpha_and_sixteen_bits_are_read(pixels, channels, tmp_path):
+def test_images_with_grey_alpha_or_sixteen_bits_are_read(pixels, channels, tmp_path):
     imageio.imwrite(tmp_path / "image.png", pixels)
     assert np.array_equal(read_image(tmp_path / "image.png"), np.ones((channels, 4, 5), np.float32))
 
 
-def test_a_program_that_fails_is_quoted():
-    with pytest.raises(RuntimeError, match=r" ended with code 1; it said: no licence \| for this machine$"):
-        ExternalRenderer([*DRAW, *WORDS, "--do", "fail"])(VALUES)
+def test_the_error_of_a_failed_program_has_its_exit_code_and_last_output():
+    with pytest.raises(RuntimeError, match=r" ended with code 1; last output: no licence \| for this machine$"):
+        ExternalRenderer([*DRAW, *WORDS, "--fault", "fail"])(VALUES)
     with pytest.raises(RuntimeError, match=r"sh ended with code -9"):
         ExternalRenderer(["sh", "-c", "kill -9 $$"])(VALUES)
 
 
-def test_the_image_of_the_render_before_is_no_result():
-    renderer = ExternalRenderer([*DRAW, *WORDS, "--do", "half"], format="npy")
+def test_the_image_of_an_earlier_render_is_not_returned():
+    renderer = ExternalRenderer([*DRAW, *WORDS, "--fault", "half"], format="npy")
     renderer({"position": [0.2, 0.2], "count": 1})
     with pytest.raises(RuntimeError, match=r"wrote no image.npy"):
         renderer({"position": [0.8, 0.2], "count": 1})
 
 
-def test_a_program_that_a_signal_ended_is_run_once_more(tmp_path):
+def test_a_program_that_is_ended_by_a_signal_is_run_once_more(tmp_path):
     once = tmp_path / "once"
     script = f'if [ -e {once} ]; then exec "$@"; fi; touch {once}; kill -9 $$'
     image = ExternalRenderer(["sh", "-c", script, "sh", *DRAW, *WORDS], format="npy")(VALUES)
     assert np.array_equal(image, expected(0.4, 0.7, 2))
 
 
-def test_a_task_is_a_yaml_and_no_python(tmp_path, capsys):
+def test_a_yaml_file_alone_is_a_task(tmp_path, capsys):
     data = {"name": "external", "argv": [*DRAW, "--file", "{parameters}"], "space": SPACE, "shape": [3, 16, 16]}
     config = {"data": {**data, "target": TARGET, "loss": "multiscale", "workers": 2, "jitter": 0.1}}
     Path("mine.yaml").write_text(yaml.safe_dump(config))
@@ -95,18 +95,18 @@ def test_a_task_is_a_yaml_and_no_python(tmp_path, capsys):
     assert not marked(tmp_path)
 
 
-def test_a_hanging_program_is_killed_and_its_render_has_failed(tmp_path):
+def test_a_program_that_hangs_is_killed_and_its_image_is_nan(tmp_path):
     np.save("picture.npy", draw.draw(0.6, 0.5, 7))
-    hang = make(*WORDS, "--do", "hang", target=None, reference="picture.npy", format="npy", timeout=1.0)
+    hang = make(*WORDS, "--fault", "hang", target=None, reference="picture.npy", format="npy", timeout=1.0)
     hang.setup()
     image = hang.render(hang.space.to_user(hang.space.init)[None])
     assert image.isnan().all()
     assert hang.last_error == f"{Path(sys.executable).name} took longer than timeout = 1 s"
-    until(lambda: not any("--do" in command for command in marked(tmp_path).values()))  # a killed one takes a moment
+    until(lambda: not any("--fault" in command for command in marked(tmp_path).values()), lambda: marked(tmp_path))
     hang.close()
 
 
-def test_the_seed_moves_the_start_and_not_the_reference():
+def test_the_start_depends_on_the_seed_and_the_reference_does_not():
     def start(seed):
         task = make(*WORDS, jitter=0.2)
         task.seed = seed
@@ -124,7 +124,11 @@ def test_the_seed_moves_the_start_and_not_the_reference():
 @pytest.mark.parametrize(
     "words, settings, said",
     [
-        (["{radius}"], {}, r"ValueError: argv knows no \{radius\}; known: count, height, output, parameters, position"),
+        (
+            ["{radius}"],
+            {},
+            r"ValueError: argv has an unknown placeholder \{radius\}; known: count, height, output, parameters, pos",
+        ),
         (WORDS, {"shape": [3, 8, 8]}, r"must return shape \[3, 8, 8\], got \[3, 16, 16\]$"),
         (WORDS, {"target": None}, r"^target or reference must be given, and not both$"),
         (
@@ -133,7 +137,7 @@ def test_the_seed_moves_the_start_and_not_the_reference():
             r"^target must name the blocks of space, \['position', 'count'\]",
         ),
         (WORDS, {"target": {"position": [0.6], "count": 7}}, r"^target must have \[2, 1\] values .* got \[1, 1\]$"),
-        (WORDS, {"target": None, "reference": "none.png"}, r"^reference must be there, got 'none.png'$"),
+        (WORDS, {"target": None, "reference": "none.png"}, r"^reference must be a path that exists, got 'none.png'$"),
         (WORDS, {"space": {"count": {"init": 3, "hgih": 9}}}, r"^space.count.hgih is unknown; did you mean 'high'\?$"),
         (WORDS, {"space": {"count": {"low": 3}}}, r"^space.count.init must be given$"),
         (WORDS, {"space": {"count": {"init": "three"}}}, r"^space.count.init must be numbers, got 'three'$"),
@@ -146,18 +150,18 @@ def test_the_seed_moves_the_start_and_not_the_reference():
         ),
     ],
 )
-def test_mistakes_are_told_in_one_line(words, settings, said):
-    with pytest.raises(SettingError, match=said) as caught:
+def test_a_wrong_setting_raises_an_error_of_one_line(words, settings, said):
+    with pytest.raises(SettingError, match=said) as raised:
         task = make(*words, **settings)
         try:
             task.setup()
         finally:
             task.close()
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_missing_program_is_told():
-    with pytest.raises(SettingError, match=r"^argv must start with a program that can be run, got \['no-program'\]$"):
+def test_a_program_that_does_not_exist_raises_an_error_of_one_line():
+    with pytest.raises(SettingError, match=r"^argv must start with an executable program, got \['no-program'\]$"):
         External(["no-program"], SPACE, [3, 16, 16], TARGET)
 
 
@@ -170,7 +174,7 @@ def vase():
 
 
 @needs_povray
-def test_povray_turns_the_vase(vase):
+def test_povray_renders_the_vase_and_the_start_differs_from_it(vase):
     start = vase.space.to_user(vase.space.init)
     images = vase.render(torch.stack([start, vase.solution]))
     assert torch.equal(images[1], vase.reference())
@@ -180,7 +184,7 @@ def test_povray_turns_the_vase(vase):
 
 
 @needs_povray
-def test_every_coordinate_of_the_vase_shows(vase):
+def test_every_coordinate_of_the_vase_changes_the_image(vase):
     images = vase.render(vase.solution + 0.1 * torch.diag(vase.space.scale))
     assert images.isfinite().all()
     changed = ((images - vase.reference()).abs() > 0.02).double().mean((1, 2, 3))
@@ -189,7 +193,7 @@ def test_every_coordinate_of_the_vase_shows(vase):
 
 @needs_povray
 @pytest.mark.slow
-def test_the_default_turns_the_vase(tmp_path):
+def test_the_default_method_finds_the_vase(tmp_path):
     config = Path(draw.__file__).parents[2] / "configs" / "external_demo.yaml"
     assert main(["fit", "--config", str(config), "--out", "run", "--video", "false"]) == 0
     row = yaml.safe_load(Path("run/row.json").read_text())

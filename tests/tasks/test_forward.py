@@ -1,4 +1,4 @@
-"""What holds for every forward model in torch: golden images, batches, starts."""
+"""Tests of every forward model in torch: golden images, batches, starts."""
 
 import numpy as np
 import pytest
@@ -36,20 +36,20 @@ def around_the_start(task, count):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", golden.IMAGES)
-def test_the_golden_image_is_met(name, device):
+def test_the_image_is_the_golden_image(name, device):
     image, expected = golden.IMAGES[name](device).cpu(), golden.read(name)
     assert image.shape == expected.shape
     assert ((image * 255).round() / 255 - expected).abs().mean() < 1e-3
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_golden_flights_are_met(device):
+def test_the_flights_are_the_golden_flights(device):
     expected = torch.from_numpy(np.load(golden.FOLDER / "rocket.npz")["path"])
     assert (golden.rocket(device).cpu() - expected).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_a_batch_is_its_single_renders(maker, device):
+def test_a_batch_equals_its_single_renders(maker, device):
     task = built(maker(), device=device)
     x = around_the_start(task, 5)
     batch = task.render(x)
@@ -61,13 +61,13 @@ def test_a_batch_is_its_single_renders(maker, device):
 
 
 @pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU")
-def test_devices_agree(maker):
+def test_cpu_and_gpu_give_the_same_images(maker):
     here, there = (built(maker(), device=device) for device in ("cpu", "cuda"))
     x = around_the_start(here, 4)
     assert (here.render(x) - there.render(x.cuda()).cpu()).abs().mean() < 2e-3
 
 
-def test_an_empty_batch_is_rendered(maker):
+def test_an_empty_batch_gives_no_images(maker):
     task = built(maker())
     x = around_the_start(task, 1)
     assert task.render(x[:0]).shape == (0, *task.render(x).shape[1:])
@@ -81,7 +81,7 @@ def test_the_start_depends_on_the_seed_and_the_reference_does_not(maker):
         assert torch.equal(task.reference(), other.reference())
 
 
-def test_the_start_is_no_solution(maker):
+def test_the_start_is_not_a_solution(maker):
     for seed in range(5):
         task = built(maker(), seed)
         x = task.space.to_user(task.space.init)[None]
@@ -89,7 +89,7 @@ def test_the_start_is_no_solution(maker):
 
 
 @pytest.mark.parametrize("name", ["mosaic", "procedural"])
-def test_the_hidden_parameters_have_no_loss(name):
+def test_the_loss_of_the_hidden_parameters_is_zero(name):
     task = built(MAKERS[name]())
     assert task.loss(task.render(task.solution[None]), task.reference()) == 0
     assert torch.equal(task.space.to_user(task.space.to_scaled(task.solution)), task.solution)

@@ -7,7 +7,7 @@ import torch
 
 from tasks.led_display import LedDisplay, lamps_of
 from tests.processes import MARK
-from tests.tasks.blender import CLOSE, far_off, memory_growth_mb, needs_blender
+from tests.tasks.blender import CLOSE, difference, memory_growth_mb, needs_blender
 from tests.tasks.golden import built
 from zg.cli.main import main
 from zg.errors import SettingError
@@ -29,13 +29,13 @@ def with_lamps(*numbers):
 
 
 @needs_blender
-def test_the_golden_image_is_met(display):
-    assert far_off(display.reference(), "led_display") < CLOSE
+def test_the_reference_is_the_golden_image(display):
+    assert difference(display.reference(), "led_display") < CLOSE
 
 
 @needs_blender
-def test_each_cell_has_its_place(display):
-    """The first lamp of every cell, lit alone: in reading order, and its glow is seen around it."""
+def test_the_cells_are_in_reading_order_and_their_lamps_glow(display):
+    """The first lamp of every cell is lit alone."""
     dark = display.render(with_lamps())[0]
     places = []
     for cell in range(12):
@@ -43,7 +43,7 @@ def test_each_cell_has_its_place(display):
         assert more.min() > -0.01
         row, column = divmod(int(more.argmax()), more.shape[1])
         places.append((row, column))
-        assert (more > 0.05).sum() > (more > 1).sum() > 8
+        assert (more > 0.05).sum() > (more > 1).sum() > 8, "expected a glow around the lamp"
     rows, columns = zip(*places, strict=True)
     assert all(abs(a - b) > 20 for a, b in pairwise(columns))
     assert list(columns[:6]) == sorted(columns[:6]) and list(columns[6:]) == sorted(columns[6:])
@@ -51,7 +51,7 @@ def test_each_cell_has_its_place(display):
 
 
 @needs_blender
-def test_renders_repeat_and_a_batch_is_its_single_renders(display):
+def test_renders_repeat_and_a_batch_equals_its_single_renders(display):
     x = (torch.rand(3, display.space.n, generator=torch.Generator().manual_seed(1)) < 0.4).double()
     batch = display.render(x)
     assert torch.equal(batch, display.render(x))
@@ -60,7 +60,7 @@ def test_renders_repeat_and_a_batch_is_its_single_renders(display):
 
 
 @needs_blender
-def test_the_start_is_noise_of_its_seed(display):
+def test_the_start_is_noise_that_depends_on_the_seed(display):
     def start(seed):
         task = LedDisplay(workers=1)
         task.seed = seed
@@ -76,7 +76,7 @@ def test_the_start_is_noise_of_its_seed(display):
     assert display.metrics(display.solution, None) == {"lamps_right": 1.0}
 
 
-def test_words_are_lamps():
+def test_the_lamps_of_a_word_are_those_of_the_font():
     lit = lamps_of("i").reshape(12, 7, 4)
     assert lit[0].tolist() == [[0, 1, 1, 1], *[[0, 0, 1, 0]] * 5, [0, 1, 1, 1]]
     assert lit[1:].sum() == 0
@@ -92,10 +92,10 @@ def test_words_are_lamps():
         ({"undecided": 0.6}, "undecided must be at most 0.5, got 0.6"),
     ],
 )
-def test_mistakes_are_told_in_one_line(settings, said):
-    with pytest.raises(SettingError, match=said) as told:
+def test_a_wrong_setting_raises_an_error_of_one_line(settings, said):
+    with pytest.raises(SettingError, match=said) as raised:
         built(LedDisplay(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @needs_blender

@@ -1,4 +1,4 @@
-"""A real renderer in workers: Mitsuba, in a scene file of one's own."""
+"""Mitsuba in renderer processes, by a user's scene file."""
 
 import gc
 import math
@@ -10,7 +10,7 @@ import torch
 
 from tests.processes import nothing_left, resident_mb  # noqa: F401
 from tests.tasks import cornell_scene
-from zg.method import Budget
+from zg.budget import Budget
 from zg.run.run import run
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PYTHON, Workers
@@ -37,10 +37,10 @@ class Light(WorkerTask):
         return images
 
 
-def test_a_worker_renders_what_a_bare_loop_does_whichever_it_is():
-    bare = cornell_scene.load(SETTINGS)
+def test_every_renderer_process_gives_the_images_of_a_plain_loop():
+    renderer = cornell_scene.load(SETTINGS)
     x = np.linspace(-0.3, 0.3, 8)[:, None]
-    expected = np.stack([bare.render(one, seed) for seed, one in enumerate(x)]).astype(np.float32)
+    expected = np.stack([renderer.render(one, seed) for seed, one in enumerate(x)]).astype(np.float32)
     with Workers(PYTHON, cornell_scene.__file__, SETTINGS, (3, 16, 16), workers=2) as pool:
         assert pool.version.startswith("Mitsuba 3.")
         assert np.array_equal(pool.render(x, range(8)), expected)
@@ -49,7 +49,7 @@ def test_a_worker_renders_what_a_bare_loop_does_whichever_it_is():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_memory_stays_over_two_thousand_renders(workers):
+def test_memory_stays_bounded_over_2000_renders(workers):
     task = Light(workers=workers)
     result = run(task, ZeroGrads(), Budget(2000))
     gc.collect()

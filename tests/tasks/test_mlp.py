@@ -13,7 +13,7 @@ from zg.errors import SettingError
 
 
 def write_mnist(folder, images, labels, suffix=".gz"):
-    """Files as MNIST's: images [N, 28, 28] and labels [N], bytes."""
+    """Files in the format of MNIST: images [N, 28, 28] and labels [N], bytes."""
     pack = gzip.compress if suffix else bytes
     header = np.array([0x803, *images.shape], ">i4").tobytes()
     (folder / f"t10k-images-idx3-ubyte{suffix}").write_bytes(pack(header + images.tobytes()))
@@ -29,13 +29,13 @@ def images():
 LABELS = np.array([7, 3, 3, 1], np.uint8)
 
 
-def test_it_is_the_network_of_torch():
+def test_the_network_equals_that_of_torch():
     task = built(Mlp())
     assert task.space.n == 35152
     theta = task.space.split(task.space.to_user(task.space.init))
     layers = []
     for number, (fan_in, fan_out) in enumerate(LAYERS, 1):
-        layer = nn.Linear(fan_in, fan_out)
+        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # draws no random numbers
         layer.weight.data, layer.bias.data = theta[f"weight{number}"], theta[f"bias{number}"]
         layers += [layer, nn.Sigmoid() if number == 3 else nn.ReLU()]
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_it_is_the_network_of_torch():
     assert torch.allclose(task.render(task.space.to_user(task.space.init)[None])[0], expected, atol=1e-6)
 
 
-def test_the_start_is_spread_as_torch_spreads_it():
+def test_the_start_has_the_distribution_of_torchs_linear_layers():
     weights = built(Mlp()).space
     parts = weights.split(weights.to_user(weights.init))
     for number, (fan_in, _) in enumerate(LAYERS, 1):
@@ -52,11 +52,11 @@ def test_the_start_is_spread_as_torch_spreads_it():
     assert (weights.scale == 0.5).all()
 
 
-def test_the_input_is_the_same_under_every_seed():
+def test_the_input_of_the_network_does_not_depend_on_the_seed():
     assert torch.equal(built(Mlp(), 0).input, built(Mlp(), 1).input)
 
 
-def test_digits_differ():
+def test_different_digits_have_different_references():
     three, eight = (built(Mlp(digit)).reference() for digit in (3, 8))
     assert three.shape == (1, 28, 28)
     assert (three - eight).square().mean() > 0.01
@@ -72,7 +72,7 @@ def test_mnist_is_read_by_digit_or_index(tmp_path, images, suffix):
 
 
 @pytest.mark.skipif("ZEROGRADS_MNIST" not in os.environ, reason="ZEROGRADS_MNIST names no folder with MNIST's files")
-def test_mnist_itself_is_read():
+def test_the_real_files_of_mnist_are_read():
     folder = Path(os.environ["ZEROGRADS_MNIST"]).resolve()
     assert built(Mlp(mnist=str(folder))).reference().mean() == pytest.approx(0.15, abs=0.1)
 
@@ -83,16 +83,16 @@ def test_mnist_itself_is_read():
         ({"digit": 10}, "digit must be from 0 to 9, got 10"),
         ({"mnist": "nowhere"}, "mnist must be readable files of MNIST, got 'nowhere' .No such file"),
         ({"mnist": "empty"}, "mnist must be a folder with an '…images-idx3-ubyte' file, got 'empty'"),
-        ({"mnist": "right", "digit": 9}, "digit must be one that is in mnist, got 9"),
+        ({"mnist": "right", "digit": 9}, "digit must be a digit that mnist has, got 9"),
         ({"mnist": "right", "index": 4}, "index must be from 0 to 3, got 4"),
-        ({"mnist": "right/t10k-labels-idx1-ubyte.gz", "index": 0}, "mnist must be whole files of MNIST"),
+        ({"mnist": "right/t10k-labels-idx1-ubyte.gz", "index": 0}, "mnist must be complete files of MNIST"),
         ({"mnist": "right", "index": -1}, "index must be from 0 to 3, got -1"),
-        ({"mnist": "cut-images-idx3-ubyte", "index": 0}, "mnist must be whole files of MNIST"),
+        ({"mnist": "cut-images-idx3-ubyte", "index": 0}, "mnist must be complete files of MNIST"),
         ({"mnist": "bad-images-idx3-ubyte.gz", "index": 0}, "mnist must be readable files of MNIST"),
         ({"mnist": "lone-images-idx3-ubyte"}, "mnist must be readable files of MNIST, got 'lone-labels-idx1-ubyte'"),
     ],
 )
-def test_mistakes_are_told_in_one_line(tmp_path, images, settings, message):
+def test_a_wrong_setting_raises_an_error_of_one_line(tmp_path, images, settings, message):
     for folder in ("empty", "right"):
         (tmp_path / folder).mkdir()
     write_mnist(tmp_path / "right", images, LABELS)
@@ -100,6 +100,6 @@ def test_mistakes_are_told_in_one_line(tmp_path, images, settings, message):
     (tmp_path / "lone-images-idx3-ubyte").write_bytes(whole)
     (tmp_path / "cut-images-idx3-ubyte").write_bytes(whole[:-1])
     (tmp_path / "bad-images-idx3-ubyte.gz").write_bytes(gzip.compress(whole)[:100])
-    with pytest.raises(SettingError, match=message) as told:
+    with pytest.raises(SettingError, match=message) as raised:
         built(Mlp(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)

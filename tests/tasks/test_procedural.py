@@ -19,7 +19,7 @@ def with_values(task, **values):
     return task.space.join(parts)
 
 
-def test_integers_and_hard_edges_have_no_gradient_and_the_rest_has_one(procedural):
+def test_integers_and_stripes_have_no_gradient_and_all_others_have_one(procedural):
     x = with_values(procedural).requires_grad_()
     weights = torch.rand(3, 60, 60, generator=torch.Generator().manual_seed(0))
     (slope,) = torch.autograd.grad((procedural.render(x)[0] * weights).sum(), x)
@@ -39,7 +39,7 @@ def test_noise_is_zero_on_the_lattice_bounded_and_smooth(procedural):
     assert (procedural.noise(place + 1e-3) - noise).abs().max() < 0.01
 
 
-def test_noise_repeats_with_the_lattice(procedural):
+def test_noise_repeats_after_64_lattice_cells(procedural):
     place = torch.rand(1, 100, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.allclose(procedural.noise(place), procedural.noise(place + 64), atol=1e-6)
 
@@ -53,16 +53,16 @@ def test_octaves_add_detail(procedural):
     assert detail(1) < detail(2) < detail(4)
 
 
-def test_stripes_are_as_many_and_as_wide_as_asked():
+def test_stripes_have_the_given_count_and_width():
     across = (torch.arange(1000) + 0.5) / 1000
     place = torch.stack([across, torch.full((1000,), 0.3)], -1)[None]
     part = {"stripe_angle": 0.0, "stripes": 8.0, "stripe_width": 0.3}
     lit = stripes(place, {name: torch.tensor([[value]]) for name, value in part.items()})[0]
     assert lit.mean() == pytest.approx(0.3, abs=0.01)
-    assert (lit.diff() > 0).sum() == 7  # and one that the border cuts
+    assert (lit.diff() > 0).sum() == 7  # the eighth stripe is cut by the border
 
 
-def test_the_ramp_meets_its_colours():
+def test_the_ramp_has_its_three_colours_at_0_middle_and_1():
     colours = torch.tensor([[[0.1, 0.2, 0.3], [0.5, 0.6, 0.7], [1.0, 0.9, 0.8]]])
     height = torch.tensor([[-1.0, 0.0, 0.2, 0.4, 0.7, 1.0, 2.0]])
     seen = ramp(height, torch.tensor([[0.4]]), colours)[0]
@@ -74,7 +74,7 @@ def test_the_ramp_meets_its_colours():
 
 
 @pytest.mark.parametrize("settings", [{"size": 0}, {"size": 513}, {"far": 0.0}, {"loss": "pyramid"}])
-def test_mistakes_are_told_in_one_line(settings):
-    with pytest.raises(SettingError, match=next(iter(settings))) as told:
+def test_a_wrong_setting_raises_an_error_of_one_line(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))) as raised:
         built(Procedural(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)

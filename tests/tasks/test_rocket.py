@@ -5,14 +5,14 @@ import torch
 
 from tasks.rocket import FILM_FRAMES, LOST, MOON_RADIUS, PLANET_RADIUS, TICK, Rocket
 from tests.tasks.golden import built
+from zg.budget import Budget
 from zg.errors import SettingError
-from zg.method import Budget
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
 
 def coast(task, place, velocity, duration, steps):
-    """Places and velocities [steps + 1] of a ship without thrust, in the frame that does not turn."""
+    """Places and velocities [steps + 1] of a ship without thrust, in the inertial frame."""
     places, velocities = ([torch.tensor([value], dtype=torch.complex128)] for value in (place, velocity))
     for k in range(steps):
         time, dt = k * duration / steps, duration / steps
@@ -22,21 +22,21 @@ def coast(task, place, velocity, duration, steps):
     return torch.cat(places), torch.cat(velocities)
 
 
-# An ellipse about a lone planet: half the long axis 0.5, from its near end.
+# An elliptic orbit around a planet without a moon, from its periapsis: semi-major axis and eccentricity.
 AXIS, ECCENTRICITY = 0.5, 0.4
 NEAR = complex(AXIS * (1 - ECCENTRICITY))
 FASTEST = 1j * math.sqrt((1 + ECCENTRICITY) / (1 - ECCENTRICITY) / AXIS)
 PERIOD = 2 * math.pi * AXIS**1.5
 
 
-def test_an_unpowered_orbit_has_the_period_of_kepler():
+def test_an_orbit_without_thrust_has_keplers_period():
     places, velocities = coast(built(Rocket(moon=0)), NEAR, FASTEST, PERIOD, 800)
     assert (places[-1] - NEAR).abs() < 1e-6
     assert (velocities[-1] - FASTEST).abs() < 1e-6
     assert places.abs().max() == pytest.approx(AXIS * (1 + ECCENTRICITY), rel=1e-6)
 
 
-def test_an_unpowered_orbit_keeps_its_energy_and_angular_momentum():
+def test_an_orbit_without_thrust_conserves_energy_and_angular_momentum():
     places, velocities = coast(built(Rocket(moon=0)), NEAR, FASTEST, 3 * PERIOD, 2400)
     energy = velocities.abs().square() / 2 - 1 / places.abs()
     assert (energy + 1 / (2 * AXIS)).abs().max() < 1e-7
@@ -44,13 +44,13 @@ def test_an_unpowered_orbit_keeps_its_energy_and_angular_momentum():
     assert (momentum - momentum[0]).abs().max() < 1e-7
 
 
-def test_the_integrator_is_of_fourth_order():
+def test_the_integrator_has_fourth_order():
     task = built(Rocket(moon=0))
     errors = [float((coast(task, NEAR, FASTEST, PERIOD, n)[0][-1] - NEAR).abs()) for n in (200, 400)]
     assert 10 < errors[0] / errors[1] < 40
 
 
-def test_between_two_bodies_the_constant_of_jacobi_is_kept():
+def test_between_two_bodies_the_jacobi_constant_is_conserved():
     moon = 0.1
     places, velocities = coast(built(Rocket(moon=moon)), 0.4 + 0.1j, -0.2 + 1.6j, 2.0, 2000)
     turn = torch.exp(1j * torch.linspace(0, 2, 2001, dtype=torch.float64))
@@ -58,10 +58,10 @@ def test_between_two_bodies_the_constant_of_jacobi_is_kept():
     energy -= (1 - moon) / (places + moon * turn).abs() + moon / (places - (1 - moon) * turn).abs()
     jacobi = energy - (places.conj() * velocities).imag
     assert (jacobi - jacobi[0]).abs().max() < 1e-6
-    assert energy.std() > 1e-3  # which alone is not kept
+    assert energy.std() > 1e-3  # the energy alone is not conserved
 
 
-def test_the_steps_of_a_flight_are_fine_enough():
+def test_eight_times_as_many_steps_give_nearly_the_same_flight():
     x = torch.tensor([[0.2], [0.38], [0.5]], dtype=torch.float64)
     coarse, fine = (built(Rocket(steps=steps)).fly(x)[0][-1] for steps in (400, 3200))
     assert (coarse - fine).abs().max() < 0.01
@@ -74,20 +74,20 @@ def rocket():
 
 @pytest.fixture(scope="module")
 def landscape(rocket):
-    """The loss at every tick."""
+    """The loss at every tick of the burn time."""
     return rocket.render(torch.arange(0, 0.8, TICK, dtype=torch.float64)[:, None])
 
 
 def test_the_loss_has_plateaus_jumps_and_a_solution(landscape):
-    assert (landscape[:80] == LOST).all()  # falls back
-    assert (landscape[-20:] == LOST).all()  # is lost
-    assert (landscape == 0).sum() > 20  # lands
+    assert (landscape[:80] == LOST).all()  # the ship falls back
+    assert (landscape[-20:] == LOST).all()  # the ship is lost
+    assert (landscape == 0).sum() > 20  # the ship lands on the moon
     assert landscape.diff().abs().max() > 0.5
     valleys = (landscape[1:-1] < landscape[:-2]) & (landscape[1:-1] < landscape[2:])
     assert valleys.sum() >= 3
 
 
-def test_within_a_tick_nothing_changes(rocket, landscape):
+def test_the_loss_is_constant_within_a_tick(rocket, landscape):
     x = 0.55 + TICK * torch.tensor([-0.4, 0.0, 0.4, 0.6], dtype=torch.float64)
     losses = rocket.render(x[:, None])
     assert losses[0] == losses[1] == losses[2]
@@ -104,7 +104,7 @@ def test_the_gradient_is_zero(settings):
     assert slope is None or (slope == 0).all()
 
 
-def test_a_ship_that_is_down_stays_there(rocket):
+def test_a_ship_that_has_touched_a_body_stays_there(rocket):
     path, crashed = rocket.fly(torch.tensor([[0.02], [0.38], [0.6]], dtype=torch.float64))
     assert crashed.tolist() == [True, False, False]
     still = (path[-1] - path[-50]).abs()
@@ -113,7 +113,7 @@ def test_a_ship_that_is_down_stays_there(rocket):
     assert (path[-1, 1] - 0.9).abs() == pytest.approx(MOON_RADIUS, abs=0.03)
 
 
-def test_stages_burn_one_after_the_other(rocket):
+def test_stages_burn_in_sequence(rocket):
     staged = built(Rocket(stages=3, steer=True))
     burn, pause, angle = [0.1, 0.2, 0.05], [0.3, 0.1], [0.0, 0.5, -0.5]
     x = torch.tensor([[*burn, *pause, *angle]], dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_stages_burn_one_after_the_other(rocket):
     assert push[round(0.45 / dt)].angle() == pytest.approx(0.5)
 
 
-def test_a_run_lands_and_is_drawn(tmp_path):
+def test_a_run_lands_on_the_moon_and_writes_its_pictures(tmp_path):
     result = run(Rocket(steps=200), ZeroGrads(), Budget(max_renders=150, target_loss=1e-9), folder=tmp_path / "run")
     assert result.row["init_loss"] > 0.3
     assert result.row["best_loss"] == 0
@@ -143,10 +143,10 @@ def test_a_run_lands_and_is_drawn(tmp_path):
         ({"steps": 0}, "steps must be > 0, got 0"),
     ],
 )
-def test_mistakes_are_told_in_one_line(settings, message):
-    with pytest.raises(SettingError, match=message) as told:
+def test_a_wrong_setting_raises_an_error_of_one_line(settings, message):
+    with pytest.raises(SettingError, match=message) as raised:
         built(Rocket(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_film_follows_the_ship_from_release_to_arrival():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tasks.toy import Toy
-from zg.method import Budget
+from zg.budget import Budget
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
@@ -14,25 +14,25 @@ def toy():
     return task
 
 
-def test_the_loss_is_zero_at_both_roots_and_tiny_between(toy):
+def test_the_loss_is_zero_at_both_roots_and_small_between_them(toy):
     roots = toy.render(torch.tensor([[4.0], [4.116]], dtype=torch.float64))
     assert roots.max() < 1e-6
     between = toy.render(torch.linspace(4, 4.116, 50, dtype=torch.float64)[:, None])
     assert between.max() < 5e-4
 
 
-def test_there_is_a_second_basin_behind_a_barrier(toy):
+def test_a_barrier_separates_the_solution_from_a_second_basin(toy):
     barrier, basin = toy.render(torch.tensor([[5.0], [5.9]], dtype=torch.float64)).tolist()
     assert barrier == pytest.approx(4)
     assert basin == pytest.approx(0.8, abs=0.05)
 
 
-def test_it_starts_at_1_1(toy):
+def test_the_start_is_1_1(toy):
     assert toy.space.to_user(toy.space.init).tolist() == pytest.approx([1.1])
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_default_setting_solves_it_within_2000_renders(seed):
+def test_the_default_method_solves_it_within_2000_renders(seed):
     result = run(Toy(), ZeroGrads(), Budget(2000, target_loss=1e-9), seed=seed)
     assert result.loss < 1e-4
     assert result.stop_reason in ("target", "converged")

@@ -6,7 +6,7 @@ import torch
 
 from tasks.wicker import Wicker
 from tests.processes import MARK
-from tests.tasks.blender import CLOSE, EXECUTABLE, far_off, memory_growth_mb, needs_blender, needs_executable
+from tests.tasks.blender import CLOSE, EXECUTABLE, difference, memory_growth_mb, needs_blender, needs_executable
 from tests.tasks.golden import built
 from zg.cli.main import main
 from zg.errors import SettingError
@@ -24,12 +24,12 @@ def whales(*rows):
 
 
 @needs_blender
-def test_the_golden_image_is_met(whale):
-    assert far_off(whale.reference(), "wicker") < CLOSE
+def test_the_reference_is_the_golden_image(whale):
+    assert difference(whale.reference(), "wicker") < CLOSE
 
 
 @needs_blender
-def test_woven_anew_it_is_the_same(whale):
+def test_the_same_parameters_give_the_same_image_in_any_batch(whale):
     x = whales([9, 31, 0.8], [30, 40, 1.3], [9, 31, 0.8], [6, 8, 0.6])
     batch = whale.render(x)
     assert torch.equal(batch[0], batch[2])
@@ -37,7 +37,7 @@ def test_woven_anew_it_is_the_same(whale):
 
 
 @needs_blender
-def test_a_thicker_whale_covers_more(whale):
+def test_a_larger_radius_covers_more_of_the_image(whale):
     images = whale.render(whales(*([20, 30, radius] for radius in (0.6, 0.9, 1.2))))
     sea = images[0, :, :1, :1]
     covered = ((images - sea).abs().sum(1) > 0.05).sum((1, 2)).tolist()
@@ -45,16 +45,16 @@ def test_a_thicker_whale_covers_more(whale):
 
 
 @needs_blender
-def test_stakes_are_straw_and_hoops_are_bark(whale):
+def test_more_stakes_make_the_image_brighter_and_more_hoops_make_it_redder(whale):
     thin, stakes, hoops = whale.render(whales([8, 10, 1], [16, 10, 1], [8, 24, 1])).mean((2, 3))
-    assert stakes.sum() > thin.sum() + 0.015  # straw is light
-    assert (hoops / hoops.sum())[0] > (thin / thin.sum())[0]  # bark is red
+    assert stakes.sum() > thin.sum() + 0.015  # stakes are of bright straw
+    assert (hoops / hoops.sum())[0] > (thin / thin.sum())[0]  # hoops are of red bark
     assert (hoops - thin).sum() < (stakes - thin).sum()
 
 
 @needs_blender
 @pytest.mark.parametrize("place, counts", [(0, [7, 9, 11, 13, 14]), (0, [30, 24, 19, 16, 14]), (1, [9, 15, 20, 24])])
-def test_density_leads_to_the_counts(whale, place, counts):
+def test_the_loss_falls_steadily_towards_the_exact_counts(whale, place, counts):
     x = whale.solution.repeat(len(counts), 1)
     x[:, place] = torch.tensor(counts)
     losses = whale.loss(whale.render(x), whale.reference()).tolist()
@@ -62,7 +62,7 @@ def test_density_leads_to_the_counts(whale, place, counts):
     assert losses[-1] == 0 < losses[-2]
 
 
-def test_only_exact_counts_are_exact():
+def test_counts_exact_is_1_for_the_exact_counts_only():
     task = Wicker()
     task.solution = whales(14, 24, 1)
     assert task.metrics(whales(14, 24, 0.9), None)["counts_exact"] == 1
@@ -79,21 +79,21 @@ def test_only_exact_counts_are_exact():
         ({"workers": 0}, "workers must be > 0, got 0"),
     ],
 )
-def test_mistakes_are_told_in_one_line(settings, said):
-    with pytest.raises(SettingError, match=said) as told:
+def test_a_wrong_setting_raises_an_error_of_one_line(settings, said):
+    with pytest.raises(SettingError, match=said) as raised:
         built(Wicker(**settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @needs_executable
-def test_an_executable_weaves_the_same():
+def test_blenders_executable_renders_the_golden_image():
     task = built(Wicker(blender=EXECUTABLE, workers=1))
-    assert far_off(task.reference(), "wicker") < CLOSE
+    assert difference(task.reference(), "wicker") < CLOSE
     task.close()
 
 
 @needs_blender
-def test_cycles_sees_the_same_whale(whale):
+def test_cycles_and_workbench_show_the_same_outline(whale):
     task = built(Wicker(engine="cycles", workers=1))
     seas = [image[:, 0, 0] for image in (task.reference(), whale.reference())]
     assert (seas[0] - seas[1]).abs().max() < 0.02

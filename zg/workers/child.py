@@ -143,7 +143,7 @@ def send(descriptor: int, message: bytes) -> None:
 
 
 def describe(error: BaseException, scene: str) -> bytes:
-    """An exception in one line, with the line of the scene file that raised it. Its traceback goes to standard error."""
+    """An exception in one line, with the last line of the scene file in its traceback; all of it on standard error."""
     traceback.print_exception(type(error), error, error.__traceback__)
     sys.stderr.flush()
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == scene]

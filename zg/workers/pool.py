@@ -1,14 +1,15 @@
-"""A pool of long-lived renderer processes, for renderers that crash, hang, leak and print.
+"""A pool of long-lived renderer processes, for renderers that crash, hang, leak memory and print.
 
-    def load(settings):            # in a scene file, which needs nothing of this package
-        return Renderer(settings)  # with render(x [n] float64, seed) -> [C, H, W], and version() if it likes
+    def load(settings):            # in a scene file, which imports nothing of this package
+        return Renderer(settings)  # with render(x [n] float64, seed) -> [C, H, W], and optionally version()
 
     with Workers(PYTHON, "scene.py", {"size": 64}, shape=(3, 64, 64), workers=2) as pool:
         images = pool.render(x, seeds)  # [B, n], [B] -> [B, C, H, W]
 
-The next free worker takes the next render; results are in the order of the parameters. A render that is lost to a crash
-or to the clock is tried once more on a fresh process, then it is NaN; one that raises an exception is NaN at once.
-Messages are those of `zg.workers.child`; `zg.workers.guard` sees to it that nothing outlives this process.
+The next free process takes the next render; images are in the order of the parameters. A render whose process crashes
+or exceeds the time-out is tried once more on a new process, then its image is NaN. After an exception in the renderer
+the image is NaN at once. `zg.workers.child` defines the messages; `zg.workers.guard` ends processes whose parent is
+gone.
 """
 
 import json
@@ -22,31 +23,52 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.workers import child
-from zg.workers.child import FAILED, IMAGE, MISFIT, READY, pack
-from zg.workers.process import PYTHON, Guard, Lost, Message, RendererProcess
+from zg.workers.child import FAILED, IMAGE, READY, WRONG_SHAPE, pack
+from zg.workers.memory import SharedImage
+from zg.workers.pipes import Lost, Message
+from zg.workers.process import PYTHON, Guard, RendererProcess, describe_exit
 
-__all__ = ["PYTHON", "Workers"]
+__all__ = ["PYTHON", "PoolSettings", "Workers"]
+# How often a render is tried whose process is lost.
 TRIES = 2
-# A process that closed its pipes is given so many seconds to die of what it dies of.
-PATIENCE = 0.5
+# Grace period in seconds after the pipes close, so that the exit code can be reported.
+GRACE = 0.5
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How many processes a pool has, how long they may take, and when they are recycled (replaced by new ones)."""
+
+    workers: int = 1  # processes
+    timeout: float = 30.0  # seconds a render
+    start_timeout: float = 120.0  # seconds until a process has loaded its scene
+    recycle_renders: int = 1000  # renders of one process
+    recycle_mb: float = 64.0  # growth of one process since its tenth render, in megabytes
+
+    def __post_init__(self) -> None:
+        check_whole(workers=self.workers, recycle_renders=self.recycle_renders)
+        check_positive(timeout=self.timeout, start_timeout=self.start_timeout, recycle_mb=self.recycle_mb)
 
 
 class Workers:
     """Renderer processes that render batches.
 
-    argv: what runs a Python file that is its last argument, such as `PYTHON` or `["blender", "--background", …,
-    "--python"]`. scene: the scene file; settings: for its `load`, anything that JSON holds. shape: of one image.
-    timeout: seconds a render; start_timeout: seconds until a scene is loaded. A process is replaced after
-    recycle_renders renders, or when it has grown by recycle_mb megabytes since its tenth. name: what errors call it, by
-    default that of the scene file.
-    Processes start with the first render, or `start`. Raises SettingError, in one line, for what does not start.
+    argv: the command that runs a Python file, which is added as its last argument: `PYTHON`, or `["blender",
+    "--background", …, "--python"]`. scene: the scene file. settings: the argument of its `load`, as JSON can hold it.
+    shape: of one image. name: of the renderer in errors, by default the name of the scene file. All others: as in
+    `PoolSettings`.
+    errors: why renders of the last batch failed. version: what the renderer says its version is, once it has started.
+    lost, recycled: how many processes were replaced because they crashed or hung, and because they were recycled.
+    The processes start with the first render, or with `start`. Raises SettingError when they cannot start.
     """
 
     def __init__(
@@ -56,34 +78,23 @@ class Workers:
         settings: Mapping[str, Any],
         shape: Sequence[int],
         *,
-        workers: int = 1,
-        timeout: float = 30.0,
-        start_timeout: float = 120.0,
-        recycle_renders: int = 1000,
-        recycle_mb: float = 64.0,
+        workers: int = PoolSettings.workers,
+        timeout: float = PoolSettings.timeout,
+        start_timeout: float = PoolSettings.start_timeout,
+        recycle_renders: int = PoolSettings.recycle_renders,
+        recycle_mb: float = PoolSettings.recycle_mb,
         name: str = "",
     ) -> None:
-        check_positive(
-            workers=workers,
-            timeout=timeout,
-            start_timeout=start_timeout,
-            recycle_renders=recycle_renders,
-            recycle_mb=recycle_mb,
-        )
-        self.scene = Path(scene).resolve()
-        if not self.scene.is_file():
+        self.pool_settings = PoolSettings(workers, timeout, start_timeout, recycle_renders, recycle_mb)
+        path = Path(scene).resolve()
+        if not path.is_file():
             raise SettingError(f"scene must be a Python file, got '{scene}'")
-        self.name = name or self.scene.name
-        self.argv, self.shape, self.count = tuple(argv), tuple(shape), workers
-        self.timeout, self.start_timeout = timeout, start_timeout
-        self.recycle_renders, self.recycle_bytes = recycle_renders, recycle_mb * child.MEGABYTE
-        order = {"scene": str(self.scene), "settings": settings, "shape": self.shape}
-        self.order = pack(child.LOAD, 0, json.dumps(order).encode())
-        #: Why renders of the last batch failed.
+        self.name = name or path.name
+        self.argv, self.shape = tuple(argv), tuple(shape)
+        order = {"scene": str(path), "settings": settings, "shape": self.shape}
+        self.load_message = pack(child.LOAD, 0, json.dumps(order).encode())
         self.errors: list[str] = []
-        #: What the renderer says its version is, once it has started.
         self.version = ""
-        #: Processes replaced because they were lost, and because they were old or large.
         self.lost = self.recycled = 0
         self._lock = threading.Lock()
         self._pool: _Pool | None = None
@@ -97,9 +108,8 @@ class Workers:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that are there now."""
-        processes = self._pool.workers if self._pool else []
-        return [worker.process.pid for worker in processes if worker.process is not None]
+        """Process ids of the renderer processes."""
+        return [process.popen.pid for process in self._pool.processes] if self._pool else []
 
     def start(self) -> None:
         """Start all processes and wait until their scenes are loaded."""
@@ -112,11 +122,15 @@ class Workers:
             self._pool = None
 
     def render(
-        self, x: np.ndarray, seeds: Sequence[int] | np.ndarray | None = None, *, all_ready: bool = False
-    ) -> np.ndarray:
-        """x [B, n], seeds [B] (zeros by default) -> images [B, *shape] float32; rows that failed are NaN.
+        self,
+        x: NDArray[np.float64],
+        seeds: Sequence[int] | NDArray[np.int64] | None = None,
+        *,
+        all_ready: bool = False,
+    ) -> NDArray[np.float32]:
+        """x [B, n], seeds [B] (zeros by default) -> images [B, *shape] float32; failed renders are NaN.
 
-        all_ready: whether to wait for workers that have nothing to do and are still loading.
+        all_ready: whether to wait until every process has loaded its scene, also those that have nothing to render.
         """
         x = np.ascontiguousarray(x, dtype="<f8")
         seeds = np.zeros(len(x), dtype=np.int64) if seeds is None else seeds
@@ -128,119 +142,147 @@ class Workers:
                 if self._pool is None:
                     self._pool = _Pool(self)
                 self._render(self._pool, batch, all_ready)
-            except BaseException:  # also Ctrl-C: nobody will fetch what is being rendered
+            except BaseException:  # also Ctrl-C: nobody would fetch the images that are being rendered
                 self.close()
                 raise
         return batch.images
 
     def _render(self, pool: "_Pool", batch: "_Batch", all_ready: bool) -> None:
-        self._turn(pool, batch, wait=False)  # who died since the last batch has cost no try
+        self._turn(pool, batch, wait=False)  # replaces processes that ended between batches, before they cost a try
         while batch.waiting or any(
-            worker.job is not None or (all_ready and not worker.ready) for worker in pool.workers
+            process.job is not None or (all_ready and not process.ready) for process in pool.processes
         ):
-            for worker in pool.workers:
-                if batch.waiting and worker.ready and worker.job is None:
+            for process in pool.processes:
+                if batch.waiting and process.ready and process.job is None:
                     job = batch.waiting.popleft()
                     batch.tries[job] += 1
-                    worker.ask(job, batch.requests[job], self.timeout)
+                    process.ask(job, batch.requests[job], self.pool_settings.timeout)
             self._turn(pool, batch)
 
     def _turn(self, pool: "_Pool", batch: "_Batch", wait: bool = True) -> None:
-        """Wait for the next thing to happen, and deal with all that has."""
-        deadline = min(worker.deadline for worker in pool.workers)
+        """Wait for the next event, and handle all events that have happened: replies, lost processes, time-outs."""
+        deadline = min(process.deadline for process in pool.processes)
         for key, _ in pool.selector.select(max(0.0, deadline - time.monotonic()) if wait else 0):
-            worker, act = key.data
+            process, act = key.data
+            if process.ended:  # replaced earlier in this loop
+                continue
             try:
                 for message in act():
-                    self._on_reply(worker, message, batch)
+                    self._handle_reply(process, message, batch)
             except Lost as loss:
-                self._replace(worker, str(loss), batch)
+                self._handle_loss(pool, process, str(loss), batch)
+            else:
+                self._recycle(pool, process)
         now = time.monotonic()
-        for worker in pool.workers:
-            if now >= worker.deadline:
-                limit = f"timeout = {self.timeout:g}" if worker.ready else f"start_timeout = {self.start_timeout:g}"
-                self._replace(worker, f"took longer than {limit} s", batch)
+        for process in list(pool.processes):
+            if now >= process.deadline:
+                limit = "timeout" if process.ready else "start_timeout"
+                reason = f"took longer than {limit} = {getattr(self.pool_settings, limit):g} s"
+                self._handle_loss(pool, process, reason, batch)
 
-    def _on_reply(self, worker: RendererProcess, message: Message, batch: "_Batch") -> None:
+    def _handle_reply(self, process: RendererProcess, message: Message, batch: "_Batch") -> None:
         kind, number, payload = message
         text = payload.decode(errors="replace")
-        if not worker.ready and kind == READY:
-            worker.ready, self.version = True, text
-        elif not worker.ready and kind == FAILED:
+        if not process.ready and kind == READY:
+            self.version = text
+            process.loaded()
+        elif not process.ready and kind == FAILED:
             raise SettingError(f"{self.name} must load: {text}")
-        elif worker.job is None or number != worker.number or kind not in (IMAGE, FAILED, MISFIT):
-            raise Lost("sent what is no message")
-        elif kind == MISFIT:
+        elif process.job is None or number != process.number or kind not in (IMAGE, FAILED, WRONG_SHAPE):
+            raise Lost("sent bytes that are not a message")
+        elif kind == WRONG_SHAPE:
             raise SettingError(f"render of {self.name} must return shape {list(self.shape)}, got {text}")
+        elif kind == FAILED:
+            self.errors.append(text)
+            process.finished(None)
         else:
-            worker.renders += 1
-            if kind == FAILED:
-                self.errors.append(text)
-            else:
-                batch.images[worker.job] = worker.image
-            large = kind == IMAGE and worker.grown(*struct.unpack("<Q", payload)) > self.recycle_bytes
-            if large or worker.renders >= self.recycle_renders:
-                self.recycled += 1
-                worker.end()
-                worker.start(self.start_timeout)
-                return
-        worker.free()
+            batch.images[process.job] = process.image.pixels
+            process.finished(*struct.unpack("<Q", payload))
 
-    def _replace(self, worker: RendererProcess, reason: str, batch: "_Batch") -> None:
-        """Kill what is left of a worker and start its successor; its render is tried again, or has failed."""
-        job, loaded = worker.job, worker.ready
-        worker.end(0 if reason else PATIENCE)
-        text = f"{self.name} {reason or worker.fate()}{worker.last_words()}"
-        if not loaded:
+    def _handle_loss(self, pool: "_Pool", process: RendererProcess, reason: str, batch: "_Batch") -> None:
+        """Replace a process that is lost. Its render is tried again, or has failed."""
+        code = process.end(0 if reason else GRACE)
+        output = process.pipes.last_lines()
+        text = f"{self.name} {reason or describe_exit(code)}" + (f"; last output: {output}" if output else "")
+        if not process.ready:
             raise SettingError(f"'{' '.join(self.argv)}' must run a Python file: {text}")
         self.lost += 1
-        if job is not None:
-            if batch.tries[job] < TRIES:
-                batch.waiting.appendleft(job)
+        if process.job is not None:
+            if batch.tries[process.job] < TRIES:
+                batch.waiting.appendleft(process.job)
             else:
                 self.errors.append(text)
-        worker.start(self.start_timeout)
+        pool.replace(process)
+
+    def _recycle(self, pool: "_Pool", process: RendererProcess) -> None:
+        """Replace a process that has rendered its share, or has grown too much."""
+        limits = self.pool_settings
+        if process.renders >= limits.recycle_renders or process.growth > limits.recycle_mb * child.MEGABYTE:
+            self.recycled += 1
+            process.end()
+            pool.replace(process)
 
 
 class _Batch:
-    """Renders that are asked for together."""
+    """The renders of one call: requests, images, and for each request how often it was tried."""
 
-    def __init__(self, requests: list[bytes], images: np.ndarray) -> None:
+    def __init__(self, requests: list[bytes], images: NDArray[np.float32]) -> None:
         self.requests, self.images = requests, images
         self.waiting = deque(range(len(requests)))
         self.tries = [0] * len(requests)
 
 
 class _Pool:
-    """What has to be ended: processes, their guard, memory and the folder for their temporary files.
+    """Everything that must be ended: processes, their guard, shared images, and the folder of their temporary files.
 
-    `end` is called by whoever is first: `close`, the end of this object, or that of the interpreter.
+    `end` is called by the first of these three: `Workers.close`, the deletion of this object, the end of the
+    interpreter.
     """
 
     def __init__(self, owner: Workers) -> None:
         if not owner.argv or shutil.which(owner.argv[0]) is None:
             program = owner.argv[0] if owner.argv else ""
-            raise SettingError(f"the renderer's program must be one that can be run, got '{program}'")
-        folder = tempfile.mkdtemp(prefix="zg-workers-")
-        self.selector, guard = selectors.DefaultSelector(), Guard(folder)
-        self.workers: list[RendererProcess] = []
-        self.end = weakref.finalize(self, _end, self.workers, self.selector, guard, folder)
+            raise SettingError(f"the renderer's program must be an executable, got '{program}'")
+        self.argv, self.load_message = owner.argv, owner.load_message
+        self.start_timeout = owner.pool_settings.start_timeout
+        self.folder = tempfile.mkdtemp(prefix="zg-workers-")
+        self.selector, self.guard = selectors.DefaultSelector(), Guard(self.folder)
+        self.processes: list[RendererProcess] = []
+        self.images: list[SharedImage] = []
+        self.end = weakref.finalize(self, _end, self.processes, self.images, self.selector, self.guard, self.folder)
         try:
-            for k in range(owner.count):
-                place = os.path.join(folder, str(k))
-                worker = RendererProcess(owner.argv, owner.order, owner.shape, place, self.selector, guard)
-                self.workers.append(worker)
-                worker.start(owner.start_timeout)
+            for k in range(owner.pool_settings.workers):
+                self.images.append(SharedImage(owner.shape))
+                self.processes.append(self._start(k))
         except BaseException:
             self.end()
             raise
 
+    def replace(self, process: RendererProcess) -> None:
+        """Start a new process in the place of one that has been ended."""
+        k = self.processes.index(process)
+        self.processes[k] = self._start(k)
 
-def _end(workers: list[RendererProcess], selector: selectors.BaseSelector, guard: Guard, folder: str) -> None:
-    for worker in workers:
-        worker.end()
-        os.close(worker.memory)
-    workers.clear()
+    def _start(self, k: int) -> RendererProcess:
+        folder = os.path.join(self.folder, str(k))
+        return RendererProcess(
+            self.argv, self.load_message, self.images[k], folder, self.selector, self.guard, self.start_timeout
+        )
+
+
+def _end(
+    processes: list[RendererProcess],
+    images: list[SharedImage],
+    selector: selectors.BaseSelector,
+    guard: Guard,
+    folder: str,
+) -> None:
+    for process in processes:
+        process.end()
+    for image in images:
+        image.close()
+    processes.clear()
+    images.clear()
     selector.close()
     guard.end()
     shutil.rmtree(folder, ignore_errors=True)

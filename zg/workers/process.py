@@ -80,8 +80,8 @@ class RendererProcess:
         self.growth = 0
         os.makedirs(folder)
         self.pipes = Pipes(selector, self)
-        self.process = self._start(argv)
-        guard.watch(self.process.pid)
+        self.popen = self._start(argv)
+        guard.watch(self.popen.pid)
         self.deadline = time.monotonic() + timeout
         self.pipes.send(load_message)
 
@@ -101,7 +101,7 @@ class RendererProcess:
             )
         except OSError as error:
             self.pipes.close()
-            raise SettingError(f"'{argv[0]}' must be a program that can be run: {error.strerror}") from None
+            raise SettingError(f"'{argv[0]}' must be an executable program: {error.strerror}") from None
         finally:
             self.pipes.close_child_ends()
 
@@ -132,12 +132,12 @@ class RendererProcess:
             return None
         self.ended = True
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(grace)
-        code = self.process.returncode
+            self.popen.wait(grace)
+        code = self.popen.returncode
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.guard.release(self.process.pid)
-        self.process.wait()
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.guard.release(self.popen.pid)
+        self.popen.wait()
         self.pipes.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         return code

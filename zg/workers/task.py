@@ -1,6 +1,7 @@
-"""A task whose renderer lives in processes of its own."""
+"""A task whose renderer runs in processes of its own."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +10,32 @@ from torch import Tensor
 
 from zg.losses import Loss
 from zg.task import Task
-from zg.workers.pool import Workers
+from zg.workers.pool import PoolSettings, Workers
 
 
 class WorkerTask(Task):
-    """`render` asks a pool of processes; `build` says with `open_workers` what they are.
+    """A task whose `render` asks a pool of renderer processes. Its `build` starts them with `open_workers`.
 
         def build(self):
             self.space = ...
             self.open_workers(PYTHON, Path(__file__).with_name("my_scene.py"), {"size": 64}, shape=(3, 64, 64))
             self.set_reference(self.render(self.solution[None], torch.tensor([0]))[0])
 
-    workers: processes. timeout: seconds a render. recycle_renders, recycle_mb: when a process is replaced, as in
-    `zg.workers.Workers`. The processes end with the run, or with the task.
+    workers: number of processes. timeout: seconds a render. recycle_renders, recycle_mb: when a process is replaced,
+    as in `zg.workers.pool.PoolSettings`. The processes end with the run, or with the task.
     """
 
     def __init__(
         self,
         loss: str | Loss = "mse",
-        workers: int = 1,
-        timeout: float = 30.0,
-        recycle_renders: int = 1000,
-        recycle_mb: float = 64.0,
+        workers: int = PoolSettings.workers,
+        timeout: float = PoolSettings.timeout,
+        recycle_renders: int = PoolSettings.recycle_renders,
+        recycle_mb: float = PoolSettings.recycle_mb,
     ) -> None:
         super().__init__(loss)
         self.workers: Workers | None = None
-        self.worker_count, self.timeout = workers, timeout
-        self.recycle_renders, self.recycle_mb = recycle_renders, recycle_mb
+        self.pool_settings = PoolSettings(workers, timeout, recycle_renders=recycle_renders, recycle_mb=recycle_mb)
 
     def open_workers(
         self,
@@ -43,26 +43,13 @@ class WorkerTask(Task):
         scene: str | Path,
         settings: Mapping[str, Any],
         shape: Sequence[int],
-        start_timeout: float = 120.0,
+        start_timeout: float = PoolSettings.start_timeout,
         name: str = "",
     ) -> None:
-        """Start the processes; arguments as of `zg.workers.Workers`.
-
-        Raises SettingError, in one line, if they do not start.
-        """
+        """Start the processes; arguments as in `zg.workers.pool.Workers`. Raises SettingError if they do not start."""
         self.close()
-        self.workers = Workers(
-            argv,
-            scene,
-            settings,
-            shape,
-            workers=self.worker_count,
-            timeout=self.timeout,
-            start_timeout=start_timeout,
-            recycle_renders=self.recycle_renders,
-            recycle_mb=self.recycle_mb,
-            name=name,
-        )
+        pool = asdict(replace(self.pool_settings, start_timeout=start_timeout))
+        self.workers = Workers(argv, scene, settings, shape, **pool, name=name)
         self.workers.start()
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:

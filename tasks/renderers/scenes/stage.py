@@ -1,7 +1,7 @@
-"""What the scenes share: an empty scene, an engine, painted meshes, and pixels that never touch a disk.
+"""The common part of Blender scenes: an empty scene, an engine, meshes with vertex colours, and the rendered pixels.
 
-Runs inside Blender, 3.4 or later. Blender gives a script no pixels of what it rendered, it only saves files: so it
-saves an uncompressed one to a file in memory.
+It runs inside Blender 3.4 or later. Blender does not give rendered pixels to a script, but it can save a file. So it
+saves an uncompressed image to a file in memory, and no disk is used.
 """
 
 import os
@@ -14,7 +14,7 @@ from mathutils import Vector
 
 OLDEST = (3, 4, 0)
 HEADER = 18  # bytes before the pixels of an uncompressed TARGA file
-COLOUR = "colour"  # the vertex colours that materials show
+COLOUR = "colour"  # name of the vertex colours
 
 
 def version() -> str:
@@ -25,20 +25,20 @@ def version() -> str:
 class Stage:
     """An empty scene that renders display values (sRGB).
 
-    settings: `engine` (workbench or cycles), `width` and `height` in pixels, `oversample`: as many samples a pixel
-    along each side.
+    settings: `engine` (workbench or cycles), `width` and `height` in pixels, `oversample`: samples along each side of a
+    pixel.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         if bpy.app.version < OLDEST:
-            raise RuntimeError(f"needs Blender {'.'.join(map(str, OLDEST[:2]))} or later, this is {version()}")
+            raise RuntimeError(f"needs Blender {'.'.join(map(str, OLDEST[:2]))} or later, got {version()}")
         self.width, self.height = settings["width"], settings["height"]
         self.engine, self.oversample = settings["engine"], settings["oversample"]
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self.scene = bpy.context.scene
         self.scene.world = bpy.data.worlds.new("world")
         self.scene.view_settings.view_transform = "Standard"
-        # Workbench has samples of its own, but they draw the scene again for each: a larger picture is cheaper.
+        # Workbench draws the scene once for each sample of a pixel. A larger picture is cheaper.
         self.grown = 1 if self.engine == "cycles" else self.oversample
         if self.engine == "cycles":
             self._use_cycles()
@@ -72,7 +72,7 @@ class Stage:
             self.file, render.filepath = tempfile.mkstemp()
 
     def background(self, colour: tuple[float, float, float]) -> None:
-        """What is seen where nothing stands; in Cycles also light from everywhere. Linear RGB."""
+        """Set the colour of the background, linear RGB. In Cycles it is also light from all directions."""
         world = self.scene.world
         world.color = colour
         nodes, links = _nodes(world)
@@ -81,7 +81,7 @@ class Stage:
         links.new(light.outputs[0], output.inputs["Surface"])
 
     def camera(self, place: tuple[float, ...], target: tuple[float, ...], lens: float) -> None:
-        """Look from `place` at `target`; lens: focal length in mm on a film 36 mm wide."""
+        """Look from `place` at `target`. lens: focal length in mm, for a film 36 mm wide."""
         data = bpy.data.cameras.new("camera")
         data.lens = lens
         self.scene.camera = self._add("camera", data)
@@ -89,12 +89,12 @@ class Stage:
         self.scene.camera.rotation_euler = (Vector(target) - Vector(place)).to_track_quat("-Z", "Y").to_euler()
 
     def flat(self) -> str:
-        """Vertex colours are shown as they are; returns the shader that does so in Cycles."""
+        """Show vertex colours without lighting. Returns the shader for `mesh`."""
         self.scene.display.shading.light = "FLAT"
         return "ShaderNodeEmission"
 
     def lit(self, sun: tuple[float, ...], strength: float) -> str:
-        """Vertex colours are lit: by Workbench's studio, or in Cycles by a sun that shines along `sun`."""
+        """Light vertex colours: in Cycles by a sun along `sun`, else by Workbench. Returns the shader for `mesh`."""
         self.scene.display.shading.light = "STUDIO"
         light = bpy.data.lights.new("sun", "SUN")
         light.energy = strength
@@ -102,7 +102,7 @@ class Stage:
         return "ShaderNodeBsdfDiffuse"
 
     def mesh(self, name: str, shader: str) -> "Mesh":
-        """A new mesh, still empty; shader: what `flat` or `lit` returned."""
+        """A new, empty mesh. shader: what `flat` or `lit` returned."""
         data = bpy.data.meshes.new(name)
         data.materials.append(_material(shader))
         self._add(name, data)
@@ -114,7 +114,7 @@ class Stage:
         return thing
 
     def render(self, seed: int) -> np.ndarray:
-        """The picture [3, H, W] in [0, 1], float32."""
+        """The image [3, H, W] in [0, 1], float32."""
         if self.engine == "cycles":
             self.scene.cycles.seed = seed % 2**31
         os.ftruncate(self.file, 0)
@@ -133,13 +133,13 @@ class Stage:
 
 
 class Mesh:
-    """Faces of equally many corners each, with a colour a vertex."""
+    """A mesh whose faces all have the same number of corners, with a colour for each vertex."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
 
     def build(self, vertices: np.ndarray, faces: np.ndarray) -> None:
-        """vertices [V, 3], faces [F, k] as numbers of vertices; replaces what was there."""
+        """Replace the geometry: vertices [V, 3], faces [F, k] of vertex indices."""
         data = self.data
         data.clear_geometry()
         data.vertices.add(len(vertices))
@@ -148,7 +148,7 @@ class Mesh:
         data.vertices.foreach_set("co", np.ascontiguousarray(vertices, np.float32).reshape(-1))
         data.loops.foreach_set("vertex_index", np.ascontiguousarray(faces, np.int32).reshape(-1))
         data.polygons.foreach_set("loop_start", np.arange(0, faces.size, faces.shape[1], dtype=np.int32))
-        if bpy.app.version < (3, 6, 0):  # computed since
+        if bpy.app.version < (3, 6, 0):  # later versions compute it
             data.polygons.foreach_set("loop_total", np.full(len(faces), faces.shape[1], np.int32))
         data.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
         data.update(calc_edges=True)
@@ -156,14 +156,14 @@ class Mesh:
         data.color_attributes.active_color = data.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
 
     def paint(self, colours: np.ndarray) -> None:
-        """colours [V, 3], linear RGB."""
+        """Set the colours of vertices [V, 3], linear RGB."""
         self.colours[:, :3] = colours
         self.data.color_attributes[COLOUR].data.foreach_set("color", self.colours.reshape(-1))
         self.data.update_tag()
 
 
 def _material(shader: str) -> Any:
-    """For Cycles: shows the vertex colours by a shader. What emits is seen, but lights nothing: that would be slow."""
+    """A material that shows vertex colours by a shader in Cycles. An emitting surface lights no other: that is slow."""
     material = bpy.data.materials.new(shader)
     nodes, links = _nodes(material)
     kinds = ("ShaderNodeAttribute", shader, "ShaderNodeOutputMaterial")
@@ -179,15 +179,15 @@ def _material(shader: str) -> Any:
 
 
 def _nodes(owner: Any) -> tuple[Any, Any]:
-    """The nodes of a world or material, none yet, and the links between them."""
-    if bpy.app.version < (5, 0, 0):  # always used since
+    """The nodes of a world or material, which are removed, and the links between them."""
+    if bpy.app.version < (5, 0, 0):  # later versions always use nodes
         owner.use_nodes = True
     owner.node_tree.nodes.clear()
     return owner.node_tree.nodes, owner.node_tree.links
 
 
 def number_grid(first: int, rows: int, columns: int) -> np.ndarray:
-    """Quads [(rows − 1) · (columns − 1), 4] of a grid of vertices that are numbered from `first`, row by row."""
+    """Quads [(rows − 1) · (columns − 1), 4] of a grid of vertices with indices from `first` on, row by row."""
     number = first + np.arange(rows * columns).reshape(rows, columns)
     quads = np.stack([number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]], -1)
     return quads.reshape(-1, 4)

@@ -1,6 +1,6 @@
-"""A whale of wicker: stakes along its body and hoops around it, woven over and under each other.
+"""A whale of wicker: stakes along its body and hoops around it, woven over and under each other (scene of `wicker`).
 
-x = (stakes, hoops, radius): two counts, and how thick the body is. Every render weaves it anew.
+x = (stakes, hoops, radius): two counts, and the thickness of the body. Every render builds the whole mesh again.
 """
 
 import os
@@ -12,7 +12,7 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from stage import Stage, number_grid, version
 
-# Of the body: part of its length, half its height there for a radius of 1, height of its middle.
+# The body: position as a fraction of its length, half of its height there for a radius of 1, height of its middle.
 OUTLINE = np.array(
     [
         [0.00, 0.12, 0.00],
@@ -27,18 +27,18 @@ OUTLINE = np.array(
         [1.00, 0.12, 0.66],
     ]
 )
-LENGTH, WIDE = 6.0, 0.92  # of the body; its width over its height
+LENGTH, WIDE = 6.0, 0.92  # length of the body, and its width divided by its height
 STRAND = 0.05  # radius of a strand
-CORNERS, STEPS = 5, 3  # of a strand's cross-section; from one crossing to the next
+CORNERS, STEPS = 5, 3  # corners of a strand's cross-section, steps between two crossings
 STAKE, HOOP, FIN, EYE = (0.95, 0.66, 0.29), (0.40, 0.145, 0.05), (0.80, 0.48, 0.18), (0.01, 0.01, 0.012)
 SEA = (0.004, 0.030, 0.065)
 
-#: Vertices [V, 3], quads [Q, 4] that number them, colours [V, 3].
+#: Vertices [V, 3], quads [Q, 4] of vertex indices, colours [V, 3].
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Whale:
-    """settings: the stage's."""
+    """settings: those of `Stage`."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.stage = Stage(settings)
@@ -48,7 +48,7 @@ class Whale:
         self.stage.camera((-1.6, -11.5, 4.6), (3.35, 0.0, 0.1), 63)
 
     def render(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """x [3] -> picture [3, H, W]."""
+        """x [3] -> image [3, H, W]."""
         stakes, hoops, radius = round(x[0]), round(x[1]), float(x[2])
         pieces = [*weave(stakes, hoops, radius), *fins(radius)]
         vertices, quads, colours = zip(*pieces, strict=True)
@@ -65,7 +65,7 @@ load = Whale
 
 
 def skin(along: np.ndarray, turn: np.ndarray, radius: float, over: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Points [..., 3] at a part of the length, an angle from the belly, a height over the skin; what is outward."""
+    """Points [..., 3] of the skin, raised by `over`, and outward normals; `turn` is an angle from the belly."""
     half = radius * curve(along, 1) + over
     outward = np.stack([0 * half, np.sin(turn) * np.ones_like(half), -np.cos(turn) * np.ones_like(half)], -1)
     middle = np.stack([LENGTH * along, 0 * along, curve(along, 2)], -1)
@@ -73,7 +73,7 @@ def skin(along: np.ndarray, turn: np.ndarray, radius: float, over: np.ndarray | 
 
 
 def curve(along: np.ndarray, column: int) -> np.ndarray:
-    """A smooth curve (cubic Hermite) through a column of the outline."""
+    """A column of the outline, interpolated by a cubic Hermite spline."""
     at, value = OUTLINE[:, 0], OUTLINE[:, column]
     slope = np.gradient(value, at)
     k = np.clip(np.searchsorted(at, along, side="right") - 1, 0, len(at) - 2)
@@ -84,7 +84,7 @@ def curve(along: np.ndarray, column: int) -> np.ndarray:
 
 
 def weave(stakes: int, hoops: int, radius: float) -> list[Piece]:
-    """Strands along and around: at each crossing one of them is on the outside, in turn."""
+    """Strands along and around the body. At each crossing one of the two is outside, in turn."""
     along = np.linspace(0, 1, hoops * STEPS + 1)
     number = np.arange(stakes)[:, None]
     wave = np.cos(np.pi * (along * hoops - 0.5 + number))
@@ -98,7 +98,7 @@ def weave(stakes: int, hoops: int, radius: float) -> list[Piece]:
 
 
 def fins(radius: float) -> list[Piece]:
-    """What does not depend on counts: two halves of the fluke, two fins, two eyes."""
+    """The parts that do not depend on counts: two halves of the fluke, two fins, two eyes."""
     pieces = []
     for side in (-1, 1):
         tail = skin(np.array(1.0), np.array(0.0), radius, 0)[0] + [0, 0, 0.12 * radius]
@@ -110,7 +110,7 @@ def fins(radius: float) -> list[Piece]:
 
 
 def leaf(root: np.ndarray, reach: np.ndarray, across: np.ndarray, width: float) -> list[Piece]:
-    """A fin: an outline, a rib along its middle, and ribs across."""
+    """A fin: its outline, a rib along its middle, and ribs across."""
     u = np.linspace(0, 1, 15)
     bulge = width * np.sin(np.pi * u**0.8) * (1 - 0.35 * u)
     middle = root + u[:, None] * reach + 0.25 * (u**2)[:, None] * across
@@ -124,9 +124,9 @@ def leaf(root: np.ndarray, reach: np.ndarray, across: np.ndarray, width: float) 
 def tubes(
     lines: np.ndarray, outward: np.ndarray, thick: float, colour: np.ndarray, wave: np.ndarray | float = 1.0
 ) -> Piece:
-    """Strands of a radius along lines [L, P, 3] -> vertices, quads, colours.
+    """Strands of radius `thick` along lines [L, P, 3].
 
-    Colours are darker towards the inside and where the wave [L, P] of the weave is below: little light gets there.
+    Colours are darker towards the inside, and where the wave [L, P] of the weave is low: less light gets there.
     """
     count, points, _ = lines.shape
     tangent = np.gradient(lines, axis=1)

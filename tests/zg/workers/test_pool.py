@@ -1,4 +1,4 @@
-"""Real processes, real faults: see tests/zg/scenes/faulty.py for what the renderer does on demand."""
+"""A pool of real processes with real faults; tests/zg/workers/scenes/faulty.py is the renderer."""
 
 import gc
 import os
@@ -9,13 +9,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.processes import marked, nothing_left, until  # noqa: F401
+from tests.processes import marked, nothing_left, state, until  # noqa: F401
 from tests.zg.workers.scenes import faulty
 from zg.errors import SettingError
 from zg.workers.pool import PYTHON, Workers
@@ -31,8 +30,13 @@ def make(**options):
 
 
 def rows(*orders):
-    """x [B, 3]: what to do, how much, and the brightness of the ramp."""
+    """x [B, 3]: what happens, how much of it, and the scale of the ramp; by default 0 and 1."""
     return np.array([(*order, 1.0)[:3] if len(order) > 1 else (*order, 0.0, 1.0) for order in orders], dtype=float)
+
+
+def lines(log):
+    """(process id, what happens) of every render that has started."""
+    return [tuple(map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 def expected(x, seeds):
@@ -40,7 +44,7 @@ def expected(x, seeds):
     return np.asarray(ramps, dtype=np.float32)
 
 
-def test_images_come_in_the_order_of_the_parameters_whoever_rendered():
+def test_images_are_in_the_order_of_the_parameters_whichever_process_renders_them():
     x = rows((faulty.SLEEP, 0.3, 1), *((faulty.RENDER, 0, k) for k in range(6)))
     seeds = np.arange(7)
     with make(workers=2) as pool:
@@ -51,16 +55,16 @@ def test_images_come_in_the_order_of_the_parameters_whoever_rendered():
     assert np.array_equal(images, expected(x, seeds))
 
 
-def test_the_next_free_worker_takes_the_next_render(tmp_path):
+def test_the_next_free_process_takes_the_next_render(tmp_path):
     with make(workers=2, settings={"log": str(tmp_path / "log")}) as pool:
         pool.render(rows((faulty.AWAIT, 6), *[(faulty.RENDER,)] * 5))
-        begun = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
-    [slow] = (pid for pid, what in begun if int(what) == faulty.AWAIT)
-    others = [pid for pid, what in begun if int(what) == faulty.RENDER]
+        started = lines(tmp_path / "log")
+    [slow] = (pid for pid, what in started if what == faulty.AWAIT)
+    others = [pid for pid, what in started if what == faulty.RENDER]
     assert len(others) == 5 and slow not in others and len(set(others)) == 1
 
 
-def test_long_parameter_vectors_pass():
+def test_parameters_longer_than_a_pipe_holds_arrive_whole():
     x = np.zeros((2, 300_000))
     x[:, -1] = 0.5, 0.25
     with make() as pool:
@@ -68,7 +72,7 @@ def test_long_parameter_vectors_pass():
     assert images[0].max() == 0.5 and images[1].max() == 0.25
 
 
-def test_a_renderer_that_raises_has_failed_and_stays():
+def test_after_an_exception_the_image_is_nan_and_the_process_stays():
     with make() as pool:
         pids = pool.pids
         images = pool.render(rows((faulty.RAISE,), (faulty.RENDER,)))
@@ -81,12 +85,12 @@ def test_a_renderer_that_raises_has_failed_and_stays():
 @pytest.mark.parametrize(
     "what, why",
     [
-        (faulty.DIE, r"^faulty.py was killed by SIGSEGV; it said: about to die$"),
+        (faulty.DIE, r"^faulty.py was killed by SIGSEGV; last output: about to die$"),
         (faulty.STOP, r"^faulty.py took longer than timeout = 2 s$"),
-        (faulty.SPOIL, r"^faulty.py sent what is no message$"),
+        (faulty.CORRUPT, r"^faulty.py sent bytes that are not a message$"),
     ],
 )
-def test_a_render_that_is_lost_twice_has_failed_and_the_others_go_on(what, why, tmp_path):
+def test_a_render_whose_process_is_lost_twice_fails_and_the_other_renders_succeed(what, why, tmp_path):
     x = rows((faulty.RENDER,), (what,), (faulty.RENDER,))
     with make(timeout=2.0, settings={"log": str(tmp_path / "log")}) as pool:
         images = pool.render(x)
@@ -95,60 +99,65 @@ def test_a_render_that_is_lost_twice_has_failed_and_the_others_go_on(what, why, 
         assert pool.lost == 2
         [error] = pool.errors
         assert re.search(why, error)
-    begun = [int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines()]
-    assert begun.count(what) == 2 and len(begun) == 4
+    started = [what for _, what in lines(tmp_path / "log")]
+    assert started.count(what) == 2 and len(started) == 4
 
 
-@pytest.mark.parametrize("what", [faulty.DIE, faulty.STOP, faulty.SPOIL])
-def test_a_render_that_is_lost_once_is_tried_again(what, tmp_path):
+@pytest.mark.parametrize("what", [faulty.DIE, faulty.STOP, faulty.CORRUPT])
+def test_a_render_whose_process_is_lost_once_is_tried_again(what, tmp_path):
     with make(timeout=2.0, settings={"once": str(tmp_path / "once")}) as pool:
         x = rows((what,))
         assert np.array_equal(pool.render(x), expected(x, [0]))
         assert pool.errors == [] and pool.lost == 1
 
 
-def test_a_worker_that_is_killed_while_rendering_is_replaced(tmp_path):
-    log = tmp_path / "log"
-    with make(settings={"log": str(log)}) as pool:
+def test_a_process_that_is_killed_while_it_renders_is_replaced(tmp_path):
+    once = tmp_path / "once"  # made by the first render; the second try does not sleep
+    with make(settings={"once": str(once)}) as pool:
         [victim] = pool.pids
 
         def kill():
-            until(log.exists)
+            until(once.exists)
             os.kill(victim, signal.SIGKILL)
 
         killer = threading.Thread(target=kill)
         killer.start()
-        x = rows((faulty.SLEEP, 1.0))
+        x = rows((faulty.SLEEP, 600.0))
         assert np.array_equal(pool.render(x), expected(x, [0]))
         killer.join()
         assert pool.lost == 1 and pool.pids != [victim]
 
 
-def test_a_worker_that_is_killed_while_idle_costs_no_try():
+def test_a_process_that_is_killed_while_idle_costs_no_try():
     with make() as pool:
-        os.kill(pool.pids[0], signal.SIGKILL)
-        time.sleep(0.2)
+        [victim] = pool.pids
+        os.kill(victim, signal.SIGKILL)
+        os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # its pipes are closed now
         images = pool.render(rows((faulty.DIE,), (faulty.RENDER,)))
         assert np.isfinite(images[1]).all()
-        assert pool.lost == 3 and len(pool.errors) == 1
+        assert pool.lost == 3, "the idle process, and two for the first render"
+        assert len(pool.errors) == 1
 
 
-def test_what_a_renderer_prints_is_not_taken_for_messages():
+def test_printed_output_is_not_read_as_messages():
     with make() as pool:
         x = rows((faulty.PRINT,), (faulty.PRINT,))
         assert np.array_equal(pool.render(x), expected(x, [0, 0]))
         assert pool.lost == 0
 
 
-def test_an_image_of_another_shape_stops_with_one_line():
+def test_an_image_of_the_wrong_shape_raises_an_error_of_one_line():
     with make() as pool, pytest.raises(SettingError, match=r"faulty.py must return shape \[3, 4, 5\], got \[3\]$"):
-        pool.render(rows((faulty.MISFIT,)))
+        pool.render(rows((faulty.WRONG_SHAPE,)))
 
 
-def test_workers_are_replaced_after_so_many_renders_and_megabytes():
+def test_a_process_is_recycled_after_recycle_renders():
     with make(recycle_renders=5) as pool:
         assert np.isfinite(pool.render(rows(*[(faulty.RENDER,)] * 12))).all()
         assert pool.recycled == 2 and pool.lost == 0
+
+
+def test_a_process_is_recycled_when_its_memory_has_grown_by_recycle_mb():
     with make(recycle_mb=20) as pool:
         assert np.isfinite(pool.render(rows(*[(faulty.LEAK, 4.0)] * 20))).all()
         assert pool.recycled == 1 and pool.lost == 0
@@ -157,29 +166,29 @@ def test_workers_are_replaced_after_so_many_renders_and_megabytes():
 @pytest.mark.parametrize(
     "argv, settings, why",
     [
-        (["no-such-renderer"], {}, r"^the renderer's program must be one that can be run, got 'no-such-renderer'$"),
-        ([sys.executable, "-c", "raise SystemExit('not a renderer')"], {}, r"code 1; it said: not a renderer$"),
+        (["no-such-renderer"], {}, r"^the renderer's program must be an executable, got 'no-such-renderer'$"),
+        ([sys.executable, "-c", "raise SystemExit('not a renderer')"], {}, r"code 1; last output: not a renderer$"),
         (PYTHON, {"needs": "3.4"}, r"^faulty.py must load: RuntimeError: needs version 3.4 or later, this is 1.2 \("),
         (PYTHON, {"hang": True}, r"faulty.py took longer than start_timeout = 1 s$"),
     ],
 )
-def test_a_renderer_that_does_not_start_is_told_in_one_line(argv, settings, why):
-    with pytest.raises(SettingError, match=why) as caught:
+def test_a_renderer_that_does_not_start_raises_an_error_of_one_line(argv, settings, why):
+    with pytest.raises(SettingError, match=why) as raised:
         Workers(argv, SCENE, settings, SHAPE, workers=2, start_timeout=1.0 if "hang" in settings else 60.0).start()
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_program_that_is_gone_when_it_is_needed_again_stops_with_one_line(tmp_path):
+def test_a_program_that_was_deleted_raises_an_error_of_one_line_when_a_process_is_replaced(tmp_path):
     program = tmp_path / "renderer"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     program.chmod(0o755)
     with Workers([str(program), "-P"], SCENE, {}, SHAPE) as pool:
         program.unlink()
-        with pytest.raises(SettingError, match=r"renderer' must be a program that can be run: No such file"):
+        with pytest.raises(SettingError, match=r"renderer' must be an executable program: No such file"):
             pool.render(rows((faulty.DIE,)))
 
 
-def test_no_room_for_the_image_is_told_in_one_line():
+def test_an_image_too_large_for_shared_memory_raises_an_error_of_one_line():
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
@@ -191,16 +200,24 @@ def test_no_room_for_the_image_is_told_in_one_line():
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_an_interrupted_batch_leaves_a_pool_that_renders():
-    with make(workers=2) as pool:
-        interrupt = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
-        interrupt.start()
+def test_a_pool_renders_again_after_ctrl_c(tmp_path):
+    log = tmp_path / "log"
+
+    def interrupt():
+        until(lambda: len(lines(log)) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with make(workers=2, settings={"log": str(log)}) as pool:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         with pytest.raises(KeyboardInterrupt):
-            pool.render(rows((faulty.SLEEP, 60.0), (faulty.SLEEP, 60.0)))
+            pool.render(rows((faulty.SLEEP, 600.0), (faulty.SLEEP, 600.0)))
+        thread.join()
         assert np.isfinite(pool.render(rows((faulty.RENDER,)))).all()
 
 
-ORPHAN = """
+# A program whose pool renders four times, then does `what` in both processes, or waits.
+PARENT = """
 import sys, threading, time
 import numpy as np
 from zg.workers.pool import PYTHON, Workers
@@ -208,7 +225,7 @@ from zg.workers.pool import PYTHON, Workers
 pool = Workers(PYTHON, sys.argv[1], {"log": sys.argv[2]}, (3, 4, 5), workers=2, timeout=600)
 starter = threading.Thread(target=pool.start)
 starter.start()
-starter.join()  # the thread that spawned is gone, and the workers are not
+starter.join()  # the end of the thread that started the processes must not end them
 what = int(sys.argv[3])
 assert np.isfinite(pool.render(np.zeros((4, 3)))).all()
 if what:
@@ -217,39 +234,60 @@ time.sleep(600)
 """
 
 
+def start_parent(what, log, temporary):
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    return subprocess.Popen([sys.executable, "-c", PARENT, SCENE, log, str(what)], env=environment)
+
+
 @pytest.mark.parametrize("what", [faulty.RENDER, faulty.HOLD, faulty.CHILD, faulty.STOP])
-def test_nothing_outlives_a_parent_that_is_killed(what, tmp_path):
-    """Idle, in C code that keeps the interpreter's lock, in a program that the renderer started, or stopped."""
+def test_no_process_outlives_a_parent_that_is_killed(what, tmp_path):
+    """Idle, in C code that keeps the interpreter's lock, with a child process of the renderer, or stopped."""
     log = tmp_path / "log"
-    environment = {**os.environ, "TMPDIR": tempfile.gettempdir()}
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, SCENE, log, str(what)], env=environment)
-    begun = 4 if what == faulty.RENDER else 6
+    parent = start_parent(what, log, tempfile.gettempdir())
+
+    def commands():
+        return " ".join(marked(tmp_path).values())
+
     try:
-        until(lambda: log.exists() and len(log.read_text().splitlines()) == begun)
-        time.sleep(0.3)
-        commands = " ".join(marked(tmp_path).values())
-        assert commands.count("workers/child") == 2 and commands.count("workers/guard") == 1
-        assert commands.count("sleep\x00600") == (2 if what == faulty.CHILD else 0)
+        until(lambda: len(lines(log)) == (4 if what == faulty.RENDER else 6))
+        pids = {pid for pid, _ in lines(log)}
+        until(lambda: all(state(pid) == ("T" if what == faulty.STOP else "S") for pid in pids))
+        until(lambda: commands().count("sleep\x00600") == (2 if what == faulty.CHILD else 0), commands)
+        assert commands().count("workers/child") == 2 and commands().count("workers/guard") == 1
     finally:
         parent.kill()
         parent.wait()
 
 
-def test_a_worker_ends_by_itself_where_the_guard_has_been_killed_too(tmp_path):
+def test_a_process_ends_by_itself_when_its_parent_and_the_guard_are_killed(tmp_path):
     log = tmp_path / "log"
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # the guard is not there to remove what is in it
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, SCENE, log, str(faulty.RENDER)], env=environment)
-    until(lambda: log.exists() and len(log.read_text().splitlines()) == 4)
+    parent = start_parent(faulty.RENDER, log, tmp_path)  # the guard is not there to remove temporary files
+    until(lambda: len(lines(log)) == 4)
     guards = [pid for pid, command in marked(tmp_path).items() if "workers/guard" in command]
     for pid in (*guards, parent.pid):
         os.kill(pid, signal.SIGKILL)
     parent.wait()
 
 
-def test_the_end_of_the_pool_object_ends_its_processes(tmp_path):
+def test_deleting_the_pool_ends_its_processes(tmp_path):
     pool = make(workers=2)
     pool.start()
-    assert len(marked(tmp_path)) == 3
+    assert len(marked(tmp_path)) == 3, "expected two renderer processes and the guard"
     del pool
     gc.collect()
     assert not marked(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting, said",
+    [
+        ({"workers": 1.5}, "workers must be a whole number, got 1.5"),
+        ({"timeout": 0}, "timeout must be > 0, got 0"),
+        ({"start_timeout": -1.0}, "start_timeout must be > 0, got -1.0"),
+        ({"recycle_renders": 0}, "recycle_renders must be > 0, got 0"),
+        ({"recycle_mb": float("inf")}, "recycle_mb must be a finite number, got inf"),
+    ],
+)
+def test_a_wrong_setting_raises_an_error_of_one_line(setting, said):
+    with pytest.raises(SettingError, match=f"^{said}$"):
+        make(**setting)

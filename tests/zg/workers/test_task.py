@@ -1,4 +1,4 @@
-"""Runs whose renderer is in other processes, and in trouble."""
+"""Runs of a task whose renderer is in other processes, and crashes or raises."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from zg.workers.task import WorkerTask
 from zg.zerograds.method import ZeroGrads
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
+REFUSED = "ValueError: the centre is too high (disk.py, line 20)"
 
 
 class Disk(WorkerTask):
@@ -34,7 +35,8 @@ class Disk(WorkerTask):
         self.set_reference(self.render(self.solution[None])[0])
 
 
-def begun():
+def started():
+    """x[0] of every render that has started."""
     return [float(line) for line in Path("log").read_text().splitlines()]
 
 
@@ -46,13 +48,13 @@ def test_a_run_finds_the_disk_and_ends_its_processes(tmp_path):
     assert not marked(tmp_path)
 
 
-def test_one_worker_or_two_is_the_same_run():
+def test_a_run_with_two_processes_gives_the_result_of_one():
     one, two = (run(Disk(workers), ZeroGrads(), Budget(60)) for workers in (1, 2))
     assert torch.equal(one.theta, two.theta)
     assert [row["best_loss"] for row in one.records[1:]] == [row["best_loss"] for row in two.records[1:]]
 
 
-def test_failed_renders_are_counted_once_and_the_reason_is_kept():
+def test_a_failed_render_is_counted_once_and_its_reason_is_kept():
     task = Disk(crash=0.25, refuse=0.25)
     task.setup()
     objective = Objective(task, max_renders=6)
@@ -60,49 +62,50 @@ def test_failed_renders_are_counted_once_and_the_reason_is_kept():
     evaluation = objective.evaluate(theta, 0)
     task.close()
     assert evaluation.valid.tolist() == [True, False, False, True]
-    assert (objective.renders, objective.failed) == (4, 2)
-    assert sorted(begun()) == [0.1, 0.1, 0.5, 0.5, 0.6, 0.6]  # the lost one twice; 0.6 is the reference, too
-    assert task.workers.errors == ["ValueError: too high (disk.py, line 20)", "disk.py ended with code 3"]
-    assert objective.last_error == "disk.py ended with code 3"
+    assert (objective.ledger.renders, objective.ledger.failed) == (4, 2)
+    # The render at 0.1 crashes and is tried twice. The reference is the other render at 0.6.
+    assert sorted(started()) == [0.1, 0.1, 0.5, 0.5, 0.6, 0.6]
+    assert task.workers.errors == [REFUSED, "disk.py ended with code 3"]
+    assert objective.ledger.last_error == "disk.py ended with code 3"
 
 
-def test_a_run_goes_on_over_crashes():
+def test_a_run_goes_on_when_renders_crash():
     result = run(Disk(workers=2, crash=0.28), ZeroGrads(), Budget(60))
     assert result.renders == 60 and result.row["failed_renders"] > 0
     assert result.row["error"] == "disk.py ended with code 3"
     assert result.loss < 0.5 * result.row["init_loss"]
 
 
-def test_a_run_whose_renders_all_fail_stops_and_says_why():
+def test_a_run_whose_renders_all_fail_stops_and_gives_the_reason():
     result = run(Disk(refuse=0.5), ZeroGrads(), Budget(200))
     assert result.stop_reason == "failed renders"
     assert result.renders < 40
-    assert result.row["error"] == "ValueError: too high (disk.py, line 20)"
+    assert result.row["error"] == REFUSED
 
 
 @pytest.mark.parametrize(
     "settings, said",
     [
-        (["--data.program", "no-such-renderer"], "program must be one that can be run, got 'no-such-renderer'"),
+        (["--data.program", "no-such-renderer"], "program must be an executable, got 'no-such-renderer'"),
         (["--data.program", "/bin/false"], "'/bin/false' must run a Python file: disk.py ended with code 1"),
         (["--data.crash", "0.9"], "the reference of Disk must be finite: disk.py ended with code 3"),
         (["--data.workers", "0"], "workers must be > 0, got 0"),
     ],
 )
-def test_what_does_not_start_ends_in_one_line(settings, said, capsys):
-    words = ["fit", "--data", "tests.zg.test_worker_task.Disk", *settings, "--out", "run"]
+def test_a_renderer_that_does_not_start_ends_the_command_with_one_line(settings, said, capsys):
+    words = ["fit", "--data", "tests.zg.workers.test_task.Disk", *settings, "--out", "run"]
     assert main(words) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not Path("run").exists()
 
 
-def test_an_exception_in_a_run_ends_its_processes(tmp_path):
+def test_an_exception_in_the_method_ends_the_processes(tmp_path):
     class Broken(ZeroGrads):
         def tell(self, theta, evaluation):
             assert len(marked(tmp_path)) == 3
-            raise RuntimeError("out of luck")
+            raise RuntimeError("a mistake in the method")
 
-    with pytest.raises(RuntimeError, match="out of luck"):
+    with pytest.raises(RuntimeError, match="a mistake in the method"):
         run(Disk(workers=2), Broken(), Budget(300))
     assert not marked(tmp_path)

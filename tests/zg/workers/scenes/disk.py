@@ -1,4 +1,4 @@
-"""A disk at x. Left of `crash` the process ends; above `refuse` the renderer raises."""
+"""A white disk with its centre at x. For x[0] < `crash` the process ends; for x[1] < `refuse` the renderer raises."""
 
 import os
 
@@ -17,7 +17,7 @@ class Renderer:
         if x[0] < self.crash:
             os._exit(3)
         if x[1] < self.refuse:
-            raise ValueError("too high")
+            raise ValueError("the centre is too high")
         down, across = np.mgrid[:SIZE, :SIZE] / SIZE
         return 1.0 * (np.hypot(across - x[0], down - x[1]) < 0.25)[None] + 0.01 * (seed % 10)
 

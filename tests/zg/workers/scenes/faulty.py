@@ -1,4 +1,7 @@
-"""A small renderer that does what x[0] says: 0 renders a ramp, the rest is trouble."""
+"""A small renderer with faults on demand: x[0] says what happens, x[1] how much of it, the last number of x scales.
+
+RENDER returns a ramp. All others cause a fault, or wait, before they return the same ramp.
+"""
 
 import contextlib
 import ctypes
@@ -10,10 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-RENDER, RAISE, DIE, STOP, SLEEP, PRINT, SPOIL, MISFIT, LEAK, CHILD, BURN, HOLD, AWAIT = range(13)
+RENDER, RAISE, DIE, STOP, SLEEP, PRINT, CORRUPT, WRONG_SHAPE, LEAK, CHILD, BURN, HOLD, AWAIT = range(13)
 
 
 class Renderer:
+    """settings: `log`, a file that gets one line for every render that starts; `once`, a file that the first render
+    makes, and after which there are no more faults.
+    """
+
     def __init__(self, settings):
         self.settings = settings
         self.kept = []
@@ -23,12 +30,19 @@ class Renderer:
 
     def render(self, x, seed):
         what = int(x[0])
-        if "log" in self.settings:  # one line a render that was begun
+        if "log" in self.settings:
             with open(self.settings["log"], "a") as log:
                 log.write(f"{os.getpid()} {what}\n")
-        if "once" in self.settings:  # the second try goes well
+        if "once" in self.settings:
             what = RENDER if os.path.exists(self.settings["once"]) else what
             Path(self.settings["once"]).touch()
+        self.cause(what, x[1])
+        if what == WRONG_SHAPE:
+            return np.zeros(3)
+        ramp = np.linspace(0, 1, 3 * 4 * 5).reshape(3, 4, 5)
+        return ramp * x[-1] + seed
+
+    def cause(self, what, amount):
         if what == RAISE:
             raise ValueError("a negative radius")
         if what == DIE:
@@ -38,31 +52,27 @@ class Renderer:
         if what == STOP:
             os.kill(os.getpid(), signal.SIGSTOP)
         if what == SLEEP:
-            time.sleep(x[1])
-        if what == AWAIT:  # until so many renders were begun, whoever began them
-            while len(Path(self.settings["log"]).read_text().splitlines()) < x[1]:
+            time.sleep(amount)
+        if what == AWAIT:  # until `amount` renders have started, in whichever process
+            while len(Path(self.settings["log"]).read_text().splitlines()) < amount:
                 time.sleep(0.01)
         if what == PRINT:
             print("garbage " * 100_000)
             os.write(1, bytes(range(256)) * 1000)
-        if what == SPOIL:
+        if what == CORRUPT:  # the reply pipe, whichever descriptor it is
             for descriptor in range(3, 64):
                 with contextlib.suppress(OSError):
                     os.write(descriptor, b"garbage " * 10)
-        if what == MISFIT:
-            return np.zeros(3)
-        if what == LEAK:
-            self.kept.append(np.ones(int(x[1] * 2**20 / 8)))
+        if what == LEAK:  # `amount` megabytes
+            self.kept.append(np.ones(int(amount * 2**20 / 8)))
         if what == CHILD:
             os.spawnvp(os.P_WAIT, "sleep", ["sleep", "600"])
-        if what == BURN:
-            end = time.process_time() + x[1]
+        if what == BURN:  # `amount` seconds of one core
+            end = time.process_time() + amount
             while time.process_time() < end:
                 pass
-        if what == HOLD:
-            ctypes.PyDLL(None).sleep(int(x[1]))  # C code that keeps the interpreter's lock
-        ramp = np.linspace(0, 1, 3 * 4 * 5).reshape(3, 4, 5)
-        return ramp * x[-1] + seed
+        if what == HOLD:  # C code that keeps the interpreter's lock for `amount` seconds
+            ctypes.PyDLL(None).sleep(int(amount))
 
 
 def load(settings):
