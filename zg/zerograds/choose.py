@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from zg.problem import Problem
 from zg.zerograds.surrogates.base import Surrogate
 
-#: Parameters up to which n × n numbers and 2 n renders an iteration are cheap.
+#: n up to which n × n numbers and 2 n renders an iteration are cheap.
 FEW = 128
-#: Parameters up to which n × n numbers still are (2 MB each), for a surrogate that needs few iterations more.
+#: n up to which n × n numbers are still cheap (2 MB each), for a surrogate that needs few iterations more.
 SOME = 512
 #: Renders per parameter after which differences along every axis have paid on problems of 130 to 512 parameters.
 RENDERS_PER_PARAMETER = 16
-#: σ of the search for a lower minimum, relative to the first σ. It leaves the basin of the minimum that was found.
-BEYOND = 3.0
+#: First σ of the search beyond a minimum, over the user's σ: samples leave the basin of the minimum that was found.
+SIGMA_BEYOND = 3.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Rule:
     because: str
 
 
-#: The first rule that holds is followed.
+#: The first rule that holds is followed. (Where quasi-Newton has converged it has failed, too.)
 TABLE = (
     Rule("", lambda s: s.n > FEW and s.all_discrete, "coordinate_search", 1.0, "rounding leaves no slope to follow"),
     Rule("", lambda s: s.n > FEW, "sketched_gradient", 1.0, "O(n) memory"),
@@ -79,7 +79,7 @@ TABLE = (
         None,
         "valleys of unequal curvature need H",
     ),
-    Rule("quasi_newton", lambda s: s.converged, "dd_cmaes", BEYOND, "another minimum may be lower"),
+    Rule("quasi_newton", lambda s: s.converged, "dd_cmaes", SIGMA_BEYOND, "another minimum may be lower"),
     Rule("quasi_newton", lambda s: s.failed, "dd_cmaes", 1.0, "the loss is jagged, or has kinks"),
 )
 

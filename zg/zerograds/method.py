@@ -54,7 +54,7 @@ class ZeroGrads(Method):
             raise SettingError(
                 "surrogate 'coordinate_search' must have integers or binaries alone, and there are real parameters"
             )
-        self.problem = self.problem.with_noise(False)  # until it is measured
+        self.problem = self.problem.with_noise(False)  # what a task declares is not used: noise is measured
         self.has_converged = False
         few = self.problem.n <= FEW
         self.measuring_noise = few if self.wanted == AUTO else SURROGATES[self.wanted].needs_noise

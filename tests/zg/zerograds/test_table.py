@@ -7,7 +7,7 @@ import torch
 
 from zg.problem import Problem
 from zg.space import Block, ParameterSpace
-from zg.zerograds.choose import BEYOND, FEW, RENDERS_PER_PARAMETER, SOME, TABLE, Situation, choose
+from zg.zerograds.choose import FEW, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, TABLE, Situation, choose
 from zg.zerograds.surrogates import SURROGATES
 
 
@@ -74,7 +74,7 @@ def test_the_table_names_surrogates_that_exist():
 
 
 def test_the_numbers_of_the_table_are_those_of_the_cases():
-    assert (FEW, SOME, RENDERS_PER_PARAMETER, BEYOND) == (128, 512, 16, 3.0)
+    assert (FEW, SOME, RENDERS_PER_PARAMETER, SIGMA_BEYOND) == (128, 512, 16, 3.0)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,11 @@ class Surrogate(ABC):
 
     @abstractmethod
     def ask(self) -> Tensor:
-        """Where it wants the loss next: θ [B, n]."""
+        """Where it wants the loss next: θ [B, n].
+
+        A checkpoint may be written while these are rendered, and the resumed run asks again. So `ask` must return the
+        same rows from the same state and generator: changes of the state wait for `tell`.
+        """
 
     @abstractmethod
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
@@ -66,7 +70,7 @@ class Surrogate(ABC):
 
     @property
     def noisy(self) -> bool:
-        """Whether it has seen two renders of one θ differ."""
+        """Whether it has found the loss noisy, for surrogates that look for noise without being told of it."""
         return False
 
     @property

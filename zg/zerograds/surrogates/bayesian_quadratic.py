@@ -152,9 +152,10 @@ class BayesianQuadraticState:
 class BayesianQuadratic(Surrogate):
     """Regression against noise. One sample and θ are rendered twice in each batch: that measures the noise.
 
-    σ shrinks by `settings.shrink` where every render failed, where a step was wrong, where noise is louder away from θ,
-    and where the loss is not quadratic. It grows by `settings.grow` where all losses are equal or too few, where noise
-    drowns their differences, and where a good step was cut.
+    σ shrinks by `settings.shrink` where every render failed. Where noise drowns the differences, σ grows by
+    `settings.grow`, or shrinks if noise is louder away from θ. Where noise does not, σ shrinks once for a step that was
+    wrong, and once more if the loss is not quadratic (0.49 together), and grows where a good step was cut. It grows,
+    too, where all losses are equal or too few.
     """
 
     Settings = BayesianQuadraticSettings

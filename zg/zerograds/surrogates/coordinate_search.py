@@ -52,9 +52,8 @@ class CoordinateSearchState:
     g: Tensor
     #: t [n], signed, in spacings of the lattice: the change that is tried next.
     steps: Tensor
-    #: Coordinates [·] of this sweep that are still to be changed, and [k] those of the last block.
+    #: Coordinates [·] of this sweep that are still to be changed.
     order: Tensor
-    changed: Tensor
     #: Changes [k, n] that helped alone, best first, and the loss of the best one.
     helpful: Tensor
     lowest_single: float = math.nan
@@ -87,9 +86,10 @@ class CoordinateSearch(Surrogate):
             g=torch.zeros_like(theta),
             steps=(2 * coins - 1).to(theta),
             order=none,
-            changed=none,
             helpful=theta.new_empty(0, self.n),
         )
+        #: The rest of the sweep as `ask` drew it, and the block [k] of it that was asked for: state once it is told.
+        self.asked_order = self.changed = none
 
     @property
     def is_start_rendered(self) -> bool:
@@ -109,10 +109,12 @@ class CoordinateSearch(Surrogate):
         if self.have_several_helped:
             best = state.helpful[: math.ceil(s.joint_share * len(state.helpful))]
             return self.problem.project(state.theta + torch.stack([state.helpful.sum(0), best.sum(0)]))
-        if len(state.order) == 0:
-            state.order = torch.randperm(self.n, generator=self.problem.generator, device=state.theta.device)
-        state.changed, state.order = state.order[: s.block], state.order[s.block :]
-        return self._single(state.changed)
+        is_sweep_over = len(state.order) == 0
+        self.asked_order = state.order
+        if is_sweep_over:
+            self.asked_order = torch.randperm(self.n, generator=self.problem.generator, device=state.theta.device)
+        self.changed = self.asked_order[: s.block]
+        return self._single(self.changed)
 
     def _single(self, which: Tensor) -> Tensor:
         """θ with one coordinate changed in each row [k, n]; at a bound, away from it."""
@@ -145,7 +147,8 @@ class CoordinateSearch(Surrogate):
     def _learn(self, theta: Tensor, losses: Tensor) -> None:
         """g and the next steps from single changes; a change that helped alone is accepted at once."""
         state, s = self.state, self.settings
-        which = state.changed[: len(losses)]  # the last block can be cut by the budget
+        state.order = self.asked_order[len(self.changed) :]
+        which = self.changed[: len(losses)]  # the last block can be cut by the budget
         change, gain = theta - state.theta, losses - state.f
         moved = change[torch.arange(len(which), device=which.device), which]
         is_known = gain.isfinite() & (moved != 0)

@@ -108,8 +108,9 @@ class QuasiNewtonState:
 class QuasiNewton(Surrogate):
     """Sweeps of 2 n + 1 renders and six trial steps, in turn.
 
-    r follows the length of the last step. It shrinks by `settings.shrink` where a sweep led nowhere, or all its renders
-    failed, and grows by `settings.widen` where a sweep was flat. The surrogate has failed after `settings.patience` of
+    r follows the length of the last step. It shrinks by `settings.shrink` where a sweep led nowhere: no trial was
+    better, H was zero or infinite, or the render of θ or of each direction failed. It grows by `settings.widen` where a
+    sweep was flat. The surrogate has failed after `settings.patience` of
     these, or of improvements that are not the same when rendered again (noise), or where it creeps along kinks. It has
     converged where it has failed although r is tiny and the loss is smooth.
     """
