@@ -142,7 +142,7 @@ def measure(mnist: str | None, label: str, name: str, seed: int, threads: int) -
 
 
 def loss_at(result: Result, renders: int) -> float:
-    """The loss on the curve after at most so many renders."""
+    """The loss on the curve after at most this number of renders."""
     return [float(record["loss"]) for record in result.records if "loss" in record and record["renders"] <= renders][-1]
 
 

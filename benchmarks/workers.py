@@ -80,7 +80,7 @@ def speedup(workers: int, pairs: int, each: int = 10) -> float:
 
 
 def ceiling(processes: int, pairs: int, each: int = 10) -> float:
-    """Throughput of so many processes without a pool over that of one."""
+    """Throughput of that number of processes without a pool, over the throughput of one."""
 
     def burn(count: int) -> float:
         started = [
