@@ -1,6 +1,7 @@
 # make demo [TASK=toy]   optimise an example, write its video and pictures
 # make test              lint, types and the tests that CI runs
 # make test-slow         the tests that take minutes
+# make lowest            the tests, on the lowest versions that setup.cfg allows, in .venv-lowest
 # make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
 # make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
 # make comparison [JOBS=2]  every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
@@ -10,33 +11,46 @@ TASK ?= toy
 PRESET ?= smoke
 JOBS ?= 1
 BIN := .venv/bin
+LOWEST := .venv-lowest/bin
 
 METHODS = $(shell $(BIN)/zg list methods --plain | paste -sd,)
 
-.PHONY: demo test test-slow gallery lint tuning comparison paper
+# The extras that a task needs; the other tasks need none.
+EXTRAS := $(if $(filter texture% caustic% mlp,$(TASK)),tasks)
+EXTRAS += $(if $(filter brdf cornell_box mesh%,$(TASK)),mitsuba)
+EXTRAS += $(if $(filter led_display wicker,$(TASK)),blender)
 
-demo: .venv/installed
+PIP := -m pip install -q --disable-pip-version-check -c constraints.txt
+# A file of tests stays in one process, for its fixtures are made once.
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-slow lowest gallery lint tuning comparison paper
+
+demo: .venv/installed $(EXTRAS:%=.venv/installed-%)
 	$(BIN)/zg fit --config configs/$(TASK).yaml
 
-test: lint  # a file stays in one process, for its fixtures are made once
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: lint
+	$(BIN)/python $(PYTEST)
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow
 
-gallery: .venv/installed
+lowest: .venv-lowest/installed
+	$(LOWEST)/python $(PYTEST) tests/zg tests/tasks tests/baselines
+
+gallery: .venv/installed-all
 	$(BIN)/python docs/draw_gallery.py
 
-tuning: .venv/installed
+tuning: .venv/installed-all
 	$(BIN)/zg tune --tasks toy,mlp,caustic --methods $(METHODS) --trials 24 --jobs 2
 	$(BIN)/zg tune --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --trials 24 \
 		--max-renders 10000 --jobs 2
 
-comparison: .venv/installed
+comparison: .venv/installed-all
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \
 		--max-renders 50000 --max-seconds 60 --seeds 5 --jobs $(JOBS) --out runs/comparison
 
-paper: .venv/installed
+paper: .venv/installed-all
 	$(BIN)/zg paper --preset $(PRESET) --jobs 2 --out runs/paper-$(PRESET)
 
 lint: .venv/installed-test
@@ -47,10 +61,18 @@ lint: .venv/installed-test
 # torch goes first: asked for by other packages, pip would look for its newest build.
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python $(PIP) torch
+	$(BIN)/python $(PIP) -e .
 	touch $@
 
-.venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+# An extra of setup.cfg.
+.venv/installed-%: .venv/installed
+	$(BIN)/python $(PIP) -e '.[$*]'
+	touch $@
+
+# torch is at its lower bound in constraints.txt too; the build that is there satisfies uv.
+.venv-lowest/installed: .venv/installed-test
+	$(BIN)/uv venv -q --clear --seed --python $(BIN)/python .venv-lowest
+	$(LOWEST)/python $(PIP) torch
+	$(BIN)/uv pip install -q --python $(LOWEST)/python --resolution lowest-direct -e '.[test]'
 	touch $@

@@ -1,6 +1,7 @@
-"""CMA-ES through the `cma` package: full covariance where n² fits, diagonal above.
+"""CMA-ES of the `cma` package, with a full covariance matrix, or a diagonal one for many parameters.
 
-Hansen, "The CMA Evolution Strategy: A Tutorial" (2016); diagonal: Ros and Hansen 2008; restarts: Auger and Hansen 2005.
+Hansen 2016, "The CMA Evolution Strategy: A Tutorial". Diagonal covariance (sep-CMA-ES): Ros and Hansen 2008. Restarts
+with a doubled population (IPOP-CMA-ES): Auger and Hansen 2005.
 """
 
 from typing import Any, ClassVar
@@ -14,16 +15,18 @@ from baselines.library import Replayed
 from zg.errors import check_positive, check_whole
 from zg.method import Range
 
-# Above, one n × n matrix of doubles and its decomposition cost more than 8 MB and a second an update.
+# Largest n with a full covariance matrix. For larger n it takes more than 8 MB, and its update more than 1 s.
 MAX_FULL = 1000
 
 
 class CMAES(Replayed):
-    """CMA-ES.
+    """CMA-ES with restarts. The θ that the library recommends is recommended: its best sample or its mean.
 
-    sigma: initial step size, scaled units. population: λ, by default cma's 4 + ⌊3 ln n⌋.
-    diagonal: keep variances only; by default from n > 1000. restarts: how often it begins anew from θ₀ with twice the
-    population when it has come to rest and budget is left.
+    sigma: initial step size σ, scaled units.
+    population: λ; by default 4 + ⌊3 ln n⌋, the default of the library.
+    diagonal: a diagonal covariance matrix; by default if n > 1000.
+    restarts: largest number of restarts from θ₀, each with twice the population. It restarts when the library reports
+        convergence and the budget is not spent.
     """
 
     whole_batches = True
@@ -40,11 +43,14 @@ class CMAES(Replayed):
 
     def make(self, theta: np.ndarray) -> cma.CMAEvolutionStrategy:
         self.origin, self.restarted = theta, 0
-        self.lowest, self.favorite = np.inf, theta  # loss and θ that the runs before the present one ended with
-        return self.begin(self.population)
+        self.lowest, self.favorite = (
+            np.inf,
+            theta,
+        )  # the lowest loss before the last restart, and the θ recommended then
+        return self.make_optimizer(self.population)
 
-    def begin(self, population: int | None) -> cma.CMAEvolutionStrategy:
-        """The library's optimiser from θ₀ with that λ."""
+    def make_optimizer(self, population: int | None) -> cma.CMAEvolutionStrategy:
+        """A new optimiser of the library that starts at θ₀, with this λ."""
         options: dict[str, Any] = {"seed": np.nan, "verbose": -9, "maxiter": np.inf, "maxfevals": np.inf}
         if population is not None:
             options["popsize"] = population
@@ -54,7 +60,7 @@ class CMAES(Replayed):
         if self.space.bounded:
             options["bounds"] = [self.space.low.tolist(), self.space.high.tolist()]
         if self.space.n == 1:
-            options["maxstd"] = np.inf  # cma raises where it would narrow the only coordinate
+            options["maxstd"] = np.inf  # for n = 1, cma raises an error when it limits σ to the bounds
         return cma.CMAEvolutionStrategy(self.origin, self.sigma, options)
 
     def ask_library(self) -> np.ndarray:
@@ -66,13 +72,13 @@ class CMAES(Replayed):
         if self.restarted < self.restarts and self.library.stop():
             self.lowest, self.favorite = self.best()
             self.restarted += 1
-            self.library = self.begin(2 * self.library.popsize)
+            self.library = self.make_optimizer(2 * self.library.popsize)
 
     def best(self) -> tuple[float, np.ndarray]:
-        """The lowest loss of any run, and what that run recommends: its mean or its best sample."""
+        """The lowest loss of all starts, and the θ [n] that the library recommends for the start with this loss."""
         result = self.library.result
-        found = result.fbest is not None and result.fbest < self.lowest
-        return (result.fbest, result.xfavorite) if found else (self.lowest, self.favorite)
+        improved = result.fbest is not None and result.fbest < self.lowest
+        return (result.fbest, result.xfavorite) if improved else (self.lowest, self.favorite)
 
     def recommend(self) -> Tensor:
         favorite = self.best()[1] if self.restarted else self.library.result.xfavorite

@@ -1,4 +1,4 @@
-"""What the methods share that estimate a slope and follow it."""
+"""The shared part of methods that estimate a gradient and follow it with Adam."""
 
 from typing import ClassVar
 
@@ -9,12 +9,13 @@ from zg.method import Method
 
 
 class Descent(Method):
-    """A θ that Adam moves down an estimated slope, inside the bounds.
+    """Adam (Kingma and Ba 2015) on an estimated gradient, with θ projected onto the bounds after each step.
 
-    Adam's ε is the smallest number there is, so that its step does not depend on the scale of the loss.
+    Adam's ε is the smallest positive normal number, so that the step does not depend on the scale of the loss.
+    lr: learning rate, in scaled units.
     """
 
-    saved: ClassVar = ("theta", "adam")
+    saved: ClassVar[tuple[str, ...]] = ("theta", "adam")
 
     lr: float
 
@@ -22,9 +23,9 @@ class Descent(Method):
         self.theta = theta.requires_grad_()
         self.adam = torch.optim.Adam([self.theta], lr=self.lr, eps=torch.finfo(theta.dtype).tiny)
 
-    def descend(self, slope: Tensor) -> None:
-        """One step of Adam against the slope [n]."""
-        self.theta.grad = slope.to(self.theta.dtype)
+    def descend(self, gradient: Tensor) -> None:
+        """One step of Adam, with the estimated gradient [n]."""
+        self.theta.grad = gradient.to(self.theta.dtype)
         self.adam.step()
         self.theta.data = self.space.project(self.theta.data)
 
@@ -36,14 +37,15 @@ class Descent(Method):
 
 
 def differences(losses: Tensor, pairs: int) -> Tensor:
-    """Losses of `pairs` ups, then as many downs -> up − down [≤ pairs], 0 where one of the two failed.
+    """Losses [f(θ + δ₁), …, f(θ + δ_P), f(θ − δ₁), …, f(θ − δ_P)] for P pairs -> f(θ + δ_k) − f(θ − δ_k) [P].
 
-    Of a batch that the budget cut, the pairs that are whole.
+    The difference is 0 if one of the two renders failed. Of a batch that the budget has cut, only complete pairs are
+    returned: then [K] with K < P.
     """
     whole = max(len(losses) - pairs, 0)
     return torch.nan_to_num(losses[:whole] - losses[pairs:], nan=0.0)
 
 
-def normalised(slopes: Tensor) -> Tensor:
-    """Slopes [B] over their root mean square; all zero stays zero."""
-    return slopes / slopes.square().mean().sqrt().clamp_min(torch.finfo(slopes.dtype).tiny)
+def normalised(values: Tensor) -> Tensor:
+    """Values [B], divided by their root mean square; zeros if all are zero."""
+    return values / values.square().mean().sqrt().clamp_min(torch.finfo(values.dtype).tiny)

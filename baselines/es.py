@@ -1,8 +1,10 @@
-"""Evolution strategies: antithetic Gaussian slopes and Adam, the plain control that a surrogate must beat.
+"""Evolution strategies: a gradient estimate from antithetic Gaussian samples, and Adam.
 
-The slope of pair k along ε_k is y_k = (f(θ + σε_k) − f(θ − σε_k)) / 2σ, and the gradient estimate the mean of
-y_k ε_k (Salimans et al. 2017, "Evolution Strategies as a Scalable Alternative to Reinforcement Learning").
-Slopes are divided by their root mean square, so the step does not depend on the scale of the loss.
+    g = mean_k y_k ε_k,   y_k = (f(θ + σε_k) − f(θ − σε_k)) / 2σ,   ε_k ~ N(0, I)
+
+y_k estimates the directional derivative along ε_k (Salimans et al. 2017, "Evolution Strategies as a Scalable
+Alternative to Reinforcement Learning"). The differences are divided by their root mean square, so that the step does
+not depend on the scale of the loss. A surrogate method must be better than this method to be of use.
 """
 
 from typing import ClassVar
@@ -20,7 +22,7 @@ class ES(Descent):
     """Antithetic evolution strategies.
 
     sigma: width of the sampling Gaussian, scaled units. lr: Adam's learning rate, scaled units.
-    pairs: antithetic pairs an iteration (2 · pairs renders).
+    pairs: antithetic pairs per iteration; each is 2 renders.
     """
 
     ranges: ClassVar = {
@@ -39,9 +41,9 @@ class ES(Descent):
         return self.theta.detach() + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        slopes = differences(evaluation.losses, self.pairs)
-        if count := len(slopes):
-            self.descend(normalised(slopes).to(self.theta.dtype) @ self.offsets[:count] / count)
+        derivatives = normalised(differences(evaluation.losses, self.pairs))  # along the offsets
+        if count := len(derivatives):
+            self.descend(derivatives.to(self.theta.dtype) @ self.offsets[:count] / count)
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.sigma, **super().status()}

@@ -1,10 +1,10 @@
-"""Finite differences: the slope along each coordinate from two renders, and Adam.
+"""Finite differences along the coordinates, and Adam.
 
-    central  (f(θ + h e_j) − f(θ − h e_j)) / 2h        forward  (f(θ + h e_j) − f(θ)) / h
+    central  g_j = (f(θ + h e_j) − f(θ − h e_j)) / 2h        forward  g_j = (f(θ + h e_j) − f(θ)) / h
 
-Central costs two renders a coordinate and is exact on a quadratic; forward costs one, and one for the centre
-(Nocedal and Wright 2006, "Numerical Optimization", section 8.1). Above a few coordinates each iteration takes a
-random block of them and leaves the others' slopes at zero.
+Central differences need two renders per coordinate and are exact on a quadratic. Forward differences need one render
+per coordinate, and one at θ (Nocedal and Wright 2006, "Numerical Optimization", section 8.1). With many parameters,
+each iteration uses a random block of coordinates; the other g_j are zero.
 """
 
 from typing import ClassVar, Literal
@@ -18,16 +18,17 @@ from zg.ledger import Evaluation
 from zg.method import Range
 
 SCHEMES = ("central", "forward")
-# Coordinates an iteration where the user leaves it open: more would leave few iterations of a usual budget.
+# Default of the largest block. With larger blocks, usual budgets allow few iterations only.
 MAX_BLOCK = 64
 
 
 class FiniteDifferences(Descent):
-    """Descent along finite differences.
+    """Adam on finite differences.
 
-    scheme: central or forward. step: h, scaled units; a discrete coordinate moves by one of its units at least,
-    since less is rounded away. lr: Adam's learning rate, scaled units. block: coordinates an iteration, drawn
-    anew each time; by default all, at most 64.
+    scheme: central or forward.
+    step: h, scaled units. Integer and binary coordinates move by at least 1 in the user's units, as they are rounded.
+    lr: Adam's learning rate, scaled units.
+    block: coordinates per iteration, drawn again in each iteration; by default all, but at most 64.
     """
 
     ranges: ClassVar = {
@@ -64,19 +65,19 @@ class FiniteDifferences(Descent):
         up, down = self.space.project(centre + moves), self.space.project(centre - moves)
         if self.scheme == "central":
             return torch.cat([up, down])
-        farther = (up - centre).sum(1) >= (centre - down).sum(1)  # at a bound, look inwards
-        return torch.cat([centre[None], torch.where(farther[:, None], up, down)])
+        up_is_farther = (up - centre).sum(1) >= (centre - down).sum(1)  # False near an upper bound
+        return torch.cat([centre[None], torch.where(up_is_farther[:, None], up, down)])
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
         losses = evaluation.losses
         if self.scheme == "central":
-            rises = differences(losses, self.count)
-            moves = theta[: len(rises)] - theta[self.count :]
+            changes = differences(losses, self.count)
+            moves = theta[: len(changes)] - theta[self.count :]
         else:
-            rises = torch.nan_to_num(losses[1:] - losses[0], nan=0.0)
+            changes = torch.nan_to_num(losses[1:] - losses[0], nan=0.0)
             moves = theta[1:] - theta[0]
-        if count := len(rises):
-            slope = torch.zeros_like(self.theta)
+        if count := len(changes):
+            gradient = torch.zeros_like(self.theta)
             chosen = self.chosen[:count]
-            slope[chosen] = rises.to(slope) / moves.gather(1, chosen[:, None])[:, 0]
-            self.descend(slope)
+            gradient[chosen] = changes.to(gradient) / moves.gather(1, chosen[:, None])[:, 0]
+            self.descend(gradient)

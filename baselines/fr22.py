@@ -1,10 +1,10 @@
-"""FR22: smooth the loss with a Gaussian, and sample the Gaussian's derivative.
+"""FR22: the gradient of the loss, smoothed with a Gaussian κ, by importance sampling of the derivative of κ.
 
-    ∂/∂θ_j (f ∗ κ)(θ) = E[ f(θ + τ) · sign(τ_j) ] · √(2/π)/σ,   τ_j = ±σ √(−2 ln u)
+    ∂/∂θ_j (f ∗ κ)(θ) = E[ f(θ + τ) · sign(τ_j) ] · √(2/π)/σ,   τ_j = ±σ √(−2 ln u),   u ~ U(0, 1]
 
-where each offset has the density proportional to |κ′|, sign fair, and is mirrored (Fischer and Ritschel,
-"Plateau-reduced Differentiable Path Tracing", 2022). σ is held for half of the budget, then
-annealed linearly, so that the plateaus are gone first and the blur later.
+The density of τ_j is proportional to |κ′|; both signs have probability 1/2. Each τ is used with −τ (Fischer and
+Ritschel 2022, "Plateau-reduced Differentiable Path Tracing"). σ is constant for a part of the budget and then decreases
+linearly: a large σ removes plateaus of the loss, and a small σ reduces the bias at the end.
 """
 
 import math
@@ -20,11 +20,13 @@ from zg.method import Range
 
 
 class FR22(Descent):
-    """The smoothed-derivative estimator on the loss, with Adam.
+    """The FR22 estimator on the loss, with Adam.
 
-    sigma, final_sigma: width of the smoothing Gaussian, first and last, scaled units. hold: the share of the
-    budget with the first. lr: Adam's learning rate, scaled units. pairs: mirrored samples an iteration
-    (2 · pairs renders). The defaults are the published 0.5, 0.01 and 2e-2, a fifth of each.
+    sigma, final_sigma: initial and final σ of the smoothing Gaussian, scaled units.
+    hold: fraction of the budget with the initial σ.
+    lr: Adam's learning rate, scaled units.
+    pairs: mirrored pairs per iteration; each is 2 renders.
+    The defaults of sigma, final_sigma and lr are one fifth of the published 0.5, 0.01 and 0.02.
     """
 
     ranges: ClassVar = {
@@ -43,9 +45,9 @@ class FR22(Descent):
         self.sigma, self.final_sigma, self.hold, self.lr, self.pairs = sigma, final_sigma, hold, lr, pairs
 
     def annealed(self) -> float:
-        """σ at the present share of the budget."""
-        left = min(1.0, (1 - self.progress) / (1 - self.hold)) if self.hold < 1 else 1.0
-        return self.final_sigma + left * (self.sigma - self.final_sigma)
+        """σ at the present fraction of the budget, in scaled units."""
+        remaining = min(1.0, (1 - self.progress) / (1 - self.hold)) if self.hold < 1 else 1.0
+        return self.final_sigma + remaining * (self.sigma - self.final_sigma)
 
     def ask(self) -> Tensor:
         self.width = self.annealed()
@@ -56,21 +58,21 @@ class FR22(Descent):
         self.follow(evaluation.losses)
 
     def follow(self, values: Tensor) -> None:
-        """Descend the smoothed derivative of what was valued [B] as asked: ups, then downs."""
-        rises = differences(values, self.pairs)
-        if len(rises):
-            self.descend(smoothed_derivative(rises, self.offsets[: len(rises)], self.width))
+        """One step of Adam on the smoothed function with these values [B] at θ + τ_k and then at θ − τ_k."""
+        changes = differences(values, self.pairs)
+        if len(changes):
+            self.descend(smoothed_derivative(changes, self.offsets[: len(changes)], self.width))
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.annealed(), **super().status()}
 
 
 def derivative_of_gaussian(count: int, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Offsets [count, n] with density proportional to |κ′|, in units of σ: a fair sign and a Rayleigh radius."""
+    """Offsets τ/σ [count, n] with density proportional to |κ′|: a random sign and a Rayleigh-distributed magnitude."""
     u = torch.rand(2, count, n, generator=generator, dtype=dtype, device=generator.device)
     return torch.where(u[0] < 0.5, -1.0, 1.0) * (-2 * torch.log1p(-u[1])).sqrt()
 
 
-def smoothed_derivative(rises: Tensor, offsets: Tensor, sigma: float) -> Tensor:
-    """f(θ + τ) − f(θ − τ) [B] for τ = σ · offsets [B, n] -> the estimate [n]."""
-    return rises.to(offsets) @ offsets.sign() * (math.sqrt(2 / math.pi) / (2 * sigma * len(rises)))
+def smoothed_derivative(changes: Tensor, offsets: Tensor, sigma: float) -> Tensor:
+    """f(θ + τ) − f(θ − τ) [B] for τ = σ · offsets [B, n] -> the gradient estimate [n]."""
+    return changes.to(offsets) @ offsets.sign() * (math.sqrt(2 / math.pi) / (2 * sigma * len(changes)))

@@ -1,10 +1,9 @@
-"""FR22 in image space: the derivative of the image is estimated, that of the loss is known.
+"""FR22 in image space: the derivative of the image is estimated, the derivative of the loss is computed.
 
-    ∂L/∂θ = Σ_p ∂L/∂I_p (I(θ)) · ∂(I_p ∗ κ)/∂θ,
+    ∂L/∂θ = Σ_p ∂L/∂I_p (I(θ)) · ∂(I_p ∗ κ)/∂θ,   p: pixels
 
-by the estimator of `baselines.fr22` on Σ_p ∂L/∂I_p · I_p(θ + τ): the first factor is fixed at the image of θ and
-comes from automatic differentiation of the loss (Fischer and Ritschel 2022). The renderer stays
-a black box.
+The first factor is computed at the image of θ, by automatic differentiation of the loss. The sum is then estimated by
+`baselines.fr22` on the function Σ_p ∂L/∂I_p · I_p(θ + τ) (Fischer and Ritschel 2022). The renderer is a black box.
 """
 
 import torch
@@ -17,7 +16,7 @@ from zg.problem import ImageLoss
 
 
 class FR22Image(FR22):
-    """FR22 with the chain rule through the loss; one more render an iteration, of θ. Settings as for FR22."""
+    """FR22 with the chain rule through the loss. The settings are those of FR22; θ is one more render per iteration."""
 
     feedback = "image"
 
@@ -41,9 +40,9 @@ class FR22Image(FR22):
 
     @torch.enable_grad()
     def loss_gradient(self, image: Tensor, reference: Tensor | None) -> Tensor:
-        """∂L/∂I [1, ...] at one image [1, ...]."""
+        """∂L/∂I [1, ...] at one image [1, ...]. Raises SettingError if the loss is not differentiable."""
         image = image.detach().clone().requires_grad_()
         loss = self.image_loss.of_images(image, reference)
         if not loss.requires_grad:
-            raise SettingError("the loss must be differentiable in the image for fr22_image; use fr22")
+            raise SettingError("loss must be differentiable with respect to the image for fr22_image; use fr22")
         return torch.autograd.grad(loss.sum(), image)[0]

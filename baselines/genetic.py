@@ -1,8 +1,8 @@
-"""A real-coded genetic algorithm through the `pymoo` package.
+"""A real-coded genetic algorithm of the `pymoo` package.
 
-Parents win binary tournaments; children are made by simulated binary crossover (Deb and Agrawal 1995) and Gaussian
-mutation of one coordinate in n; the best of parents and children survive, so the best is never lost. Only the
-order of losses counts.
+Binary tournaments select the parents. Simulated binary crossover (Deb and Agrawal 1995) and Gaussian mutation of one
+coordinate in n, on average, make the children. The best of parents and children survive, so the best θ is kept. The
+algorithm uses only the order of the losses.
 """
 
 from typing import Any, ClassVar
@@ -22,10 +22,11 @@ from zg.method import Range
 
 
 class Genetic(Replayed):
-    """Genetic algorithm.
+    """A genetic algorithm. The best θ seen is recommended.
 
-    sigma: width of the first population around θ₀ (which is in it) and of mutations, scaled units.
-    population: survivors, and children an iteration. The best θ seen is recommended.
+    sigma: standard deviation of the first population around θ₀ and of the mutations, scaled units. θ₀ is one member of
+        the first population.
+    population: number of survivors, and number of children per iteration.
     """
 
     whole_batches = True
@@ -59,7 +60,7 @@ class Genetic(Replayed):
 
 
 class GaussianMutation(Mutation):
-    """Each coordinate with probability 1/n, by N(0, σ²), clipped to the bounds (pymoo's own needs finite ones)."""
+    """Adds N(0, σ²) to each coordinate with probability 1/n, and clips to the bounds. Pymoo's needs finite bounds."""
 
     def __init__(self, sigma: float) -> None:
         super().__init__()

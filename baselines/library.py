@@ -1,4 +1,4 @@
-"""What methods need that live in somebody else's library."""
+"""Base class of methods whose optimiser is that of a library."""
 
 import contextlib
 import warnings
@@ -15,9 +15,10 @@ from zg.method import Method
 
 
 class NumpyRandom:
-    """A private state for a library that draws from NumPy's global generator: swapped in and out around each call.
+    """A private random state for a library that draws from NumPy's global generator.
 
-    Inside `with`, the global generator is the one that `np.random.seed(seed)` starts; outside nobody notices.
+    Inside `with`, the global generator has this state, which starts as after `np.random.seed(seed)`. At the end of the
+    block, the former state is restored.
     """
 
     def __init__(self, seed: int) -> None:
@@ -36,27 +37,29 @@ class NumpyRandom:
 
 
 class Replayed(Method):
-    """A method that lives in a library. Nothing of it is pickled: a checkpoint holds the recorded losses, and a
-    resumed run asks again without rendering.
+    """A method whose optimiser is that of a library, and which resumes by replay.
+
+    The optimiser is not pickled. A checkpoint holds all losses that it was told. A resumed run makes a new optimiser,
+    asks it and tells it these losses, without rendering.
     """
 
     def make(self, theta: np.ndarray) -> Any:
-        """The library's optimiser, from θ₀ [n]."""
+        """Make the optimiser of the library, from θ₀ [n] in scaled units."""
         raise NotImplementedError
 
     def ask_library(self) -> np.ndarray:
-        """The θ [B, n] that the optimiser wants to know of."""
+        """The next θ [B, n] of the optimiser, in scaled units."""
         raise NotImplementedError
 
     def tell_library(self, losses: np.ndarray) -> None:
-        """Tell it the losses [≤ B] of what it asked for; the infinite ones are of renders that all failed."""
+        """Tell the optimiser the losses of its θ: [B], fewer if the budget cut the batch; ∞ if all renders failed."""
         raise NotImplementedError
 
-    # What it inherits
+    # Inherited by a method
 
     @contextlib.contextmanager
     def inside(self, random: NumpyRandom | None = None) -> Iterator[None]:
-        """Around every call of the library: its own random state (or that one), and its warnings kept to itself."""
+        """A context for each call of the library: sets its random state (or `random`) and hides its warnings."""
         with random or self.numpy_random, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

@@ -1,7 +1,8 @@
-"""Any optimiser of Nevergrad's registry by name: NGOpt, TwoPointsDE, OnePlusOne, PSO, TBPSA, CMA, …
+"""Any optimiser of Nevergrad by its name in the registry: NGOpt, TwoPointsDE, OnePlusOne, PSO, TBPSA, CMA, …
 
-Rapin and Teytaud 2018, "Nevergrad: a gradient-free optimization platform". NGOpt and its kin choose an optimiser
-by dimension, budget and workers; the one really used is `resolved`. By name: `nevergrad:TwoPointsDE`.
+Rapin and Teytaud 2018, "Nevergrad: a gradient-free optimization platform". NGOpt and similar optimisers choose another
+one by dimension, budget and number of workers; `resolved` is the name of the chosen one. On the command line:
+`nevergrad:TwoPointsDE`.
 """
 
 from typing import Any, ClassVar
@@ -19,8 +20,10 @@ from zg.method import Range
 
 
 class DaemonThread(recaster._MessagingThread):
-    """The thread in which Nevergrad runs SciPy's optimisers and the like. It waits for a loss, after the last one
-    for ever, and as Nevergrad makes it keeps the process from ending.
+    """Nevergrad's thread for optimisers such as those of SciPy, as a daemon thread.
+
+    The thread waits for the next loss. After the last loss it waits without end, and a thread that is no daemon then
+    prevents the exit of the process.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -32,10 +35,12 @@ recaster._MessagingThread = DaemonThread  # type: ignore[misc]
 
 
 class Nevergrad(Replayed):
-    """A Nevergrad optimiser.
+    """An optimiser of Nevergrad.
 
-    optimizer: its name in the registry. sigma: width of its mutations, scaled units, for the optimisers that heed
-    it. num_workers: θ an iteration, told together.
+    optimizer: its name in the registry.
+    sigma: standard deviation of its mutations, scaled units; some optimisers ignore it.
+    num_workers: number of θ per iteration.
+    Raises SettingError for an unknown name, or if the optimiser needs a package that is not installed.
     """
 
     ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
@@ -59,9 +64,9 @@ class Nevergrad(Replayed):
         try:
             library = make(parametrization, budget=self.problem.max_renders, num_workers=self.num_workers)
         except ImportError as error:
-            raise SettingError(f"optimizer '{self.optimizer}' needs a package that is not here ({error})") from None
+            raise SettingError(f"optimizer '{self.optimizer}' needs a package that is not installed: {error}") from None
         self.resolved = resolve(library)
-        self.worst = -np.inf  # loss told so far: what a lone failed render is told as
+        self.worst = -np.inf  # the highest loss so far; it is told for a batch in which all renders failed
         return library
 
     def ask_library(self) -> np.ndarray:
@@ -74,18 +79,18 @@ class Nevergrad(Replayed):
             self.library.tell(candidate, loss if np.isfinite(loss) else self.worst)
 
     def recommend(self) -> Tensor:
-        """The best θ told; with noise, where that is luck, the library's own recommendation.
+        """The best θ told; for a noisy task, where the best loss may be an outlier, the recommendation of Nevergrad.
 
-        (Without noise too the library's CMA recommends from what it saw since its last restart, however bad.)
+        The latter is not used without noise: that of CMA depends only on the losses since its last restart.
         """
         if self.problem.noisy:
-            value = self.ask_recommendation()
+            value = self.library_recommendation()
         else:
             value = self.library.current_bests["minimum"].parameter.value
         return self.space.project(torch.as_tensor(value).to(self.space.init))
 
-    def ask_recommendation(self) -> np.ndarray:
-        """Leaves no trace in the random states: some draw, and a run must not depend on who asked."""
+    def library_recommendation(self) -> np.ndarray:
+        """Nevergrad's recommendation [n]. Some optimisers draw random numbers for it; random states are restored."""
         random = self.library.parametrization.random_state
         before = random.get_state()
         with self.inside(NumpyRandom(self.problem.seed)):
@@ -95,7 +100,7 @@ class Nevergrad(Replayed):
 
 
 def resolve(library: Optimizer) -> str:
-    """The name of the optimiser that does the work, where the one named chooses among others."""
+    """The name of the optimiser that `library` has chosen; its own name if it chooses none."""
     while isinstance(chosen := getattr(library, "optim", None), Optimizer):
         library = chosen
     return str(library.name)

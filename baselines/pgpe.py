@@ -1,12 +1,13 @@
-"""PGPE: a search Gaussian with one width a coordinate, both its centre and its widths following the losses.
+"""PGPE: a Gaussian search distribution with mean μ and one width σ_j for each coordinate, both adapted.
 
-With mirrored offsets ±τ_k, τ_k ~ N(0, diag σ²), and r̄_k the mean loss of pair k,
+With mirrored offsets ±τ_k, τ_k ~ N(0, diag σ²), and the mean loss r̄_k of pair k,
 
-    μ ← Adam along mean_k (f(μ + τ_k) − f(μ − τ_k)) / 2 · τ_k        σ ← σ − η mean_k (r̄_k − r̄) (τ_k² − σ²) / σ
+    μ: Adam with the gradient mean_k (f(μ + τ_k) − f(μ − τ_k)) / 2 · τ_k
+    σ ← σ − η mean_k (r̄_k − r̄) (τ_k² − σ²) / σ
 
-(Sehnke et al. 2010, "Parameter-exploring policy gradients", with symmetric sampling; σ changes by a fifth at
-most, after Toklu et al. 2020, "ClipUp"). Differences are divided by their root mean square and means by their
-deviation, so the steps do not depend on the scale of the loss.
+(Sehnke et al. 2010, "Parameter-exploring policy gradients", with symmetric sampling). A step changes σ by at most one
+fifth (after Toklu et al. 2020, "ClipUp"). The differences are divided by their root mean square, the r̄_k − r̄ by their
+standard deviation, so that the steps do not depend on the scale of the loss.
 """
 
 from typing import ClassVar
@@ -20,14 +21,15 @@ from zg.ledger import Evaluation
 from zg.method import Range
 from zg.sampling import antithetic
 
+# Largest relative change of σ in one step.
 MAX_CHANGE = 0.2
 
 
 class PGPE(Descent):
     """Parameter-exploring policy gradients.
 
-    sigma: initial width, scaled units. lr: Adam's learning rate, scaled units. lr_sigma: η, relative to σ.
-    pairs: mirrored pairs an iteration (2 · pairs renders).
+    sigma: initial σ of all coordinates, scaled units. lr: Adam's learning rate of μ, scaled units.
+    lr_sigma: learning rate η of σ, relative to σ. pairs: mirrored pairs per iteration; each is 2 renders.
     """
 
     saved = (*Descent.saved, "sigma")
@@ -52,16 +54,17 @@ class PGPE(Descent):
         return self.theta.detach() + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        slopes = differences(evaluation.losses, self.pairs)
-        if not len(slopes):
+        changes = differences(evaluation.losses, self.pairs)
+        count = len(changes)
+        if count == 0:
             return
-        offsets = self.offsets[: len(slopes)]
-        means = (evaluation.losses[: len(slopes)] + evaluation.losses[self.pairs :]) / 2
-        self.descend(normalised(slopes).to(offsets) @ (self.sigma * offsets) / len(slopes))
+        offsets = self.offsets[:count]
+        means = (evaluation.losses[:count] + evaluation.losses[self.pairs :]) / 2
+        self.descend(normalised(changes).to(offsets) @ (self.sigma * offsets) / count)
         known = means.isfinite()
         if known.sum() > 1:
-            merits = normalised(means[known] - means[known].mean()).to(offsets)
-            change = self.lr_sigma * merits @ (offsets[known].square() - 1) / len(merits)
+            excess = normalised(means[known] - means[known].mean()).to(offsets)
+            change = self.lr_sigma * excess @ (offsets[known].square() - 1) / len(excess)
             self.sigma = self.sigma * (1 - change.clamp(-MAX_CHANGE, MAX_CHANGE))
 
     def status(self) -> dict[str, float]:

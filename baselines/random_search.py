@@ -1,7 +1,7 @@
-"""Random search: independent points, the best one kept. What does not beat it does not search.
+"""Random search: independent samples; the best one is recommended. A method that is not better is of no use.
 
-Uniform between the bounds where a coordinate has two, Gaussian around the start where not (Bergstra and Bengio
-2012, "Random search for hyper-parameter optimization"; Rastrigin 1963). The start is the first point.
+A coordinate with two bounds is uniform between them; other coordinates are Gaussian around θ₀ (Bergstra and Bengio
+2012, "Random search for hyper-parameter optimization"; Rastrigin 1963). The first sample is θ₀.
 """
 
 from typing import ClassVar
@@ -18,7 +18,7 @@ from zg.sampling import gaussian
 class RandomSearch(Method):
     """Independent samples.
 
-    sigma: width of the Gaussian for coordinates without two bounds, scaled units. batch: renders an iteration.
+    sigma: standard deviation of coordinates without two bounds, scaled units. batch: renders per iteration.
     """
 
     ranges: ClassVar = {"sigma": Range(0.01, 1.0, log=True)}
@@ -33,15 +33,15 @@ class RandomSearch(Method):
 
     def ask(self) -> Tensor:
         low, high, n = self.space.low, self.space.high, self.space.n
-        around = self.theta + self.sigma * gaussian(self.batch, n, self.generator, self.theta.dtype)
-        share = torch.rand(self.batch, n, generator=self.generator, dtype=self.theta.dtype, device=self.theta.device)
-        points = torch.where((high - low).isfinite(), low + share * (high - low), self.space.project(around))
+        normal = self.theta + self.sigma * gaussian(self.batch, n, self.generator, self.theta.dtype)
+        u = torch.rand(self.batch, n, generator=self.generator, dtype=self.theta.dtype, device=self.theta.device)
+        points = torch.where((high - low).isfinite(), low + u * (high - low), self.space.project(normal))
         if self.ledger.renders == 0:
             points[0] = self.theta
         return points
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        """Nothing to learn: the objective remembers the best."""
+        """Does nothing: the ledger keeps the best sample."""
 
     def recommend(self) -> Tensor:
         return self.space.project(self.ledger.best_theta)

@@ -1,9 +1,11 @@
-"""Simulated annealing: random moves, uphill ones accepted with probability exp(−Δ/T) while T falls.
+"""Simulated annealing: random moves. A move that increases the loss by Δ is accepted with probability exp(−Δ/T).
 
-Kirkpatrick, Gelatt and Vecchi 1983, "Optimization by simulated annealing". T₀ is set so that the mean rise seen
-is accepted with a given probability χ: T₀ = mean Δ⁺ / ln(1/χ) (Johnson et al. 1989), which makes it scale-free;
-until enough rises are seen nothing is accepted uphill. Then T = T₀ r^p at the share p of the budget. Steps shrink
-while too few moves are accepted and recover while many are, up to their initial width (after Corana et al. 1987).
+    T₀ = mean Δ⁺ / ln(1/χ),   T = T₀ r^p at the fraction p of the budget
+
+(Kirkpatrick, Gelatt and Vecchi 1983, "Optimization by simulated annealing"). With this T₀, the mean increase Δ⁺ of the
+first moves has the acceptance probability χ, whatever the scale of the loss is (Johnson et al. 1989). T is 0 until
+enough increases have been seen. σ of the moves decreases while fewer moves than a target fraction are accepted, and
+increases again up to its initial value while more are (after Corana et al. 1987).
 """
 
 import math
@@ -17,20 +19,22 @@ from zg.ledger import Evaluation
 from zg.method import Method, Range
 from zg.sampling import gaussian
 
-# Rises that set the first temperature.
-RISES = 20
-# Share of moves accepted at which the steps stay as they are, and how fast they change otherwise.
+# Number of increases of the loss from which T₀ is computed.
+INCREASES = 20
+# Target fraction of accepted moves, and rate of the adaptation of σ.
 TARGET, RATE = 0.25, 0.1
 
 
 class SimulatedAnnealing(Method):
-    """Parallel chains of Metropolis moves under one falling temperature.
+    """Parallel chains of Metropolis moves with one temperature. The best θ seen is recommended.
 
-    sigma: largest and initial width of a move, scaled units. chains: moves an iteration, one each. acceptance: χ,
-    inside (0, 1). cooling: r, the last temperature relative to the first. The best θ seen is recommended.
+    sigma: initial and largest standard deviation of a move, scaled units.
+    chains: number of chains; each makes one move per iteration.
+    acceptance: χ, in (0, 1).
+    cooling: r, the ratio of the final and the initial temperature.
     """
 
-    saved = ("theta", "losses", "sigma", "rises")
+    saved = ("theta", "losses", "sigma", "increases")
     ranges: ClassVar = {
         "sigma": Range(0.01, 0.5, log=True),
         "chains": Range(1, 20, log=True, integer=True),
@@ -49,32 +53,32 @@ class SimulatedAnnealing(Method):
         self.theta = theta.expand(self.chains, -1).clone()
         self.losses = torch.full((self.chains,), math.nan, dtype=torch.float64, device=theta.device)
         self.sigma = self.initial_sigma
-        self.rises: list[float] = []
+        self.increases: list[float] = []
 
     def temperature(self) -> float:
-        """T at the present share of the budget; 0 until enough rises are seen."""
-        if len(self.rises) < RISES:
+        """T at the present fraction of the budget, in units of the loss; 0 until enough increases have been seen."""
+        if len(self.increases) < INCREASES:
             return 0.0
-        return sum(self.rises) / RISES / -math.log(self.acceptance) * self.cooling**self.progress
+        return sum(self.increases) / INCREASES / -math.log(self.acceptance) * self.cooling**self.progress
 
     def ask(self) -> Tensor:
         offsets = gaussian(self.chains, self.space.n, self.generator, self.theta.dtype)
         if self.losses.isnan().all():
-            offsets[0] = 0  # the start itself
-        self.chances = torch.rand(self.chains, generator=self.generator, dtype=torch.float64, device=self.theta.device)
+            offsets[0] = 0  # render θ₀ itself
+        self.u = torch.rand(self.chains, generator=self.generator, dtype=torch.float64, device=self.theta.device)
         return self.space.project(self.theta + self.sigma * offsets)
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
         count = len(theta)
-        rises = evaluation.losses - self.losses[:count]
-        self.rises = (self.rises + rises[rises > 0].tolist())[:RISES]
+        changes = evaluation.losses - self.losses[:count]
+        self.increases = (self.increases + changes[changes > 0].tolist())[:INCREASES]
         temperature = self.temperature()
-        accepted = (rises <= 0) | (self.chances[:count] < (-rises / temperature).exp() if temperature else False)
-        accepted |= evaluation.valid & self.losses[:count].isnan()
+        accepted = (changes <= 0) | (self.u[:count] < (-changes / temperature).exp() if temperature else False)
+        accepted |= evaluation.valid & self.losses[:count].isnan()  # the first valid θ of a chain
         self.theta[:count][accepted] = theta[accepted]
         self.losses[:count][accepted] = evaluation.losses[accepted]
-        share = float(accepted.double().mean())
-        self.sigma = min(self.initial_sigma, self.sigma * math.exp(RATE * (share - TARGET)))
+        fraction = float(accepted.double().mean())
+        self.sigma = min(self.initial_sigma, self.sigma * math.exp(RATE * (fraction - TARGET)))
 
     def recommend(self) -> Tensor:
         return self.space.project(self.ledger.best_theta)

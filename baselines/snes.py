@@ -1,12 +1,12 @@
-"""SNES: natural gradient of a Gaussian with one width a coordinate, on ranks.
+"""SNES: natural gradient of a Gaussian search distribution with one width σ_j for each coordinate.
 
-With s_k ~ N(0, I), z_k = μ + σ s_k and the utility u_k of the rank of f(z_k), Σ u_k = 0,
+With s_k ~ N(0, I), z_k = μ + σ s_k and utilities u_k of the ranks of f(z_k), where Σ u_k = 0,
 
     μ ← μ + η_μ σ Σ u_k s_k        σ ← σ exp(η_σ/2 · Σ u_k (s_k² − 1))
 
-(Schaul, Glasmachers and Schmidhuber 2011, "High dimensions and heavy tails for natural evolution strategies";
-utilities, λ and η_σ as in Wierstra et al. 2014, "Natural evolution strategies", table 1). Ranks do not see the
-scale of the loss; equal losses, as on a plateau, share their utilities.
+(Schaul, Glasmachers and Schmidhuber 2011, "High dimensions and heavy tails for natural evolution strategies"). The
+utilities, λ and η_σ are those of Wierstra et al. 2014, "Natural evolution strategies", table 1. Ranks do not depend on
+the scale of the loss. Equal losses, as on a plateau, have equal utilities.
 """
 
 import math
@@ -24,8 +24,8 @@ from zg.sampling import gaussian
 class SNES(Method):
     """Separable natural evolution strategies.
 
-    sigma: initial width, scaled units. population: λ, by default 4 + ⌊3 ln n⌋. lr_mean: η_μ. lr_sigma: η_σ, by
-    default (3 + ln n) / (5 √n).
+    sigma: initial σ of all coordinates, scaled units. population: λ, by default 4 + ⌊3 ln n⌋.
+    lr_mean: η_μ. lr_sigma: η_σ, by default (3 + ln n) / (5 √n).
     """
 
     whole_batches = True
@@ -74,11 +74,11 @@ class SNES(Method):
 
 
 def utilities(losses: Tensor) -> Tensor:
-    """Losses [B], lower is better -> utilities [B] that sum to zero, equal for equal losses."""
+    """Losses [B] -> utilities [B], with sum 0. A lower loss has a higher utility; equal losses share the mean."""
     count = len(losses)
     rank = torch.arange(1, count + 1, dtype=torch.float64, device=losses.device)
     table = (math.log(count / 2 + 1) - rank.log()).clamp_min(0)
     table = table / table.sum() - 1 / count
-    _, place, ties = losses.unique(return_inverse=True, return_counts=True)
-    level = torch.arange(len(ties), device=losses.device).repeat_interleave(ties)
-    return (torch.zeros(len(ties)).to(table).index_add(0, level, table) / ties)[place]
+    _, group, sizes = losses.unique(return_inverse=True, return_counts=True)  # groups of equal losses, in order
+    group_of_rank = torch.arange(len(sizes), device=losses.device).repeat_interleave(sizes)
+    return (torch.zeros(len(sizes)).to(table).index_add(0, group_of_rank, table) / sizes)[group]

@@ -1,11 +1,12 @@
-"""SPSA: all coordinates at once, two renders an iteration, with gains that shrink.
+"""SPSA: all coordinates are perturbed at the same time, with two renders per gradient estimate.
 
-    ĝ = (f(θ + c_k Δ) − f(θ − c_k Δ)) / 2c_k · Δ,  Δ_j = ±1        θ ← θ − a_k ĝ
+    g = (f(θ + c_k Δ) − f(θ − c_k Δ)) / 2c_k · Δ,  Δ_j = ±1        θ ← θ − a_k g
     a_k = a / (A + k + 1)^0.602                                   c_k = c / (k + 1)^0.101
 
-Spall 1998, "Implementation of the Simultaneous Perturbation Algorithm for Stochastic Optimization" (IEEE TAES
-34(3)), with its rules: A is a tenth of the iterations expected; a makes the first steps as long as wished, given
-how large ĝ is at the start (so the scale of the loss drops out); an update that would leap is cut short.
+Spall 1998, "Implementation of the Simultaneous Perturbation Algorithm for Stochastic Optimization" (IEEE TAES 34(3)),
+with the rules given there. A is one tenth of the expected number of iterations. a is chosen so that the first steps
+have a given length; it is computed from the first estimates g, so that the scale of the loss has no effect. The length
+of each update is limited.
 """
 
 from typing import ClassVar
@@ -18,17 +19,19 @@ from zg.errors import check_positive, check_whole
 from zg.ledger import Evaluation
 from zg.method import Method, Range
 
+# Exponents of a_k and c_k.
 ALPHA, GAMMA = 0.602, 0.101
-# No coordinate moves farther in an update than in this many first steps.
-LEAP = 5.0
+# Largest move of a coordinate in one update, in units of its move in the first step.
+MAX_STEPS = 5.0
 
 
 class SPSA(Method):
     """Simultaneous perturbation stochastic approximation.
 
-    c: first perturbation of each coordinate, scaled units. step: length of the first steps, scaled units (of the whole
-    vector, so more where there are more parameters).
-    pairs: gradient estimates averaged an iteration (2 renders each). calibration: those that set the gain a.
+    c: initial perturbation of each coordinate, scaled units.
+    step: Euclidean length of the first steps of θ, scaled units.
+    pairs: gradient estimates per iteration, which are averaged; each is 2 renders.
+    calibration: gradient estimates in the first iteration, from which the gain a is computed.
     """
 
     saved = ("theta", "gain", "k")
@@ -46,7 +49,7 @@ class SPSA(Method):
     def build(self, theta: Tensor) -> None:
         self.theta = theta
         self.stability = 0.1 * self.problem.max_renders / (2 * self.pairs)  # A
-        self.gain = 0.0  # a; zero until a slope was seen
+        self.gain = 0.0  # a; 0 until a gradient estimate was not zero
         self.k = 0
 
     def gains(self) -> tuple[float, float]:
@@ -60,20 +63,20 @@ class SPSA(Method):
         return self.theta + self.gains()[1] * torch.cat([self.deltas, -self.deltas])
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        slopes = differences(evaluation.losses, len(self.deltas)) / (2 * self.gains()[1])
-        if (slopes != 0).any():
-            self.update(slopes)
+        derivatives = differences(evaluation.losses, len(self.deltas)) / (2 * self.gains()[1])
+        if (derivatives != 0).any():
+            self.update(derivatives)
         self.k += 1
 
-    def update(self, slopes: Tensor) -> None:
-        """Follow the slopes [pairs] along `deltas`; the first ones set the gain."""
+    def update(self, derivatives: Tensor) -> None:
+        """One step, from the directional derivatives [pairs] along `deltas`. The first call computes the gain a."""
         n = self.space.n
         if not self.gain:
-            length = float(slopes[slopes != 0].abs().mean()) * n**0.5  # of one ĝ, whose entries are all ± its slope
+            length = float(derivatives[derivatives != 0].abs().mean()) * n**0.5  # mean length of g, as |Δ| = √n
             self.gain = self.step * (self.stability + self.k + 1) ** ALPHA / length
-        gradient = slopes.to(self.theta) @ self.deltas[: len(slopes)] / len(slopes)
-        leap = LEAP * self.step / n**0.5
-        self.theta = self.space.project(self.theta - (self.gains()[0] * gradient).clamp(-leap, leap))
+        gradient = derivatives.to(self.theta) @ self.deltas[: len(derivatives)] / len(derivatives)
+        most = MAX_STEPS * self.step / n**0.5
+        self.theta = self.space.project(self.theta - (self.gains()[0] * gradient).clamp(-most, most))
 
     def recommend(self) -> Tensor:
         return self.theta

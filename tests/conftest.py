@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 import matplotlib
 import pytest
@@ -10,11 +10,11 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """Every test runs in an empty folder: nothing may depend on the working directory, or write into the clone."""
+    """Every test runs in an empty folder, so that no test depends on the working directory or writes to the clone."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
 def _untracked(monkeypatch):
-    """Starting W&B costs a second a run; the tests of tracking take this back."""
+    """W&B is disabled, as its start takes 1 s per run. The tests of tracking undo this."""
     monkeypatch.setenv("WANDB_MODE", "disabled")

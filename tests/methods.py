@@ -1,4 +1,4 @@
-"""Every registered method, and variants with another path through the code."""
+"""Every registered method, and variants that execute other parts of the code."""
 
 import configparser
 import importlib
@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def registered() -> dict[str, str]:
-    """{name: module:class} of setup.cfg, whether or not this clone is the one that is installed."""
+    """{name: module:class} from setup.cfg of this clone, which need not be the installed one."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lines = setup["options.entry_points"]["zerograds.methods"].strip().splitlines()
     return dict(line.split(" = ") for line in lines)
 
 
-# Beside the defaults: variants with another path through the code.
+# Variants: a name, the method and its settings.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "finite_differences, forward": ("finite_differences", {"scheme": "forward", "block": 3}),
     "finite_differences, block": ("finite_differences", {"block": 2}),
@@ -44,25 +44,27 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "zerograds, neural": ("zerograds", {"surrogate": "neural"}),
     "zerograds, sketched_gradient": ("zerograds", {"surrogate": "sketched_gradient"}),
 }
-# What NGOpt resolves to here (COBYLA): nothing is drawn.
+# NGOpt chooses COBYLA here, which draws no random numbers.
 DETERMINISTIC = ("nevergrad",)
-# The published step is made for a hundred times this budget.
+# The published learning rate is for budgets that are a hundred times larger.
 VARIANTS["zerograds-paper"] = ("zerograds-paper", {"lr_theta": 0.02})
 CASES = {name: (name, {}) for name in registered()} | VARIANTS
 
 
 def find(name: str) -> type[Method]:
+    """The class of a registered method."""
     module, _, attribute = registered()[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def make(case: str) -> Method:
+    """The method of a case, with its settings."""
     name, settings = CASES[case]
     return find(name)(**settings)
 
 
 def looped(method: Method, task: Task, max_renders: int, seed: int = 0) -> Loop:
-    """A method, built for a task, without a run around it."""
+    """A loop with a method that was started on a task, without a run."""
     task.seed = seed
     task.setup()
     loop = Loop(method, Budget(max_renders), seed)
@@ -71,6 +73,6 @@ def looped(method: Method, task: Task, max_renders: int, seed: int = 0) -> Loop:
 
 
 def started(method: Method, space: ParameterSpace, max_renders: int = 1000, seed: int = 0) -> Any:
-    """A method, built for a space, without a task."""
+    """The method, started on a space, without a task."""
     method.start(Problem.of_space(space, seed, max_renders=max_renders), Ledger(max_renders, space.init.clone()))
     return method

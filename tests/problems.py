@@ -1,4 +1,4 @@
-"""Small tasks with known answers."""
+"""Small tasks with known solutions."""
 
 import math
 
@@ -10,7 +10,7 @@ from zg.task import Task
 
 
 class Quadratic(Task):
-    """Σ w (x − 0.5)², from 0, with weights from 1 to `condition`."""
+    """Σ w (x − 0.5)², with weights w from 1 to `condition`. The initial x is 0."""
 
     def __init__(self, n: int = 4, condition: float = 1.0) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Quadratic(Task):
 
 
 class Troubled(Quadratic):
-    """A quadratic whose renderer fails: raises for x₀ > `raises_above`, returns NaN for x₁ > `nan_above`."""
+    """A quadratic with failed renders: it raises if x₀ > `raises_above`, and is NaN if x₁ > `nan_above`."""
 
     def __init__(self, raises_above: float = 9e9, nan_above: float = 9e9) -> None:
         super().__init__(n=2)
@@ -42,7 +42,7 @@ class Troubled(Quadratic):
 
 
 class Noisy(Quadratic):
-    """A quadratic with renderer noise that depends on the seeds alone."""
+    """A quadratic with noise that depends on the seeds only."""
 
     noisy = True
 
@@ -58,7 +58,7 @@ class Kinks(Quadratic):
 
 
 class Rotated(Quadratic):
-    """A quadratic about axes of its own; all of it, the start too, moved by `shift`."""
+    """A quadratic with rotated axes. `shift` is added to the initial x and to the minimum."""
 
     def __init__(self, n: int = 100, condition: float = 1e4, shift: float = 0.0) -> None:
         super().__init__(n, condition)
@@ -75,7 +75,7 @@ class Rotated(Quadratic):
 
 
 class Cornered(Rotated):
-    """A rotated quadratic in a box that its minimum is not in."""
+    """A rotated quadratic with bounds that exclude its minimum."""
 
     def build(self) -> None:
         super().build()
@@ -83,7 +83,7 @@ class Cornered(Rotated):
 
 
 class Turned(Rotated):
-    """The same with noise from the seeds: `noise` added, `loud` relative. unit: what the loss is counted in."""
+    """A rotated quadratic with additive `noise` and multiplicative `loud`, from the seeds. unit: factor of the loss."""
 
     noisy = True
 
@@ -102,7 +102,7 @@ class Turned(Rotated):
 
 
 class NoisySphere(Task):
-    """Mean of squares in 1,000 coordinates, from 1, under noise of 0.1."""
+    """Mean of squares of 1000 coordinates, with noise of standard deviation 0.1. The initial x is 1."""
 
     noisy = True
 
@@ -117,7 +117,7 @@ class NoisySphere(Task):
 
 
 class Steps(Task):
-    """Mean of squares of rounded coordinates, n = 200, from 1: no slope anywhere."""
+    """Mean of squares of 200 rounded coordinates: the gradient is 0 where it exists. The initial x is 1."""
 
     def build(self) -> None:
         self.space = ParameterSpace(x=Block(torch.ones(200)))
@@ -127,7 +127,7 @@ class Steps(Task):
 
 
 class Rastrigin(Task):
-    """Σ x² − 10 cos 2πx + 10: a bowl with a minimum at every whole number; 0 at 0."""
+    """Σ x² − 10 cos 2πx + 10, with local minima near the integers. The minimum is 0 at x = 0."""
 
     def __init__(self, n: int = 5) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class Rastrigin(Task):
 
 
 class Layers(Task):
-    """Mean of squares in blocks of 100 coordinates, from a normal start; each block bends it by a factor of its own."""
+    """Mean of weighted squares, with one weight for each block of 100 coordinates. The initial x is normal."""
 
     def build(self) -> None:
         generator = self.generator("start")
@@ -155,12 +155,12 @@ class Layers(Task):
 
 
 def normals(seeds: Tensor) -> Tensor:
-    """A standard normal number for each seed [B]."""
+    """One standard normal number for each seed [B] -> [B]."""
     return torch.stack([torch.randn(1, generator=torch.Generator().manual_seed(int(seed)))[0] for seed in seeds])
 
 
 class Stripes(Task):
-    """An image [1, 12, 16] of one bright column band, at a position found from a picture."""
+    """An image [1, 12, 16] of a bright vertical band. Its position and width are the parameters."""
 
     def build(self) -> None:
         self.space = ParameterSpace(position=Block(3.0, low=0.0, high=15.0), width=Block(2.0, low=1.0, high=5.0))
@@ -174,9 +174,9 @@ class Stripes(Task):
 
 
 class Recorded(Task):
-    """Keeps every x that was rendered, in order, and can be made to fail.
+    """Keeps every x that was rendered, in order.
 
-    fail: "nan" or "raise" for each render with `fails(x)`; weight: multiplies the loss.
+    fail: "nan" or "raise" makes each render with `fails(x)` fail in this way. weight: factor of the loss.
     """
 
     def __init__(self, fail: str = "", weight: float = 1.0) -> None:
@@ -189,7 +189,7 @@ class Recorded(Task):
         raise NotImplementedError
 
     def fails(self, x: Tensor) -> Tensor:
-        """Which of x [B, n] fail [B]: an arbitrary but fixed seventh of them."""
+        """Which of x [B, n] fail [B]: one seventh of all x, depending on x only."""
         return (x.sum(1) * 1e4).floor() % 7 == 3
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
@@ -203,12 +203,12 @@ class Recorded(Task):
         return self.weight * super().loss(images, reference)
 
     def rendered(self) -> Tensor:
-        """Every x [·, n] so far."""
+        """Every x [number of renders, n] so far."""
         return torch.cat(self.seen)
 
 
 class Sphere(Recorded):
-    """Six mixed coordinates: three real and bounded, an integer, two binary. One pixel for each."""
+    """Three real coordinates with bounds, an integer and two binary ones. The image has one pixel for each."""
 
     def build(self) -> None:
         self.space = ParameterSpace(
@@ -223,14 +223,14 @@ class Sphere(Recorded):
         return ((x - self.solution) / self.space.scale)[:, None, None, :].float()
 
     def violations(self) -> int:
-        """How many rendered values were outside the bounds, or not integral where they have to be."""
+        """Number of rendered values that are outside the bounds, or that should be integers and are not."""
         x = self.rendered()
         outside = (x < self.space.low_user) | (x > self.space.high_user)
         return int(outside.sum() + (x[:, 3:] != x[:, 3:].round()).sum())
 
 
 class HighSphere(Recorded):
-    """Mean of squares in n coordinates from a random start."""
+    """Mean of squares of n coordinates. The initial x is random."""
 
     def __init__(self, n: int = 100) -> None:
         super().__init__()

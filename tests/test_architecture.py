@@ -1,4 +1,4 @@
-"""The house: what may import what, and how large a thing may be."""
+"""The architecture: which module may import which, and the largest size of files, functions and classes."""
 
 import ast
 import shutil
@@ -13,17 +13,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("zg", "tasks", "baselines", "paper", "benchmarks")
 FILE_LINES, FUNCTION_LINES, ATTRIBUTES = 400, 50, 15
-# Names of classes that hold data, one line a field, and do nothing.
+# Ends of names of classes that only hold data, with one line for each field.
 RECORDS = ("Settings", "State", "Row")
 
 
 def sources() -> list[Path]:
-    """Every Python file of the project, tests too."""
+    """Every Python file of the project, including tests."""
     return sorted(path for name in (*PACKAGES, "tests", "docs") for path in (ROOT / name).rglob("*.py"))
 
 
 def nodes(*kinds: type) -> Iterator[tuple[Path, Any]]:
-    """Every node of that kind, with its file."""
+    """Every syntax node of these kinds, with its file."""
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, kinds):
@@ -31,7 +31,7 @@ def nodes(*kinds: type) -> Iterator[tuple[Path, Any]]:
 
 
 def attributes(node: ast.ClassDef) -> set[str]:
-    """What is set on `self` anywhere in a class, and its fields if it is a dataclass."""
+    """The names that a class sets on `self`, and its fields if it is a dataclass."""
     found = set()
     for inner in ast.walk(node):
         is_own = isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name) and inner.value.id == "self"
@@ -43,12 +43,12 @@ def attributes(node: ast.ClassDef) -> set[str]:
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    """The contracts of pyproject.toml, checked in a folder with the packages."""
+    """Check the contracts of pyproject.toml in a folder with the packages."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(folder)})
 
 
-def test_no_file_is_longer_than_a_sitting() -> None:
+def test_no_file_has_more_than_400_lines() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in sources()
@@ -58,12 +58,12 @@ def test_no_file_is_longer_than_a_sitting() -> None:
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function below its signature and docstring."""
+    """Number of lines of a function, without its signature and docstring."""
     first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
     return (node.end_lineno or 0) - first.lineno + 1
 
 
-def test_no_function_is_longer_than_a_screen() -> None:
+def test_no_function_has_more_than_50_lines() -> None:
     long = {
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": body_lines(node)
         for path, node in nodes(ast.FunctionDef, ast.AsyncFunctionDef)
@@ -72,7 +72,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert not long, f"functions above {FUNCTION_LINES} lines: {long}"
 
 
-def test_no_class_has_more_attributes_than_a_reader_can_hold() -> None:
+def test_no_class_has_more_than_15_attributes() -> None:
     wide = {
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": len(attributes(node))
         for path, node in nodes(ast.ClassDef)
@@ -83,14 +83,14 @@ def test_no_class_has_more_attributes_than_a_reader_can_hold() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The packages and the contracts, to be broken."""
+    """A copy of the packages and the contracts, to be changed."""
     for name in PACKAGES:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
-def test_every_floor_imports_only_what_it_stands_on(copy: Path) -> None:
+def test_imports_follow_the_layers(copy: Path) -> None:
     checked = lint_imports(copy)
     assert checked.returncode == 0, checked.stdout
 
@@ -105,7 +105,7 @@ def test_every_floor_imports_only_what_it_stands_on(copy: Path) -> None:
         ("zg/task.py", "import pytorch_lightning", "neither Lightning nor W&B"),
     ],
 )
-def test_an_upward_import_is_noticed(copy: Path, file: str, line: str, contract: str) -> None:
+def test_an_import_against_the_layers_is_detected(copy: Path, file: str, line: str, contract: str) -> None:
     with (copy / file).open("a") as source:
         source.write(f"\n{line}\n")
     checked = lint_imports(copy)

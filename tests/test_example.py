@@ -1,4 +1,4 @@
-"""The guide's example works as the guide says: by class path, and by name once it is installed."""
+"""The example of the guide works: by class path, and by name when it is installed."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parent / "example"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """An environment in which the example package is installed."""
+    """Environment variables with which the example package is installed."""
     target = tmp_path_factory.mktemp("site")
     source = tmp_path_factory.mktemp("source")
     subprocess.run(["cp", "-r", f"{EXAMPLE}/.", str(source)], check=True)
@@ -49,7 +49,7 @@ def test_an_installed_package_adds_its_task_and_method_by_name(installed, tmp_pa
     assert (tmp_path / "out" / "images.png").is_file()
 
 
-def test_an_installed_package_has_its_row_and_column_in_the_paper(installed, tmp_path):
+def test_the_paper_includes_the_task_and_method_of_an_installed_package(installed, tmp_path):
     words = "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out out"
     command = [sys.executable, "-m", "zg.cli", *words.split()]
     subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -61,7 +61,7 @@ def test_an_installed_package_has_its_row_and_column_in_the_paper(installed, tmp
     assert "coin_flip" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_preset_takes_up_what_other_packages_register(installed):
+def test_a_preset_includes_tasks_and_methods_of_other_packages(installed):
     said = "from paper.plan import *; print(*tasks_of(read_preset('smoke')), *methods_of())"
     done = subprocess.run([sys.executable, "-c", said], env=installed, capture_output=True, text=True, check=True)
     assert {"disk", "coin_flip", "toy"} <= set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""Every command of zg in README.md runs, with a short budget; make has the targets; every link leads somewhere."""
+"""README.md: every zg command runs, with a small budget; every make target exists; every link has a target."""
 
 import re
 import shlex
@@ -14,12 +14,12 @@ COMMANDS = [line.strip().partition("  #")[0] for line in re.findall(r"^    (?:ma
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
 
 
-def test_there_are_commands():
+def test_the_readme_has_commands():
     assert len(COMMANDS) >= 5
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_is_one_that_make_or_the_tests_run(command):
+def test_a_command_of_the_readme_runs(command):
     words = shlex.split(command)
     if words[0] == "make":
         assert words[1] in TARGETS
@@ -35,11 +35,11 @@ def test_a_command_is_one_that_make_or_the_tests_run(command):
 
 
 @pytest.mark.parametrize("path", re.findall(r"(?:\]\(|src=\")([^)\"#]+)[)\"]", README))
-def test_a_link_leads_somewhere(path):
+def test_a_link_of_the_readme_has_a_target(path):
     assert path.startswith("https://") or (ROOT / path).exists()
 
 
-def test_every_picture_of_the_gallery_has_its_command():
+def test_every_picture_of_the_gallery_has_a_command():
     page = (ROOT / "docs" / "gallery.md").read_text()
     pictures = re.findall(r"^!\[", page, re.M)
     commands = re.findall(r"^!\[[^\]]*\]\([^)]*\)\n\n    zg fit --config (\S+)", page, re.M)

@@ -7,11 +7,7 @@ Fischer and Ritschel, "ZeroGrads: Learning Local Surrogates for Non-Differentiab
 """
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
-
-# OpenMP threads that spin while they wait make two runs on one machine ten times slower than one after the other.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from zg.api import Optimizer, minimize, optimize
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
     from zg.workers.pool import Workers
     from zg.workers.task import WorkerTask
 
-# Where the public names live: imported when they are first used, so that `zg list` need not wait for Lightning.
+# The module of each public name. A module is imported when its name is first used, so `zg list` imports no PyTorch.
 _HOMES = {
     "SettingError": "errors",
     "Budget": "budget",

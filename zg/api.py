@@ -1,14 +1,16 @@
-"""For people who bring one function: `optimize`, `minimize`, and ask and tell.
+"""The calls for a function of the user: `optimize`, `minimize`, and ask-and-tell with `Optimizer`.
 
-import zg
-result = zg.optimize(render, init=[0.2, 0.4], reference=picture, max_renders=2000)
-result = zg.minimize(f, x0=[3.0, -1.0])
+    import zg
+    result = zg.optimize(render, init=[0.2, 0.4], reference=image, max_renders=2000)
+    result = zg.minimize(f, x0=[3.0, -1.0])
 
-optimizer = zg.Optimizer(zg.ParameterSpace(x=zg.Block([3.0, -1.0])))
-while ...:
-    xs = optimizer.ask()
-    optimizer.tell([f(x) for x in xs])
-optimizer.recommend()
+    optimizer = zg.Optimizer(zg.ParameterSpace(x=zg.Block([3.0, -1.0])))
+    while optimizer.renders < 2000:
+        xs = optimizer.ask()
+        optimizer.tell([f(x) for x in xs])
+    optimizer.recommend()
+
+All of them raise `zg.SettingError`, with one line, for a wrong setting.
 """
 
 import copy
@@ -62,26 +64,33 @@ def optimize(
     progress: bool = False,
     curve_points: int = 50,
 ) -> Result:
-    """Find the parameters whose render looks like a reference, by calling `render` and nothing else.
+    """Find the parameters x whose render has the lowest loss, by calls of `render` alone.
 
-    render: called as render(x, *args, **kwargs) with one x, as NumPy array, tensor or float, whatever `init` is; if
-        init or space has names, as render(*args, name=…, **kwargs). It returns an image, grey [H, W], [H, W, C] or
-        [C, H, W]. With `batched` it gets and returns a leading dimension B.
-    init: the start, in the user's units; may be left to `space`. space: bounds, scales, integers (`ParameterSpace`).
-    reference: the picture to match (numbers, or a file), or target: the θ whose render is to be matched. With neither,
-        it returns losses. 8- and 16-bit pictures are taken as 0 … 1.
-    loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, …], reference) -> [B].
-    regulariser: (x [B, n] in the user's units) -> [B], added to the loss.
-    method: a name (`zg list methods`), a name with settings {"name": "es", "lr": 0.1}, or a Method.
-    max_renders, max_seconds, target_loss, patience, max_failed: when to stop (`zg.method.Budget`).
-    callback: called with the run's `zg.loop.Loop` after each iteration: `.ledger` counts renders and keeps the best,
-        `.method` has the surrogate (`predict`, `surrogate_gradient`) and the present θ in scaled units (`recommend()`).
-        A true value ends the run.
-    logger: Lightning loggers, or a writer with add_scalar. folder: keep everything there, and `resume` from it.
-    workers: threads that render at the same time. progress: print how it goes; silent by default.
-    curve_points: the recommended θ is rendered about so many times along the way for `history`, and twice at the end
-        for the losses of start and result; neither is counted or seen by the method. 0 spares the former.
-    Raises SettingError for a setting that is wrong.
+    render: called as render(x, *args, **kwargs), where x has the type of `init`: a NumPy array, a tensor or a float. If
+        `init` or `space` has names, it is called as render(*args, name=…, **kwargs). It returns an image [H, W],
+        [H, W, C] or [C, H, W]; 8-bit and 16-bit images are scaled to 0 … 1.
+    init: the initial x in the user's units; None for the one in `space`.
+    reference: the image to match, as numbers or as the path of a file. target: the x whose render is to be matched.
+        Without both, `render` returns a loss.
+    loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, ...], reference) -> [B].
+    regulariser: a function of x [B, n] in the user's units -> [B], added to the loss.
+    space: bounds, scales and integer parameters (`ParameterSpace`).
+    args, kwargs: further arguments of `render`.
+    batched: `render` gets [B, ...] of each parameter and returns B images or losses.
+    linear: images are linear radiance; pictures show them through the sRGB curve.
+    method: a name (`zg list methods`), a name with settings such as {"name": "es", "lr": 0.1}, or a `Method`.
+    max_renders, max_seconds, target_loss, patience, max_failed: the limits of the run (`zg.Budget`).
+    callback: called with the `zg.loop.Loop` of the run after each iteration. A true return value ends the run.
+        `loop.ledger` counts the renders and keeps the best one. `loop.method` has `recommend()`, the present θ [n] in
+        scaled units, and `predict` and `surrogate_gradient` of the surrogate.
+    logger: Lightning loggers, or an object with `add_scalar(tag, value, step)`; one or a list.
+    seed: seed of the run, ≥ 0.
+    workers: number of threads that call `render` at the same time.
+    folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
+    progress: print the progress.
+    curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
+        the method does not see them. The initial and the final x are rendered once more at the end in any case.
+    Raises SettingError for a wrong setting. Warns if most renders failed.
     """
     check_callable(render, "render")
     if callback is not None:
@@ -131,20 +140,21 @@ def optimize(
 
 
 def minimize(f: Callable[..., Any], x0: Values | Mapping[str, Values], **settings: Any) -> Result:
-    """Find the x with the lowest f(x); f returns a number. Settings as for `optimize`."""
+    """Find the x with the lowest f(x), where f returns a number. The other settings are those of `optimize`."""
     for name in ("reference", "target", "loss", "linear"):
         if name in settings:
-            raise SettingError(f"{name} is for optimize; minimize takes the number that f returns")
+            raise SettingError(f"{name} is a setting of optimize; minimize uses the number that f returns")
     check_callable(f, "f")
     return optimize(f, x0, **settings)
 
 
 class Optimizer:
-    """Ask and tell, for loops that cannot be turned inside out.
+    """Ask-and-tell, for programs in which the caller renders.
 
-    space: a ParameterSpace, or its blocks by name. method: as for `optimize`. max_renders: the budget, for methods that
-    anneal against one. `ask` hands out x [B, n] in the user's units; `tell` takes as many losses, NaN for a render that
-    failed.
+    space: a ParameterSpace, or blocks by name.
+    method: as in `optimize`; a method that needs images is refused.
+    max_renders: the budget, for methods with a schedule. It does not stop `ask`.
+    Raises SettingError for a wrong setting, and for calls of `ask` and `tell` in the wrong order.
     """
 
     def __init__(
@@ -158,30 +168,31 @@ class Optimizer:
         self.space = make_space(None, space)
         chosen, _ = make_method(method)
         if chosen.feedback != "loss":
-            raise SettingError(f"method must be content with losses, got {type(chosen).__name__}, which wants images")
+            raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs images")
         check_whole(0, seed=seed)
         self._loop = Loop(chosen, Budget(max_renders), seed)
         self._loop.start_without_renderer(self.space)
+        # The batch of the method in scaled units, and how many of its rows were handed out and told.
         self._batch = self.space.init.new_empty(0, self.space.n)
         self._losses: list[Tensor] = []
         self._handed = self._told = 0
 
     @property
     def method(self) -> Method:
-        """The method at work."""
+        """The method."""
         return self._loop.method
 
     @property
     def renders(self) -> int:
-        """How many losses have been told."""
+        """Number of losses in whole batches that the method was told."""
         return self._loop.renders
 
     def ask(self, batch: int | None = None) -> Tensor:
-        """x [B, n] in the user's units to be judged next: at most `batch`, by default all that the method wants now."""
+        """The next x [B, n] to render, in the user's units; B ≤ `batch`, by default the whole batch of the method."""
         if batch is not None:
             check_whole(batch=batch)
         if self._handed > self._told:
-            raise SettingError(f"tell must follow ask: {self._handed - self._told} losses are still to be told")
+            raise SettingError(f"tell must follow ask: {self._handed - self._told} losses are missing")
         if self._told == len(self._batch):
             self._batch = self._loop.ask()
             self._handed = self._told = 0
@@ -190,39 +201,38 @@ class Optimizer:
         return self.space.to_user(self._batch[self._told : self._handed])
 
     def tell(self, losses: Any) -> None:
-        """The losses [B] of what `ask` returned, in its order."""
+        """Tell the losses [B] of the x that `ask` returned, in the same order. NaN is a failed render."""
         told = as_tensor(losses, "losses").double().reshape(-1).to(self._batch.device)
         if len(told) != self._handed - self._told:
             raise SettingError(f"losses must be {self._handed - self._told} numbers, one for each x, got {len(told)}")
         self._losses.append(told)
         self._told = self._handed
         if self._told == len(self._batch):
-            everything = torch.cat(self._losses)
-            self._losses = []
-            self._loop.tell(self._batch, self._loop.ledger.account(self._batch, everything))
+            losses, self._losses = torch.cat(self._losses), []
+            self._loop.tell(self._batch, self._loop.ledger.account(self._batch, losses))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as tensors and plain values of its own; to be taken between `tell` and `ask` of whole batches."""
+        """A copy of the state, as tensors and plain values. Call it when all x of a batch have been told."""
         if self._told != len(self._batch) or self._handed != self._told:
             raise SettingError(
-                f"state_dict is for whole batches: {len(self._batch) - self._told} losses are to be told"
+                f"state_dict must follow a whole batch: {len(self._batch) - self._told} losses are missing"
             )
         return copy.deepcopy(self._loop.state())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, into an Optimizer made with the same arguments."""
+        """Restore what `state_dict` returned. This Optimizer must have been made with the same arguments."""
         self._loop.load_state(copy.deepcopy(dict(state)))
 
     def recommend(self) -> Tensor:
-        """The best guess x [n] now, in the user's units."""
+        """The best estimate of the optimal x [n] at present, in the user's units."""
         return self.space.to_user(self.method.recommend())
 
 
 def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Config]:
-    """A method by name, with settings, or as it is; and the config that says so."""
+    """The method that `optimize` was given, and its config. A `Method` has an empty config."""
     if isinstance(method, Method):
         if method.started:
-            raise SettingError("method must be a fresh one, got one that has run")
+            raise SettingError("method must be a new object, got one that was used in a run")
         return method, {}
     from zg.config.build import check_keys, instantiate, parse_component, resolved
 
@@ -233,7 +243,7 @@ def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Confi
 
 
 def as_loggers(logger: Any) -> list[Any]:
-    """Loggers from what a user gives: nothing, one, several, writers among them."""
+    """The loggers that `optimize` was given, as a list: None, one or several; writers become loggers."""
     given = [] if logger is None else list(logger) if isinstance(logger, list | tuple) else [logger]
     made: list[Any] = []
     for one in given:

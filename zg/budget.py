@@ -1,4 +1,4 @@
-"""When a run ends, and why."""
+"""When a run ends, and for which reason."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,12 +7,12 @@ from numbers import Real
 from zg.errors import SettingError, check_positive, check_whole
 from zg.ledger import Ledger
 
-#: Renders from which the fraction of failed ones is judged.
+#: The fraction of failed renders is checked once this many renders are counted.
 JUDGED_FROM = 20
 
 
 class StopReason(StrEnum):
-    """Why a run ended. A method may add a reason of its own (`Method.finished`), as cma does: `cma: tolfun`."""
+    """Why a run ended. A method may return a reason of its own (`Method.finished`): CMA-ES returns `cma: tolfun`."""
 
     TARGET = "target"
     BUDGET = "budget"
@@ -27,11 +27,14 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: whichever comes first.
+    """The limits of a run. The run ends when it reaches the first of them; None is no limit.
 
-    max_renders: counted renders, met exactly. max_seconds: rendering plus method. target_loss: any counted
-    loss at or below it. patience: renders without a new best loss. max_failed: fraction of failed renders,
-    from 20 renders on.
+    max_renders: number of counted renders, met exactly.
+    max_seconds: seconds of rendering and of the method together. It is checked between iterations.
+    target_loss: the run ends when a counted loss is at or below it.
+    patience: number of renders without a new lowest loss.
+    max_failed: fraction of failed renders in (0, 1], checked from 20 renders on.
+    Raises SettingError for a limit that is out of range.
     """
 
     max_renders: int = 2000
@@ -53,7 +56,7 @@ class Budget:
             raise SettingError(f"max_failed must be a fraction of at most 1, got {self.max_failed}")
 
     def stop_reason(self, ledger: Ledger, seconds: float) -> StopReason | None:
-        """Why the run has to end now, after that many seconds, or None."""
+        """The limit that the run has reached after `seconds` of rendering and method, or None if it goes on."""
         target_reached = self.target_loss is not None and ledger.best_loss <= self.target_loss
         out_of_time = self.max_seconds is not None and seconds >= self.max_seconds
         mostly_failing = ledger.renders >= JUDGED_FROM and ledger.failed > self.max_failed * ledger.renders

@@ -1,4 +1,4 @@
-"""Mistakes of the user, told in one line."""
+"""Errors in what the user wrote, reported in one line."""
 
 import math
 from collections.abc import Iterable
@@ -6,16 +6,16 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
-# So many names fit a line.
+# An error message lists at most this many known names.
 LISTED = 24
 
 
 class SettingError(ValueError):
-    """A setting is wrong. The message names the setting, its value and what would be right."""
+    """A setting is wrong. The message names the setting, its value and what is expected."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'texture'?` for the known name closest to `name`, else the list of known names."""
+    """The end of an error message: `; did you mean 'texture'?` if a known name is close, else all known names."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
@@ -25,7 +25,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def check_positive(**settings: Any) -> None:
-    """Raise SettingError unless every value is a finite number > 0."""
+    """Raise SettingError unless every setting is a finite number > 0."""
     for name, value in settings.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
             raise SettingError(f"{name} must be a finite number, got {value!r}")
@@ -34,7 +34,7 @@ def check_positive(**settings: Any) -> None:
 
 
 def check_whole(least: int = 1, **settings: Any) -> None:
-    """Raise SettingError unless every value is a whole number of at least `least`."""
+    """Raise SettingError unless every setting is an integer ≥ `least`."""
     for name, value in settings.items():
         if not isinstance(value, Integral) or isinstance(value, bool):
             raise SettingError(f"{name} must be a whole number, got {value!r}")

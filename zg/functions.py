@@ -1,17 +1,18 @@
-"""A task made of somebody's function, for `optimize`, `minimize` and `Optimizer`."""
+"""A task made of a function of the user, for `zg.optimize` and `zg.minimize`."""
 
 import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zg.errors import SettingError, check_whole
@@ -19,14 +20,17 @@ from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
-Values = Tensor | np.ndarray | Sequence[float] | float
+Values = Tensor | NDArray[Any] | Sequence[float] | float
 Init = Values | Mapping[str, Values]
 
 
 def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | Block | None) -> ParameterSpace:
-    """A space from what a user gives: one of its own, blocks, or a start alone (real, unbounded, scale 1).
+    """The parameter space that `init` and `space` describe.
 
-    Raises SettingError when both are missing, or do not fit each other.
+    init: the initial values; they replace those of `space`. Without `space`, the parameters are real and unbounded,
+        with scale 1.
+    space: a parameter space, blocks by name, or one block.
+    Raises SettingError if both are None, or if their names or shapes differ.
     """
     if isinstance(space, ParameterSpace):
         blocks = dict(space.blocks)
@@ -37,7 +41,7 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
     elif space is not None:
         raise SettingError(f"space must be a ParameterSpace, a Block or Blocks by name, got {type(space).__name__}")
     elif init is None:
-        raise SettingError("init must be given where no space is")
+        raise SettingError("init must be given if space is not")
     elif isinstance(init, Mapping):
         return ParameterSpace({name: Block(as_tensor(value, f"init.{name}")) for name, value in init.items()})
     else:
@@ -47,18 +51,19 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
     starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
     if starts.keys() != blocks.keys():
         raise SettingError(f"init must name the blocks of space, {list(blocks)}, got {list(starts)}")
-    return ParameterSpace({name: _started(name, block, starts[name]) for name, block in blocks.items()})
+    return ParameterSpace({name: _with_init(name, block, starts[name]) for name, block in blocks.items()})
 
 
-def _started(name: str, block: Block, start: Values) -> Block:
+def _with_init(name: str, block: Block, start: Values) -> Block:
+    """The block with another initial value."""
     init, declared = as_tensor(start, f"init.{name}"), torch.as_tensor(block.init)
     if declared.ndim and init.shape != declared.shape:
         raise SettingError(f"init.{name} must have shape {list(declared.shape)} as space says, got {list(init.shape)}")
-    return Block(init, block.low, block.high, block.scale, block.kind, block.log)
+    return replace(block, init=init)
 
 
 def as_tensor(value: Any, setting: str) -> Tensor:
-    """Real numbers of any kind as a tensor. Raises SettingError, naming the setting, when they are none."""
+    """Real numbers as a tensor. Raises SettingError, with the name of the setting, for any other value."""
     try:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         found = torch.as_tensor(array.astype(np.int32) if array.dtype == np.uint16 else array)
@@ -70,14 +75,17 @@ def as_tensor(value: Any, setting: str) -> Tensor:
 
 
 def as_image(value: Any, setting: str) -> Tensor:
-    """A picture as float values: bytes of 0 … 255 and 16-bit integers become 0 … 1, all else stays as it is."""
+    """An image as a floating-point tensor. 8-bit and 16-bit unsigned integers are scaled to 0 … 1, others are not."""
     largest = {"uint8": 255.0, "uint16": 65535.0}.get(str(getattr(value, "dtype", "")).removeprefix("torch."), 1.0)
     values = as_tensor(value, setting)
     return values.double() / largest if largest > 1 or not values.is_floating_point() else values
 
 
 def read_reference(reference: Any, linear: bool) -> Tensor:
-    """The reference as [C, H, W] float, from numbers or a picture file. Warns of display values beyond [0, 1]."""
+    """The reference [C, H, W] float32, from numbers or an image file.
+
+    linear: whether its values are linear radiance. Other values are display values: it warns if they are not in [0, 1].
+    """
     if isinstance(reference, str | Path):
         try:
             reference = imageio.imread(reference)
@@ -86,15 +94,15 @@ def read_reference(reference: Any, linear: bool) -> Tensor:
     image = channels_first(as_image(reference, "reference").float())
     if not linear and image.ndim >= 3 and (image.min() < 0 or image.max() > 1):
         warnings.warn(
-            f"reference goes from {image.min():g} to {image.max():g}; pictures and PSNR take 0 … 1 for black and white "
-            "(linear radiance: say linear=True)",
+            f"reference has values from {image.min():g} to {image.max():g}; "
+            "pictures and PSNR expect 0 … 1 (for linear radiance, set linear=True)",
             stacklevel=2,
         )
     return image
 
 
 def channels_first(image: Tensor) -> Tensor:
-    """An image as [C, H, W]: grey [H, W] gets a channel, [H, W, C] with 1, 3 or 4 channels is turned; else as it is."""
+    """[H, W] -> [1, H, W]; [H, W, C] with C = 1, 3 or 4 -> [C, H, W]; any other shape is not changed."""
     if image.ndim == 2:
         return image[None]
     if image.ndim == 3 and image.shape[-1] in (1, 3, 4) and image.shape[0] not in (1, 3, 4):
@@ -104,10 +112,13 @@ def channels_first(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Calling:
-    """How the user's function is called.
+    """How the function of the user is called.
 
-    args, kwargs: further arguments. batched: with [B, ...] of each parameter. named: with the blocks as keyword
-    arguments. tensors: x as tensors, else as NumPy arrays. scalar: x as one float.
+    args, kwargs: further arguments, positional and by name.
+    batched: each parameter has a leading dimension B.
+    named: the blocks are keyword arguments; else x is the first argument.
+    tensors: x is a tensor; else a NumPy array.
+    scalar: x is one float.
     """
 
     args: Sequence[Any]
@@ -119,10 +130,14 @@ class Calling:
 
 
 class FunctionTask(Task):
-    """`render` of the user, against a reference image, a known θ, or nothing (then it returns the loss).
+    """A function of the user as a task: with a reference image, a known solution, or neither.
 
-    named: whether render takes the blocks as keyword arguments. batched: whether it takes [B, ...] of each. x is handed
-    over as what `like` is: a NumPy array, a tensor, or a float for a single number. workers: threads that render.
+    render: the function; without reference and target it returns the loss.
+    reference: an image or the path of an image file. target: the solution θ, whose render becomes the reference.
+    args, kwargs, batched, named: see `Calling`.
+    like: a value of the type that x gets: a tensor, a number for a float, or anything else for a NumPy array.
+    workers: number of threads that call `render` at the same time.
+    Raises SettingError for a setting of the wrong type.
     """
 
     def __init__(
@@ -170,7 +185,11 @@ class FunctionTask(Task):
             return self.image(self._call(x), len(x))
         if self.pool is None:
             return torch.stack([self.image(self._call(one), None) for one in x])
-        calls = [self.pool.submit(self._call, one) for one in x]
+        return self._render_in_threads(self.pool, x)
+
+    def _render_in_threads(self, pool: ThreadPoolExecutor, x: Tensor) -> Tensor:
+        """Images [B, ...] of x [B, n]. A call that raises gives NaN and is not repeated, unless all calls raise."""
+        calls = [pool.submit(self._call, one) for one in x]
         errors = [call.exception() for call in calls]
         if all(errors):
             raise next(filter(None, errors))
@@ -187,7 +206,7 @@ class FunctionTask(Task):
         return 0.0 if self.penalty is None else self.penalty(x)
 
     def image(self, rendered: Any, batch: int | None) -> Tensor:
-        """What the user's render returned, as [(B,) C, H, W] or, for a loss, [(B)] float."""
+        """The returned value as images [(B,) C, H, W] float32, or as losses [(B)] float64. batch: B or None."""
         values = as_image(rendered, "the value that render returns").to(self.device)
         values = values.double() if values.ndim <= (batch is not None) else values.float()
         if batch is None:
@@ -196,26 +215,25 @@ class FunctionTask(Task):
 
     def _call(self, x: Tensor) -> Any:
         if self.calling.named:
-            named = {name: self._handed(value) for name, value in self.space.split(x).items()}
+            named = {name: self._converted(value) for name, value in self.space.split(x).items()}
             return self.function(*self.calling.args, **named, **self.calling.kwargs)
         shape = self.space.shapes[0] if len(self.space.shapes) == 1 else x.shape[-1:]
-        return self.function(
-            self._handed(x.reshape((*x.shape[:-1], *shape))), *self.calling.args, **self.calling.kwargs
-        )
+        shaped = self._converted(x.reshape((*x.shape[:-1], *shape)))
+        return self.function(shaped, *self.calling.args, **self.calling.kwargs)
 
-    def _handed(self, x: Tensor) -> Any:
+    def _converted(self, x: Tensor) -> Any:
         if self.calling.scalar:
             return float(x)
         return x if self.calling.tensors else x.cpu().numpy()
 
 
 def check_callable(render: Any, setting: str) -> None:
-    """Raise SettingError unless `render` can be called with something."""
+    """Raise SettingError unless `render` is callable with an argument."""
     if not callable(render):
         raise SettingError(f"{setting} must be a function, got {type(render).__name__}")
     try:
         takes = inspect.signature(render).parameters
     except (TypeError, ValueError):
-        return  # built in C: it will say for itself
+        return  # a function in C without a signature
     if not takes:
-        raise SettingError(f"{setting} must take the parameters, and takes nothing")
+        raise SettingError(f"{setting} must take the parameters as an argument, got a function without arguments")

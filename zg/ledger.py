@@ -1,4 +1,4 @@
-"""The ledger of a run: every counted render, and the best of them."""
+"""The ledger of a run: how many renders were counted, and the best of them."""
 
 import math
 from dataclasses import dataclass, fields
@@ -12,11 +12,14 @@ from zg.errors import SettingError
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a method is told of a batch.
+    """The result of a batch, as a method receives it.
 
-    losses: [B] float64, NaN where the render failed. valid: [B] bool. images: [B, ...] and reference [...] where the
-    method's feedback is the image.
-    A batch that the budget cut has fewer entries than θ had rows; they are its first ones.
+    losses: [B] float64, NaN where the render failed.
+    valid: [B] bool, False where the render failed.
+    images, reference: [B, ...] and [...], for methods whose feedback is the image.
+
+    The last batch may be cut by the budget. Then B is less than the number of θ that the method asked for, and the
+    entries belong to the first B of them.
     """
 
     losses: Tensor
@@ -25,18 +28,21 @@ class Evaluation:
     reference: Tensor | None = None
 
     def ranked(self) -> Tensor:
-        """Losses [B] with every failed render as bad as the worst of the batch (all alike if none succeeded)."""
+        """Losses [B] in which a failed render has the highest valid loss of the batch; ∞ if no render is valid."""
         worst = self.losses[self.valid].max() if self.valid.any() else self.losses.new_tensor(math.inf)
         return torch.where(self.valid, self.losses, worst)
 
 
 @dataclass
 class Ledger:
-    """Counts renders and keeps the best one. Every field but `max_renders` is state.
+    """Counts the renders of a run and keeps the best one. Every field except `max_renders` is state.
 
-    renders, failed: how many were counted, and how many of these failed. seconds_render: spent on them.
-    best_loss, best_theta: the lowest counted loss and its θ [n] scaled. improved_at: renders when it was found.
-    last_loss: mean loss of the last batch. last_error: why the last failed render failed.
+    max_renders: the budget.
+    best_theta, best_loss: the lowest counted loss, and its θ [n] in scaled units.
+    renders: number of counted renders. failed: how many of them failed. seconds_render: seconds spent on them.
+    last_loss: mean of the valid losses of the last batch that has any.
+    improved_at: value of `renders` when `best_loss` was found.
+    last_error: message of the last failed render, where the reason is known.
     """
 
     max_renders: int
@@ -55,19 +61,19 @@ class Ledger:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the budget is spent."""
+        """Whether the budget of renders is spent."""
         return self.renders >= self.max_renders
 
     @property
     def left(self) -> int:
-        """How many renders the budget leaves."""
+        """Number of renders that remain in the budget."""
         return self.max_renders - self.renders
 
     def account(self, theta: Tensor, losses: Tensor) -> Evaluation:
-        """Enter losses [B] of θ [B, n] scaled; what is not finite is a failed render."""
+        """Count the renders of θ [B, n] in scaled units, with losses [B]. A loss that is not finite is a failure."""
         self.renders += len(theta)
         valid = losses.isfinite()
-        values = losses.tolist()  # for a few numbers quicker than one tensor operation after another
+        values = losses.tolist()  # for small batches, floats are faster than tensor operations
         finite = [value for value in values if math.isfinite(value)]
         if len(finite) < len(values):
             losses = torch.where(valid, losses, math.nan)
@@ -81,7 +87,7 @@ class Ledger:
         return Evaluation(losses, valid)
 
     def state(self) -> dict[str, Any]:
-        """All but the budget, as plain values and tensors."""
+        """Every field except `max_renders`, as plain values and tensors."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "max_renders"}
 
     def load_state(self, state: dict[str, Any]) -> None:

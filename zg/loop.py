@@ -1,7 +1,7 @@
-"""One run: ask → objective → tell, once an iteration, until a budget ends it.
+"""The loop of a run: ask → objective → tell in each iteration, until a limit of the budget is reached.
 
-The same `iterate` serves Lightning's Trainer (`zg.run.module`), calls that need no Trainer (`zg.run.run`) and
-ask-and-tell (`zg.api.Optimizer`), where the user stands in for the objective.
+Lightning's Trainer (`zg.run.module`) and the bare loop (`zg.run.observer.drive`) call the same `iterate`. In
+ask-and-tell (`zg.api.Optimizer`), the user renders in place of the objective.
 """
 
 from time import perf_counter
@@ -19,56 +19,61 @@ from zg.space import ParameterSpace
 
 
 class Loop:
-    """A method at work under a budget.
+    """A method that runs under a budget. Call `start` or `start_without_renderer` first.
 
-    `start` comes first. Between two iterations `state` is complete: with it, `load_state` goes on with the same bits.
-    While a batch is being rendered, it is the state at the start of that iteration.
+    Between two iterations, `state` is the complete state of the run: a new loop that loads it goes on with the same
+    bits. While a batch is being rendered, `state` is the state at the start of that iteration.
     """
 
+    #: The access to the task; not set in ask-and-tell.
     objective: Objective
 
     def __init__(self, method: Method, budget: Budget, seed: int = 0) -> None:
         self.method, self.budget, self.seed = method, budget, seed
         self.iteration = 0
         self.seconds_method = 0.0
-        #: Set by whoever wants the run to end after this iteration: the reason.
+        #: The reason, set by an observer, to end the run after the present iteration.
         self.asked_to_stop: str | None = None
-        #: Whether `state` is complete. It is not while the method learns.
+        #: Whether a run can go on from `state`. It cannot while the method is being told losses.
         self.resumable = True
+        # State of the generator before `ask`, until the method is told the losses.
         self._generator_before: Tensor | None = None
 
     @property
     def ledger(self) -> Ledger:
-        """The counted renders and the best of them."""
+        """Counts the renders and keeps the best one."""
         return self.method.ledger
 
     @property
     def renders(self) -> int:
-        """How many renders were counted; 0 before `start`."""
+        """Number of counted renders; 0 before `start`."""
         return self.ledger.renders if self.method.started else 0
 
     def start(self, objective: Objective) -> None:
-        """Build the method for a task's objective."""
+        """Start the method on the task of an objective."""
         self.objective = objective
-        task = objective.task
-        known: dict[str, Any] = {"noisy": task.noisy, "max_renders": self.budget.max_renders}
-        if self.method.feedback == "image":
-            known["image_loss"] = objective.image_loss
-        self.method.start(Problem.of_space(task.space, self.seed, **known), objective.ledger)
+        problem = Problem.of_space(
+            objective.space,
+            self.seed,
+            noisy=objective.task.noisy,
+            max_renders=self.budget.max_renders,
+            image_loss=objective.image_loss if self.method.feedback == "image" else None,
+        )
+        self.method.start(problem, objective.ledger)
 
     def start_without_renderer(self, space: ParameterSpace) -> None:
-        """Build the method for ask-and-tell: somebody else renders."""
+        """Start the method on a space, for ask-and-tell, where the caller renders."""
         problem = Problem.of_space(space, self.seed, max_renders=self.budget.max_renders)
         self.method.start(problem, Ledger(self.budget.max_renders, space.init.clone()))
 
     def iterate(self) -> None:
-        """Ask, render, tell."""
+        """One iteration: ask, render, tell."""
         theta = self.ask()
         wants_images = self.method.feedback == "image"
         self.tell(theta, self.objective.evaluate(theta, self.iteration, images=wants_images))
 
     def ask(self) -> Tensor:
-        """The θ [B, n] scaled that the method wants rendered."""
+        """The next θ [B, n] to render, in scaled units."""
         self._generator_before = self.method.generator.get_state()
         start = perf_counter()
         theta = self.method.ask()
@@ -76,7 +81,7 @@ class Loop:
         return theta
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        """Hand over the evaluation of what `ask` returned; ends the iteration."""
+        """Tell the method the evaluation of the θ [B, n] that `ask` returned. This ends the iteration."""
         self._generator_before = None
         self.resumable = False
         count = len(evaluation.losses)
@@ -88,12 +93,12 @@ class Loop:
         self.resumable = True
 
     def stop_reason(self) -> str | None:
-        """Why the run has to end now, or None."""
+        """The reason for which the run has to end now, or None if it goes on."""
         seconds = self.seconds_method + self.ledger.seconds_render
         return self.asked_to_stop or self.budget.stop_reason(self.ledger, seconds) or self.method.finished()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a checkpoint holds, as tensors and plain values."""
+        """The state of the run for a checkpoint, as tensors and plain values."""
         before = self._generator_before
         return {
             "iteration": self.iteration,
@@ -105,7 +110,7 @@ class Loop:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned, on a started loop."""
+        """Restore what `state` returned. The loop must be started, with the same method and seed."""
         device = self.method.space.init.device
         self.iteration, self.seconds_method = state["iteration"], state["seconds_method"]
         self.ledger.load_state(on_device(state["ledger"], device))
@@ -116,7 +121,7 @@ class Loop:
 
 
 def on_device(value: Any, device: torch.device) -> Any:
-    """Nested plain values with every tensor moved to a device."""
+    """A copy of nested plain values, with every tensor on this device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Losses between renders and a reference: images [B, ...] and reference [...] -> [B].
+"""Losses between images [B, ...] and a reference [...] -> [B] float64.
 
-All work on any trailing shape, [B, C, H, W] or [B, V, C, H, W] for V views, and return float64.
+The images are [B, C, H, W], or [B, V, C, H, W] with V views.
 """
 
 from collections.abc import Callable
@@ -20,24 +20,27 @@ def mse(images: Tensor, reference: Tensor) -> Tensor:
 
 
 def scale_independent(images: Tensor, reference: Tensor) -> Tensor:
-    """mean((a/mean(a) − b/mean(b))²): blind to overall brightness (the paper's texture loss)."""
+    """mean((a/mean(a) − b/mean(b))²): invariant to the overall brightness (the paper's texture loss)."""
     brightness = images.flatten(1).mean(1).clamp_min(1e-8)
     scaled = images / brightness.reshape(-1, *[1] * (images.ndim - 1))
     return mse(scaled, reference / reference.mean().clamp_min(1e-8))
 
 
 def relative_mse(images: Tensor, reference: Tensor) -> Tensor:
-    """mean((a − b)² / (b² + 0.01)): for linear radiance, where bright pixels would drown the rest."""
+    """mean((a − b)² / (b² + 0.01)): for linear radiance, where bright pixels dominate the mean squared error."""
     return ((images - reference).square() / (reference.square() + 1e-2)).flatten(1).mean(1).double()
 
 
 def multiscale(images: Tensor, reference: Tensor) -> Tensor:
-    """Mean squared error averaged over an image pyramid, halved down to 4 pixels: it sees far displacements."""
+    """Mean squared error, averaged over an image pyramid that is halved while both sides have 8 pixels or more.
+
+    Its coarse levels still change when an object is displaced by more than its own size.
+    """
     a = images.reshape(-1, *images.shape[-2:]).unsqueeze(1)
     b = reference.reshape(-1, *reference.shape[-2:]).unsqueeze(1)
     levels = []
     while True:
-        per_plane = (a.unflatten(0, (len(images), -1)) - b.unflatten(0, (1, -1))).square()
+        per_plane = (a.reshape(len(images), -1, *a.shape[1:]) - b[None]).square()
         levels.append(per_plane.flatten(1).mean(1).double())
         if min(a.shape[-2:]) < 8:
             return torch.stack(levels).mean(0)
@@ -48,7 +51,7 @@ LOSSES: dict[str, Loss] = {f.__name__: f for f in (mse, scale_independent, relat
 
 
 def resolve_loss(loss: str | Loss) -> Loss:
-    """A loss by name, or the function itself. Raises SettingError for an unknown name."""
+    """The loss with this name, or the function itself. Raises SettingError for an unknown name."""
     if callable(loss):
         return loss
     if not isinstance(loss, str):

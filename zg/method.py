@@ -1,7 +1,7 @@
-"""A method is told losses and proposes θ. It never looks inside a task.
+"""A method proposes θ and is told their losses. It never sees the task.
 
-A new method subclasses `Method` and implements `build`, `ask`, `tell` and `recommend`; the loop, the ledger, loggers,
-checkpoints and the command line come with it.
+A new method subclasses `Method` and implements `build`, `ask`, `tell` and `recommend`. It can then be used by the loop,
+with a budget, loggers, checkpoints and the command line.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -15,7 +15,10 @@ from zg.space import ParameterSpace
 
 
 class Range(NamedTuple):
-    """The values that tuning may give a setting: [low, high], both included; even in the logarithm if `log`."""
+    """The interval [low, high] from which tuning draws a setting, both ends included.
+
+    log: draw uniformly in the logarithm. integer: draw integers.
+    """
 
     low: float
     high: float
@@ -24,23 +27,25 @@ class Range(NamedTuple):
 
 
 class Method:
-    """Plain ask and tell.
+    """Base class of methods, with ask and tell.
 
-    `start` sets `problem`, `space`, `generator` (the only source of random numbers) and `ledger` (which counts renders
-    and keeps the best), then calls `build`. The names in `saved` are the method's state: tensors, plain values, and
-    objects with a `state_dict`, such as an optimiser of PyTorch. They are all that a checkpoint holds of it.
+    `start` sets `problem`, `space`, `generator` and `ledger`, and then calls `build`. `generator` is the only source of
+    random numbers. `ledger` counts the renders and keeps the best one; the method may read it.
+
+    `saved` names the attributes that are the state of the method: tensors, plain values, and objects with a
+    `state_dict`, such as an optimiser of PyTorch. A checkpoint holds these attributes and nothing else of the method.
     """
 
-    #: What it is told: losses only, or the images too (then tables rank it apart).
+    #: What the method is told: the losses, or also the images. Tables rank methods that see images separately.
     feedback: ClassVar[Literal["loss", "image"]] = "loss"
-    #: Whether a batch that the budget cut is useless to it.
+    #: Whether the method needs all losses of a batch. It is then not told a batch that the budget has cut.
     whole_batches: ClassVar[bool] = False
-    #: The settings worth tuning; none means that the method is compared untuned.
+    #: The settings to tune, with their ranges. A method without ranges is compared with its defaults.
     ranges: ClassVar[dict[str, Range]] = {}
-    #: The attributes that are state.
+    #: The names of the attributes that are state.
     saved: ClassVar[tuple[str, ...]] = ()
 
-    #: The name of the optimiser that does the work, for methods that choose one.
+    #: The name of the chosen optimiser or surrogate, for methods that choose one by the problem.
     resolved: str = ""
     problem: Problem
     space: ParameterSpace
@@ -50,41 +55,41 @@ class Method:
     # What a method implements
 
     def build(self, theta: Tensor) -> None:
-        """Make everything that n sizes, from the start θ₀ [n] scaled."""
+        """Make the state for n parameters, from the initial θ₀ [n] in scaled units."""
         raise NotImplementedError(f"{type(self).__name__} must implement build")
 
     def ask(self) -> Tensor:
-        """The θ [B, n] scaled to be rendered next."""
+        """The next θ [B, n] to render, in scaled units."""
         raise NotImplementedError(f"{type(self).__name__} must implement ask")
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        """Learn from what `ask` returned, θ [B, n]; fewer rows than asked when the budget cut the batch."""
+        """Learn from the θ [B, n] that `ask` returned. The budget may cut the last batch to its first rows."""
         raise NotImplementedError(f"{type(self).__name__} must implement tell")
 
     def recommend(self) -> Tensor:
-        """The θ [n] scaled that the method would hand over now."""
+        """The best estimate of the optimal θ [n] at present, in scaled units."""
         raise NotImplementedError(f"{type(self).__name__} must implement recommend")
 
     def predict(self, theta: Tensor) -> Tensor | None:
-        """The surrogate's loss [B] at θ [B, n] scaled, for methods that have a surrogate."""
+        """The loss [B] that the surrogate predicts at θ [B, n] in scaled units; None without a surrogate."""
         return None
 
     def surrogate_gradient(self, theta: Tensor) -> Tensor | None:
-        """The surrogate's gradient [n] at θ [n] scaled, for methods that have a surrogate."""
+        """The gradient [n] of the surrogate at θ [n] in scaled units; None without a surrogate."""
         return None
 
     def status(self) -> dict[str, float]:
-        """Numbers worth logging: σ, step, fit error, …"""
+        """Numbers for the log by name, such as σ or the learning rate."""
         return {}
 
     def finished(self) -> str | None:
-        """The method's own reason to stop, such as a converged population."""
+        """A reason of the method's own to end the run, such as a converged population; else None."""
         return None
 
     # What it inherits
 
     def start(self, problem: Problem, ledger: Ledger) -> None:
-        """Build for a problem, from its initial θ. Once only."""
+        """Start on a problem, from its initial θ. Call it once."""
         self.problem, self.space, self.generator = problem, problem.space, problem.generator
         self.ledger = ledger
         self.build(problem.project(problem.space.init.clone()))
@@ -96,27 +101,27 @@ class Method:
 
     @property
     def progress(self) -> float:
-        """The fraction of the render budget that is spent, in [0, 1]; annealing follows it."""
+        """The fraction of the budget of renders that is spent, in [0, 1]; for schedules such as annealing."""
         return self.ledger.renders / self.ledger.max_renders
 
     def state(self) -> dict[str, Any]:
-        """The attributes named in `saved`, as tensors and plain values."""
+        """The attributes that `saved` names, as tensors and plain values."""
         return {name: plain(getattr(self, name)) for name in self.saved}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned, on a built method."""
+        """Restore what `state` returned. The method must be started."""
         for name in self.saved:
             present = getattr(self, name, None)
             if present is not None and hasattr(present, "load_state_dict"):
                 present.load_state_dict(state[name])
             elif isinstance(present, Tensor) and present.requires_grad:
-                present.data = state[name].detach().clone()  # an optimiser holds on to this very tensor
+                present.data = state[name].detach().clone()  # the optimiser refers to this tensor object
             else:
                 setattr(self, name, state[name])
 
 
 def plain(value: Any) -> Any:
-    """A value as a checkpoint holds it: state for what has a `state_dict`, tensors without their history."""
+    """A value for a checkpoint: the `state_dict` of an object, a tensor without its graph, or the value itself."""
     if hasattr(value, "state_dict"):
         return value.state_dict()
     return value.detach() if isinstance(value, Tensor) else value

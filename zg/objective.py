@@ -1,4 +1,4 @@
-"""The only door to a task: it renders, counts, refuses to exceed the budget and meets what is not finite."""
+"""The only access to a task: `Objective` renders, counts renders, enforces the budget and handles failed renders."""
 
 import math
 from dataclasses import replace
@@ -13,17 +13,20 @@ from zg.problem import ImageLoss
 from zg.seeding import derive_seed, render_seeds
 from zg.task import Task
 
-# Numbers of θ in one call on a CPU: of larger results each is written to fresh memory, which costs more than the rest.
+# Most elements of θ [B, n] in one call of `render` on a CPU. The temporaries of larger batches do not fit the caches;
+# they are allocated again for every operation, which takes longer than the operations themselves.
 LARGE = 2**19
 
 
 class Objective:
-    """Renders θ for a method, and enters every render into the ledger.
+    """Renders θ for a method, and counts every render in the ledger.
 
-    Every render that a decision depends on is counted; `max_renders` is met exactly. A failed render (an exception, or
-    a value that is not finite) counts and is marked invalid. `measure` is for tables and pictures: the method never
-    sees it, and it is not counted, except in `measured`. `path` holds the θ [n] (user's units) that were measured along
-    the way, where n is small enough to draw.
+    Every render that a decision depends on is counted, and `max_renders` is met exactly. A render fails if it raises an
+    exception or if its loss is not finite. A failed render is counted and marked invalid.
+
+    `measure` renders for tables and pictures. The method never sees these renders. They are not counted in the ledger;
+    `measured` is their number. `path` holds the θ [n] (user's units) that were measured along the way, if n is small
+    enough for a picture.
     """
 
     def __init__(self, task: Task, max_renders: int, seed: int = 0) -> None:
@@ -32,15 +35,19 @@ class Objective:
         self.image_loss = ImageLoss(task.loss, task.regulariser)
         self.path: list[Tensor] = []
         self.measured = 0
-        self._last_measured: tuple[Tensor, float, Tensor] | None = None
+        self._last_measured: tuple[Tensor, float, Tensor] | None = None  # θ, its loss and its image
 
     @property
     def start(self) -> Tensor:
-        """θ₀ [n] scaled, inside the bounds."""
+        """The initial θ₀ [n] in scaled units, clipped to the bounds."""
         return self.space.project(self.space.init)
 
     def evaluate(self, theta: Tensor, i: int, images: bool = False) -> Evaluation:
-        """Render and judge θ [B, n] scaled, at iteration i; cut to what the budget leaves."""
+        """Render θ [B, n] in scaled units at iteration i. The budget may cut the batch to its first rows.
+
+        images: also return the images and the reference. Raises SettingError if `render`, the loss or the regulariser
+        returns a wrong shape.
+        """
         theta = theta[: self.ledger.left]
         seeds = render_seeds(self.seed, self.ledger.renders, len(theta)) if self.task.noisy else None
         start = perf_counter()
@@ -50,9 +57,10 @@ class Objective:
         return replace(evaluation, images=rendered, reference=self.task.reference(i)) if images else evaluation
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
-        """The loss and image of θ [n] scaled, rendered with seeds of its own and not counted.
+        """The loss and the image [...] of θ [n] in scaled units, not counted.
 
-        Without noise the same θ is not rendered twice in a row.
+        label: the render seed of a noisy task depends on it. A task without noise does not render the same θ twice in
+        succession.
         """
         if self._last_measured and not self.task.noisy and torch.equal(theta, self._last_measured[0]):
             return self._last_measured[1:]
@@ -64,13 +72,13 @@ class Objective:
         return self._last_measured[1:]
 
     def _render(self, theta: Tensor, seeds: Tensor | None, i: int, images: bool) -> tuple[Tensor, Tensor | None]:
-        """Losses [B] and if asked for images [B, ...] of θ [B, n] scaled, in chunks; seeds [B] if the task is noisy."""
-        chunk = self.task.chunk or self._roomy(theta)
+        """Losses [B] of θ [B, n] in scaled units, and images [B, ...] if asked for. seeds: [B] if the task is noisy."""
+        size = self.task.chunk or self._chunk_size(theta)
         losses, kept = [], []
-        for k in range(0, max(1, len(theta)), chunk):
-            place = slice(k, k + chunk)
-            x = self.space.to_user(theta[place])
-            found, rendered = self._render_chunk(x, None if seeds is None else seeds[place], i)
+        for k in range(0, max(1, len(theta)), size):
+            chunk = slice(k, k + size)
+            x = self.space.to_user(theta[chunk])
+            found, rendered = self._render_chunk(x, None if seeds is None else seeds[chunk], i)
             losses.append(found)
             if images:
                 kept.append(rendered)
@@ -79,35 +87,27 @@ class Objective:
         return torch.cat(losses), torch.cat(kept) if kept else None
 
     @staticmethod
-    def _roomy(theta: Tensor) -> int:
-        """Renders in one call where the task takes any number: all of them, but on a CPU no more than caches hold."""
-        fit = LARGE // theta.shape[1] if theta.device.type == "cpu" else len(theta)
-        return max(1, min(fit, len(theta)))
+    def _chunk_size(theta: Tensor) -> int:
+        """Renders per call of a task that takes any number: the whole batch, on a CPU at most `LARGE` elements of θ."""
+        most = LARGE // theta.shape[1] if theta.device.type == "cpu" else len(theta)
+        return max(1, min(most, len(theta)))
 
     @torch.no_grad()
     def _render_chunk(self, x: Tensor, seeds: Tensor | None, i: int) -> tuple[Tensor, Tensor]:
+        """Losses [B] and images [B, ...] of x [B, n] in the user's units, in one call of `render`."""
         task = self.task
         reference = task.reference(i)
         expected = (len(x),) if reference is None else (len(x), *reference.shape)
         try:
-            images = task.render(x) if seeds is None else task.render(x, seeds)
+            images = self._call(x, seeds)
         except SettingError:
             raise
         except Exception as error:
-            self.ledger.last_error = f"{type(error).__name__}: {error}"
+            self._keep(error)
             images = self._render_singly(x, seeds, expected)
         if task.last_error:
             self.ledger.last_error, task.last_error = task.last_error, ""
-        if tuple(images.shape) != expected:
-            if reference is None:
-                raise SettingError(
-                    f"render must return one number for each of {len(x)} vectors where there is no reference, "
-                    f"got shape {list(images.shape)}"
-                )
-            raise SettingError(
-                f"{type(task).__name__}.render must return shape {list(expected)} for {len(x)} parameter vectors, "
-                f"got {list(images.shape)}"
-            )
+        self._check_images(images, expected, reference)
         losses, penalty = task.loss(images, reference), torch.as_tensor(task.regulariser(x))
         if tuple(losses.shape) != (len(x),) or (penalty.ndim and tuple(penalty.shape) != (len(x),)):
             raise SettingError(
@@ -117,12 +117,34 @@ class Objective:
         return losses.double() + penalty, images
 
     def _render_singly(self, x: Tensor, seeds: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """After an exception in a batch: each render alone, so that only the guilty ones fail."""
+        """Images [B, ...] after an exception in a batch. Each x is rendered alone; NaN where it raises again."""
         images = torch.full(shape, math.nan, device=self.task.device)
-        for k in range(len(x) if len(x) > 1 else 0):
+        if len(x) == 1:
+            return images
+        for k in range(len(x)):
             one = slice(k, k + 1)
             try:
-                images[one] = self.task.render(x[one]) if seeds is None else self.task.render(x[one], seeds[one])
+                images[one] = self._call(x[one], None if seeds is None else seeds[one])
             except Exception as error:
-                self.ledger.last_error = f"{type(error).__name__}: {error}"
+                self._keep(error)
         return images
+
+    def _call(self, x: Tensor, seeds: Tensor | None) -> Tensor:
+        return self.task.render(x) if seeds is None else self.task.render(x, seeds)
+
+    def _keep(self, error: Exception) -> None:
+        self.ledger.last_error = f"{type(error).__name__}: {error}"
+
+    def _check_images(self, images: Tensor, expected: tuple[int, ...], reference: Tensor | None) -> None:
+        """Raise SettingError unless `render` returned images of the expected shape."""
+        if tuple(images.shape) == expected:
+            return
+        if reference is None:
+            raise SettingError(
+                f"render must return one number for each of {expected[0]} vectors where there is no reference, "
+                f"got shape {list(images.shape)}"
+            )
+        raise SettingError(
+            f"{type(self.task).__name__}.render must return shape {list(expected)} for {expected[0]} parameter "
+            f"vectors, got {list(images.shape)}"
+        )

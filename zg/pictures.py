@@ -1,4 +1,8 @@
-"""Pictures and videos of a run: images are [C, H, W] or [V, C, H, W] floats, pictures [3, H, W] in [0, 1]."""
+"""Pictures and videos of a run.
+
+An image is what a task renders: [C, H, W], or [V, C, H, W] with V views. A picture is what is shown: [3, H, W] in
+[0, 1], with display values (sRGB).
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,24 +14,25 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullFormatter
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-# Frames smaller than this are enlarged by whole pixels, so that a 16 × 16 image can be looked at.
+# Pictures of less height, in pixels, are enlarged by an integer factor, so that a 16 × 16 image can be seen.
 MIN_HEIGHT = 192
 FRAMES_PER_SECOND = 10
-# Pixels between the pictures of a panel, and of the line of headings above them.
+# Pixels between the pictures of a panel; height in pixels of the headings above them.
 GAP, HEADING = 6, 20
 
 
 def to_display(image: Tensor, linear: bool) -> Tensor:
-    """An image as a picture: views side by side, grey to RGB, linear radiance through the sRGB curve."""
+    """An image as a picture: views side by side, grey as RGB, linear radiance through the sRGB curve."""
     image = image.detach().float().cpu()
     if image.ndim == 4:
         image = torch.cat(list(image), dim=-1)
     if image.shape[0] == 1:
         image = image.expand(3, -1, -1)
-    elif image.shape[0] != 3:  # the first three of many channels; the third of two is black
+    elif image.shape[0] != 3:  # the first three channels; if there are two, the third is black
         image = torch.cat([image, torch.zeros_like(image[:1])])[:3]
     image = image.nan_to_num(0, 1, 0).clamp(0, 1)
     return srgb(image) if linear else image
@@ -39,13 +44,13 @@ def srgb(radiance: Tensor) -> Tensor:
 
 
 def enlarge(picture: Tensor) -> Tensor:
-    """Repeat pixels until the picture is at least MIN_HEIGHT high."""
+    """The picture, enlarged by an integer factor to a height of at least MIN_HEIGHT pixels."""
     factor = max(1, -(-MIN_HEIGHT // picture.shape[-2]))
     return interpolate(picture[None], scale_factor=float(factor), mode="nearest")[0]
 
 
 def panel(image: Tensor, reference: Tensor, linear: bool) -> Tensor:
-    """render | reference | error under headings; the error (mean over channels, absolute) is white from 0.5 on."""
+    """The picture render | reference | error with headings. Error: mean of |difference| over channels; 0.5 is white."""
     a, b = to_display(image, linear), to_display(reference, linear)
     error = (2 * (a - b).abs().mean(0, keepdim=True)).clamp(0, 1).expand(3, -1, -1)
     shown = [enlarge(part) for part in (a, b, error)]
@@ -56,7 +61,7 @@ def panel(image: Tensor, reference: Tensor, linear: bool) -> Tensor:
 
 @cache
 def headings(words: tuple[str, ...], width: int) -> Tensor:
-    """A line of words, black on white, centred over pictures of that width that stand GAP apart."""
+    """A picture of words, black on white, each centred over a picture of `width` pixels; GAP pixels between them."""
     total = len(words) * width + (len(words) - 1) * GAP
     figure = Figure(figsize=(total / 100, HEADING / 100), dpi=100)
     for number, word in enumerate(words):
@@ -65,33 +70,33 @@ def headings(words: tuple[str, ...], width: int) -> Tensor:
 
 
 def one_plot() -> tuple[Figure, Axes]:
-    """A figure of 640 × 480 pixels with room for labels and a title; a layout that looks for it draws all twice."""
+    """A figure of 640 × 480 pixels with one plot. Margins are fixed: matplotlib's automatic layout draws twice."""
     figure = Figure(figsize=(6.4, 4.8), dpi=100)
     return figure, figure.subplots(gridspec_kw={"left": 0.1, "right": 0.98, "bottom": 0.1, "top": 0.93})
 
 
 def from_figure(figure: Figure) -> Tensor:
-    """A matplotlib figure as a picture."""
+    """A matplotlib figure as a picture [3, H, W]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
 
 
 def write_png(path: Path, picture: Tensor) -> None:
-    """Write a picture [3, H, W] in [0, 1]."""
+    """Write a picture as PNG, whatever the suffix of the path is."""
     imageio.imwrite(path, _to_bytes(picture), extension=".png")
 
 
 def read_png(path: Path) -> Tensor:
-    """Read what `write_png` wrote."""
+    """Read a picture [3, H, W] that `write_png` wrote."""
     return torch.from_numpy(imageio.imread(path)[..., :3].copy()).permute(2, 0, 1).float() / 255
 
 
 def write_video(frames: Sequence[Tensor], path: Path) -> None:
-    """Write pictures of one size as path.mp4 (H.264, sizes padded to a multiple of 16) and as path.gif."""
+    """Write pictures of equal size as path.mp4 (H.264, padded with black to multiples of 16 pixels) and path.gif."""
     height, width = frames[0].shape[-2:]
     padded = [_to_bytes(pad(frame, (0, -width % 16, 0, -height % 16))) for frame in frames]
     imageio.imwrite(
@@ -102,7 +107,7 @@ def write_video(frames: Sequence[Tensor], path: Path) -> None:
 
 
 def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float]) -> None:
-    """The loss against renders; a loss of 0, which has no logarithm, is marked at the bottom."""
+    """Plot the losses against the number of renders, in log-log axes. A triangle at the bottom marks a loss of 0."""
     figure = Figure(figsize=(5, 3.2))
     axes = figure.subplots(gridspec_kw={"left": 0.16, "right": 0.97, "bottom": 0.16, "top": 0.96})
     known = [(count, loss) for count, loss in zip(renders, losses, strict=True) if loss > 0]
@@ -112,12 +117,13 @@ def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float]) -
     if zero := [count for count, loss in zip(renders, losses, strict=True) if loss == 0]:
         axes.plot(zero, [0.02] * len(zero), "v", color="#d55e00", transform=axes.get_xaxis_transform(), label="loss 0")
         axes.legend()
-    for axis in (axes.xaxis, axes.yaxis):  # plain numbers: powers as formulas take longer than all the rest
+    for axis in (axes.xaxis, axes.yaxis):  # plain numbers; drawing powers as formulas takes most of the time
         axis.set_major_formatter(LogFormatter())
         axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
 
-def _to_bytes(picture: Tensor) -> np.ndarray:
+def _to_bytes(picture: Tensor) -> NDArray[np.uint8]:
+    """[3, H, W] in [0, 1] -> [H, W, 3] uint8."""
     return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""What a method, or a surrogate, may know of the problem that it solves."""
+"""What a method or a surrogate may know about the problem that it solves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,11 +7,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zg.losses import Loss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
 
-#: Renders of a run whose budget nobody set.
+#: The budget where none is given, as in ask-and-tell.
 UNLIMITED = 10**9
 
 
@@ -19,21 +18,26 @@ UNLIMITED = 10**9
 class ImageLoss:
     """The loss as a function of images, for methods whose feedback is the image.
 
-    of_images: images [B, C, H, W] and reference -> [B], differentiable in the images where the task's loss is.
+    of_images: (images [B, C, H, W], reference [C, H, W] or None) -> [B], differentiable with respect to the images if
+        the loss of the task is.
     regulariser: x [B, n] in the user's units -> [B] or a number, added to the loss.
     """
 
-    of_images: Loss
+    of_images: Callable[[Tensor, Tensor | None], Tensor]
     regulariser: Callable[[Tensor], Tensor | float]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One object for one problem: the parameter space, and what surrounds it.
+    """The parameter space of a problem, with the random numbers and the budget of the run that solves it.
 
-    space: the parameters. generator: the source of every random number. seed: for libraries that want a number.
-    noisy: whether two renders of one θ differ, as far as is known. max_renders: the budget, for what anneals.
-    parallel: how many renders run side by side. image_loss: for methods whose feedback is the image, else None.
+    space: the parameters.
+    generator: the source of every random number of the method.
+    seed: the seed of the run, for libraries that make a generator of their own.
+    noisy: whether two renders of the same θ differ, if that is known; else False.
+    max_renders: the budget, for methods with a schedule.
+    parallel: number of renders that run at the same time.
+    image_loss: for methods whose feedback is the image, else None.
     """
 
     space: ParameterSpace
@@ -46,27 +50,27 @@ class Problem:
 
     @classmethod
     def of_space(cls, space: ParameterSpace, seed: int = 0, **known: object) -> "Problem":
-        """A problem with the random stream of a method under that seed, on the device of the space."""
+        """A problem with the random stream `method` of this seed, on the device of the space. known: other fields."""
         return cls(space, make_generator(seed, "method", device=space.init.device), seed, **known)  # type: ignore[arg-type]
 
     @property
     def n(self) -> int:
-        """How many parameters there are."""
+        """Number of parameters."""
         return self.space.n
 
     @property
     def block_sizes(self) -> list[int]:
-        """Sizes of the named blocks of θ, in their order."""
+        """Number of coordinates of each named block of θ, in the order of the blocks."""
         return self.space.sizes
 
     @cached_property
     def lattice(self) -> Tensor:
-        """Scaled distance [n] between neighbouring values of an integer or binary coordinate; 0 for a real one."""
+        """Spacing [n] of the values of integer and binary coordinates, in scaled units; 0 for real coordinates."""
         return torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
 
     @property
     def any_discrete(self) -> bool:
-        """Whether some coordinates are integer or binary."""
+        """Whether at least one coordinate is integer or binary."""
         return self.space.any_discrete
 
     @cached_property
@@ -75,9 +79,9 @@ class Problem:
         return bool(self.space.discrete.all())
 
     def project(self, theta: Tensor) -> Tensor:
-        """The point inside the bounds nearest to θ [..., n] scaled."""
+        """θ [..., n] in scaled units, clipped to the bounds."""
         return self.space.project(theta)
 
     def with_noise(self, noisy: bool) -> "Problem":
-        """The same problem, once the noise has been measured."""
+        """The same problem, where it is known whether the renderer is noisy."""
         return replace(self, noisy=noisy)

@@ -1,4 +1,4 @@
-"""Offsets [B, n] around θ, in units of σ."""
+"""Random offsets [B, n] around θ, in units of σ."""
 
 import torch
 from torch import Tensor
@@ -10,6 +10,6 @@ def gaussian(count: int, n: int, generator: torch.Generator, dtype: torch.dtype)
 
 
 def antithetic(pairs: int, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """`pairs` offsets from N(0, I), then the same negated: [2 · pairs, n]."""
+    """`pairs` offsets from N(0, I), then the same offsets negated: [2 · pairs, n]."""
     offsets = gaussian(pairs, n, generator, dtype)
     return torch.cat([offsets, -offsets])

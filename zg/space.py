@@ -1,9 +1,9 @@
 """The parameter space: θ in scaled units for methods, x in the user's units for renderers.
 
-One σ has to suit every coordinate of θ, whatever the user's parameters are: a position in metres, an angle,
-a count, a roughness over three decades. Each block therefore says how many of the user's units one scaled
-unit is (linear), or how many e-folds (logarithmic). Integers and binaries are real in θ and are rounded on
-the way to the renderer: that rounding is where many of these problems lose their gradients.
+Methods use one σ for all coordinates of θ. The parameters of a user have different units and ranges: a position in
+metres, an angle, a count, a roughness that covers three decades. The `scale` of a block is therefore the size of one
+scaled unit, in the user's units or, for logarithmic parameters, in e-folds (factors of e). Integer and binary
+parameters are real numbers in θ and are rounded before rendering.
 """
 
 import math
@@ -20,20 +20,20 @@ from zg.errors import SettingError
 Kind = Literal["real", "integer", "binary"]
 Numbers = Tensor | Sequence[float] | float
 
-# Up to here double precision costs nothing beside a render, and a method may converge to 1e-12.
+# θ has double precision up to this number of coordinates: its cost is then small beside that of a render.
 MAX_DOUBLE = 4096
 
 
 @dataclass(frozen=True)
 class Block:
-    """A named group of parameters, in the user's units.
+    """A named group of parameters. All values are in the user's units.
 
-    init: start value; its shape is the block's shape.
-    low, high: bounds, enforced before rendering; one for all, or one for each coordinate.
-    scale: the user's units per scaled unit (e-folds per scaled unit if `log`), likewise. By default the width of the
-        bounds where both are given, else 1.
-    kind: `integer` and `binary` coordinates are rounded before rendering; binary implies bounds 0 and 1.
-    log: x = exp(scale · θ); needs positive values.
+    init: the initial value. Its shape is the shape of the block.
+    low, high: bounds, enforced before rendering. One number, or one for each coordinate; None is no bound.
+    scale: the user's units per scaled unit (e-folds per scaled unit if `log`). One number, or one for each coordinate.
+        The default is high − low (log high − log low if `log`) if both bounds are given, else 1.
+    kind: `integer` and `binary` coordinates are rounded before rendering. `binary` sets the bounds 0 and 1.
+    log: x = exp(scale · θ). Needs a positive `init`.
     """
 
     init: Numbers
@@ -45,10 +45,10 @@ class Block:
 
 
 class ParameterSpace:
-    """Named blocks laid out one after the other in one vector of n coordinates.
+    """Named blocks, concatenated into one vector θ of n coordinates.
 
     Example: `ParameterSpace(position=Block([0.0, 0.0]), count=Block(8, low=2, high=40, kind="integer"))`.
-    Raises SettingError for a block that makes no sense. Tensors are on the CPU until `to(device)`.
+    Raises SettingError for a block with a wrong setting. Tensors are on the CPU until `to(device)`.
     """
 
     def __init__(self, blocks: Mapping[str, Block] | None = None, /, **named: Block) -> None:
@@ -81,28 +81,28 @@ class ParameterSpace:
 
     @cached_property
     def bounded(self) -> bool:
-        """Whether some coordinate has a bound."""
+        """Whether at least one coordinate has a bound."""
         return bool((self.low_user.isfinite() | self.high_user.isfinite()).any())
 
     @cached_property
     def any_log(self) -> bool:
-        """Whether some coordinate is logarithmic."""
+        """Whether at least one coordinate is logarithmic."""
         return bool(self.log.any())
 
     @cached_property
     def any_discrete(self) -> bool:
-        """Whether some coordinate is an integer or binary."""
+        """Whether at least one coordinate is integer or binary."""
         return bool(self.discrete.any())
 
     def to(self, device: torch.device | str) -> "ParameterSpace":
-        """Move to a device, in place."""
+        """Move all tensors to a device, in place. Returns the space itself."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
         return self
 
     def to_user(self, theta: Tensor) -> Tensor:
-        """θ [..., n] scaled -> x [..., n] in the user's units: inside the bounds, discrete ones rounded."""
+        """θ [..., n] in scaled units -> x [..., n] in the user's units: clipped to the bounds, rounded if discrete."""
         x = theta * self.scale
         if self.any_log:
             x = torch.where(self.log, x.exp(), x)
@@ -111,16 +111,16 @@ class ParameterSpace:
         return torch.where(self.discrete, x.round(), x) if self.any_discrete else x
 
     def to_scaled(self, x: Tensor) -> Tensor:
-        """x [..., n] in the user's units -> θ [..., n] scaled (no rounding, no clipping)."""
+        """x [..., n] in the user's units -> θ [..., n] in scaled units, neither rounded nor clipped."""
         return torch.where(self.log, x.clamp_min(0).log(), x) / self.scale
 
     def project(self, theta: Tensor) -> Tensor:
-        """The point inside the bounds nearest to θ [..., n] scaled."""
+        """θ [..., n] in scaled units, clipped to the bounds."""
         return theta.clamp(self.low, self.high) if self.bounded else theta
 
     def split(self, x: Tensor) -> dict[str, Tensor]:
-        """x [..., n] -> {name: [..., *shape]}, as views."""
-        parts = x.split(self.sizes, dim=-1)
+        """x [..., n] -> {name of block: [..., *shape of block]}, as views of x."""
+        parts = torch.split(x, self.sizes, dim=-1)
         leading = x.shape[:-1]
         return {
             name: part.reshape((*leading, *shape))
@@ -128,7 +128,7 @@ class ParameterSpace:
         }
 
     def join(self, named: Mapping[str, Tensor]) -> Tensor:
-        """{name: [..., *shape]} -> x [..., n]; the inverse of `split`."""
+        """{name of block: [..., *shape of block]} -> x [..., n]; the inverse of `split`."""
         flat = [
             named[name].reshape((*named[name].shape[: named[name].ndim - len(shape)], -1))
             for name, shape in zip(self.names, self.shapes, strict=True)
@@ -138,7 +138,7 @@ class ParameterSpace:
 
 @dataclass(frozen=True)
 class _Part:
-    """A checked block: tensors are float64, of its shape."""
+    """A block whose settings were checked. The tensors are float64 and have the shape of the block."""
 
     init: Tensor
     low: Tensor
@@ -177,7 +177,7 @@ class _Part:
         binary, discrete = block.kind == "binary", block.kind != "real"
         low = alike("low", (0.0 if binary else -math.inf) if block.low is None else block.low)
         high = alike("high", (1.0 if binary else math.inf) if block.high is None else block.high)
-        if discrete:  # rounding must not lead out of the bounds
+        if discrete:  # integer bounds, so that rounding stays inside them
             low, high = low.ceil(), high.floor()
         if not (low < high).all():
             raise wrong("low", brief(low), f"below high = {brief(high)}")
@@ -200,6 +200,6 @@ class _Part:
 
 
 def brief(values: Tensor) -> str:
-    """The range of some numbers, for a message."""
+    """The range of some numbers, for an error message."""
     low, high = values.min(), values.max()
     return f"{low:g}" if low == high else f"{low:g} … {high:g}"

@@ -1,6 +1,6 @@
-"""A task turns parameters θ into an image and says how wrong the image is.
+"""A task turns parameters into an image, and computes the loss of the image.
 
-A new task subclasses `Task`, makes its space and reference in `build`, and renders:
+A new task subclasses `Task`. It makes its parameter space and its reference in `build`, and it renders:
 
     class Disk(Task):
         def build(self):
@@ -25,11 +25,13 @@ from zg.space import ParameterSpace
 
 @dataclass(frozen=True)
 class RunView:
-    """What a task's picture may show of the run.
+    """The state of a run, for the picture of a task.
 
-    method: its name. renders: counted so far. best_x [n], best_loss: the best counted render, in the user's units.
-    path: the recommended x [n] that were measured along the way, where n is small. sigma: width of sampling, scaled
-    units; 0 where the method has none. predict: x [B, n] in the user's units -> the surrogate's loss [B], or None.
+    method: name of its class. renders: number of counted renders.
+    best_x, best_loss: x [n] (user's units) with the lowest counted loss, and this loss.
+    path: the recommended x [n] (user's units) that were measured so far; empty if n is large.
+    sigma: width σ of the sampling Gaussian in scaled units; 0 if the method has none.
+    predict: x [B, n] in the user's units -> the loss [B] that the surrogate predicts, or None without a surrogate.
     """
 
     method: str
@@ -42,15 +44,17 @@ class RunView:
 
 
 class Task:
-    """Space, reference, forward model and loss of one problem.
+    """Parameter space, reference, forward model and loss of one problem.
 
-    Subclasses implement `build`, and `render` or `render_one`. θ₀ and the reference depend on (task, seed)
-    alone, so the same seed is the same start for every method.
+    Subclasses implement `build`, and either `render` or `render_one`. The initial θ₀ and the reference depend only on
+    the task and the seed, so that with the same seed every method starts at the same point.
+
+    loss: name of a loss in `zg.losses`, or a function (images [B, ...], reference [...]) -> [B].
     """
 
-    #: Whether two renders of the same parameters differ; then `render` takes a second argument, seeds [B].
+    #: Whether two renders of the same parameters differ. Then `render` gets a second argument, seeds [B] (int64).
     noisy: bool = False
-    #: Whether images are linear radiance (shown through a tone curve) rather than display values.
+    #: Whether images are linear radiance. Pictures then show them through the sRGB curve.
     linear: bool = False
     space: ParameterSpace
 
@@ -59,88 +63,89 @@ class Task:
         self.seed = 0
         self.device = torch.device("cpu")
         self.solution: Tensor | None = None
-        #: Why the last render that is not finite failed, for renderers that know; the objective keeps it.
+        #: Error message of a render that returned NaN, for renderers that have one. The objective reads and clears it.
         self.last_error = ""
         self._reference: Tensor | None = None
         self._built = False
 
-    # What a task implements
+    # To be implemented by a task
 
     def build(self) -> None:
         """Set `self.space`, call `set_reference`, and set `self.solution` [n] (user's units) if it is known.
 
-        `self.seed` and `self.device` are set before.
+        `self.seed` and `self.device` are already set. A task without reference does not call `set_reference`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement build")
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         """x [B, n] in the user's units -> images [B, C, H, W], or losses [B] for a task without reference.
 
-        The default loops over `render_one`. Noisy tasks are given seeds [B] (int64) too.
+        With V views, the images are [B, V, C, H, W]. seeds: [B] int64, given to noisy tasks only. The default calls
+        `render_one` for each x.
         """
         return torch.stack([self.render_one(*one) for one in zip(x, *seeds, strict=True)])
 
     def render_one(self, x: Tensor, *seed: Tensor) -> Tensor:
-        """x [n] in the user's units -> image [C, H, W]; for renderers that take one θ at a time."""
+        """x [n] in the user's units -> image [C, H, W]; for renderers that render one image at a time."""
         raise NotImplementedError(f"{type(self).__name__} must implement render or render_one")
 
     def loss(self, images: Tensor, reference: Tensor | None) -> Tensor:
-        """images [B, C, H, W] and the reference [C, H, W] -> [B]. Without a reference the render is the loss."""
+        """images [B, C, H, W], reference [C, H, W] -> losses [B]. Without a reference, `images` are the losses [B]."""
         return images.double() if reference is None else self.criterion(images, reference)
 
     def regulariser(self, x: Tensor) -> Tensor | float:
-        """x [B, n] in the user's units -> [B], added to the loss (already weighted)."""
+        """x [B, n] in the user's units -> [B] or a number, added to the loss; already weighted."""
         return 0.0
 
     def reference(self, i: int = 0) -> Tensor | None:
-        """The reference [C, H, W] of iteration i: a pure function of (seed, i), on the task's device."""
+        """The reference [C, H, W] of iteration i, on the device of the task. It depends only on the seed and i."""
         return self._reference
 
     def true_gradient(self, x: Tensor) -> Tensor | None:
-        """The gradient [n] of the loss with respect to x [n], where the task knows it (for a logged cosine)."""
+        """The gradient [n] of the loss at x [n] (user's units) if the task knows it; for the log."""
         return None
 
     def metrics(self, x: Tensor, image: Tensor) -> dict[str, float]:
-        """Numbers of the task's own about one result: x [n] in the user's units and its image."""
+        """Metrics of the task's own, by name, for x [n] in the user's units and its image."""
         return {}
 
     def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor | None:
-        """A picture [3, H, W] in [0, 1] of the present state, for panels and video; None for the default panel.
+        """A picture [3, H, W] in [0, 1] for the panel and the video; None for the default panel.
 
-        x: [n] in the user's units, and its image. view: of the run, where there is one.
+        x: the recommended x [n] in the user's units. image: its render. view: the state of the run, if there is a run.
         """
         return None
 
     def film(self, x: Tensor) -> Iterable[Tensor] | None:
-        """Pictures [3, H, W] of the result x [n] in motion, for `film.mp4`; None where nothing moves."""
+        """Frames [3, H, W] in [0, 1] of an animation of the result x [n] (user's units), for `film.mp4`; or None."""
         return None
 
     def close(self) -> None:
-        """End what `build` started outside this process; a later `render` may start it again."""
+        """End the processes that `build` started. A later `render` may start them again."""
 
-    # What it inherits
+    # Inherited by a task
 
     @property
     def chunk(self) -> int | None:
-        """How many renders go into one call of `render`: one for `render_one`, else as many as there are (None).
+        """Most renders in one call of `render`. None: the whole batch, on a CPU limited by `zg.objective.LARGE`.
 
-        On a CPU None is then cut to what caches hold (`zg.objective.LARGE`), where θ is large.
+        The default is 1 for a task with `render_one`, else None.
         """
         return 1 if type(self).render is Task.render else None
 
     def set_reference(self, image: Tensor) -> None:
-        """Fix one reference for all iterations. Raises SettingError if it is not finite."""
+        """Set the reference [C, H, W] of all iterations. Raises SettingError if it is not finite."""
         if not image.isfinite().all():
             why = f": {self.last_error}" if self.last_error else ""
             raise SettingError(f"the reference of {type(self).__name__} must be finite{why}")
         self._reference = image.detach().to(self.device)
 
     def generator(self, *words: str) -> torch.Generator:
-        """A CPU generator for the stream of that name: the same for every method under the same seed."""
+        """A CPU generator for the stream named `words`. It depends only on the seed and `words`."""
         return make_generator(self.seed, "task", *words)
 
     def setup(self, device: torch.device | str | None = None) -> None:
-        """Build once, on the device of the run (by default `self.device`)."""
+        """Build the task on a device, by default `self.device`. A second call does nothing."""
         if self._built:
             return
         self.device = torch.device(device or self.device)

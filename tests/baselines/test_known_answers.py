@@ -1,4 +1,4 @@
-"""Estimators against closed forms, libraries against themselves driven by hand."""
+"""Gradient estimates compared with closed forms, and methods of libraries compared with direct calls of the library."""
 
 import math
 import subprocess
@@ -47,24 +47,24 @@ def free(*start: float) -> ParameterSpace:
 SLOPE = torch.tensor([1.0, -2.0, 3.0, 0.5], dtype=torch.float64)
 
 
-# Slopes
+# Gradient estimates
 
 
 @pytest.mark.parametrize("cls", [ES, PGPE])
-def test_gaussian_slopes_point_along_the_gradient(cls: type) -> None:
+def test_gradient_estimates_of_es_and_pgpe_are_parallel_to_the_gradient(cls: type) -> None:
     method = started(cls(pairs=4000), free(0, 0, 0, 0))
     step(method, lambda x: x @ SLOPE)
     assert torch.cosine_similarity(method.theta.grad, SLOPE, dim=0) > 0.995
 
 
-def test_es_slope_of_a_linear_function() -> None:
-    """E[y ε] is the gradient; ES divides by the slopes' root mean square, which is the gradient's norm."""
+def test_es_estimates_the_normalised_gradient_of_a_linear_function() -> None:
+    """E[y ε] is the gradient. ES divides by the root mean square of y, which is the norm of the gradient."""
     method = started(ES(pairs=20000), free(0, 0, 0, 0))
     step(method, lambda x: x @ SLOPE)
     assert torch.allclose(method.theta.grad, SLOPE / SLOPE.norm(), atol=0.03)
 
 
-def test_pgpe_narrows_where_the_loss_curves() -> None:
+def test_pgpe_decreases_sigma_along_a_curved_coordinate_only() -> None:
     """∂/∂σ of E (θ + σε)² is 2σ: positive along x, zero along y."""
     method = started(PGPE(pairs=4000), free(0, 0))
     step(method, lambda x: x[:, 0].square())
@@ -80,7 +80,7 @@ def test_central_differences_are_exact_on_a_quadratic() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["central", "forward"])
-def test_differences_at_a_bound_and_of_discrete_coordinates(scheme: str) -> None:
+def test_finite_differences_are_right_at_bounds_and_for_discrete_coordinates(scheme: str) -> None:
     space = ParameterSpace(
         x=Block([0.0, 1.0], low=0, high=1),
         count=Block(7, low=0, high=10, kind="integer"),
@@ -94,7 +94,7 @@ def test_differences_at_a_bound_and_of_discrete_coordinates(scheme: str) -> None
     assert torch.equal(found[3:].sign(), gradient[3:].sign())
 
 
-def test_a_block_of_differences_leaves_the_others_alone() -> None:
+def test_finite_differences_of_a_block_leave_other_coordinates_at_zero() -> None:
     method = started(FiniteDifferences(block=2), free(0, 0, 0, 0))
     step(method, lambda x: x @ SLOPE)
     measured = method.theta.grad != 0
@@ -102,7 +102,7 @@ def test_a_block_of_differences_leaves_the_others_alone() -> None:
     assert torch.allclose(method.theta.grad[measured], SLOPE[measured])
 
 
-def test_a_failed_render_drops_its_pair() -> None:
+def test_es_ignores_a_pair_with_a_failed_render() -> None:
     method = started(ES(pairs=3), free(0, 0, 0, 0))
     theta = method.ask()
     losses = theta @ SLOPE
@@ -117,19 +117,19 @@ def test_a_failed_render_drops_its_pair() -> None:
 
 
 @pytest.mark.parametrize("theta", [-0.4, 0.0, 0.25])
-def test_fr22_is_unbiased_on_a_step(theta: float) -> None:
-    """The step smoothed by N(0, σ²) is the normal distribution function; its derivative the density."""
+def test_fr22_estimates_the_derivative_of_a_smoothed_step(theta: float) -> None:
+    """A step smoothed by N(0, σ²) is the normal distribution function. Its derivative is the normal density."""
     sigma, count = 0.3, 200_000
     offsets = derivative_of_gaussian(count, 1, torch.Generator().manual_seed(0), torch.float64)
     up, down = (torch.heaviside(theta + sign * sigma * offsets[:, 0], torch.ones(1).double()) for sign in (1, -1))
     density = math.exp(-((theta / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
     single = torch.stack([smoothed_derivative((up - down)[k : k + 1], offsets[k : k + 1], sigma) for k in range(2000)])
-    error = float(single.std()) / math.sqrt(count)  # none at all right on the step
+    error = float(single.std()) / math.sqrt(count)  # 0 at θ = 0, where every pair has the same difference
     assert abs(float(smoothed_derivative(up - down, offsets, sigma)) - density) < 4 * error + 1e-12
 
 
 def test_fr22_offsets_follow_the_derivative_of_the_gaussian() -> None:
-    """P(|τ| < r) = 1 − exp(−r²/2), either sign as often."""
+    """P(|τ| < r) = 1 − exp(−r²/2), and both signs have the same probability."""
     offsets = derivative_of_gaussian(100_000, 2, torch.Generator().manual_seed(1), torch.float64)
     for radius in (0.5, 1.0, 2.0):
         inside = float((offsets.abs() < radius).double().mean())
@@ -138,7 +138,7 @@ def test_fr22_offsets_follow_the_derivative_of_the_gaussian() -> None:
     assert float((offsets[:, 0] * offsets[:, 1]).mean()) == pytest.approx(0, abs=0.02)
 
 
-def test_fr22_anneals_against_the_budget() -> None:
+def test_fr22_anneals_sigma_with_the_budget() -> None:
     method = FR22(sigma=0.5, final_sigma=0.01)
     started(method, free(0.0, 0.0), 400)
     widths = []
@@ -149,7 +149,7 @@ def test_fr22_anneals_against_the_budget() -> None:
 
 
 class Linear(Recorded):
-    """An image linear in x, so that the chain rule through the loss can be told in closed form."""
+    """An image that is linear in x, so that the gradient of the loss has a closed form."""
 
     matrix = torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 0.5]], dtype=torch.float64)
 
@@ -177,7 +177,7 @@ def test_fr22_image_follows_the_chain_rule() -> None:
 # SPSA, SNES
 
 
-def test_spsa_gains() -> None:
+def test_spsa_gains_follow_their_formulas() -> None:
     method = started(SPSA(c=0.1, pairs=2), free(0, 0), max_renders=4000)
     method.gain, method.k = 3.0, 7
     assert method.stability == 100  # a tenth of 4000 / (2 · 2) iterations
@@ -185,7 +185,7 @@ def test_spsa_gains() -> None:
 
 
 @pytest.mark.parametrize("slope", [1e-6, 1.0, 1e6])
-def test_spsa_begins_with_the_step_asked_for(slope: float) -> None:
+def test_spsa_makes_a_first_step_of_the_given_length(slope: float) -> None:
     method = started(SPSA(step=0.02), free(1.0))
     step(method, lambda x: slope * x[:, 0])
     assert float(method.theta) == pytest.approx(1.0 - 0.02)
@@ -194,14 +194,14 @@ def test_spsa_begins_with_the_step_asked_for(slope: float) -> None:
     assert float(method.theta) == pytest.approx(1.0 - 0.02 - slope * a / (A + 2) ** 0.602)
 
 
-def test_spsa_waits_on_a_plateau() -> None:
+def test_spsa_does_not_move_on_a_plateau() -> None:
     method = started(SPSA(), free(1.0, 2.0))
     step(method, lambda x: torch.ones(len(x), dtype=torch.float64))
     assert method.theta.tolist() == [1.0, 2.0] and method.gain == 0
 
 
-def test_snes_utilities() -> None:
-    """Four samples: log 3 − log k, cut at 0, normalised, minus 1/4; equal losses share."""
+def test_snes_utilities_follow_their_formula_and_are_equal_for_equal_losses() -> None:
+    """For four samples: max(0, log 3 − log k), divided by the sum, minus 1/4. Equal losses have the mean."""
     raw = [math.log(3), math.log(3 / 2), 0.0, 0.0]
     expected = [value / sum(raw) - 0.25 for value in raw]
     assert utilities(torch.tensor([5.0, 1.0, 7.0, 3.0])).tolist() == pytest.approx(
@@ -212,13 +212,13 @@ def test_snes_utilities() -> None:
     assert utilities(torch.full((6,), 2.0)).tolist() == pytest.approx([0.0] * 6)
 
 
-def test_snes_stays_where_everything_fails() -> None:
+def test_snes_does_not_move_if_all_renders_fail() -> None:
     method = started(SNES(), free(1.0, 2.0))
     step(method, lambda x: torch.full((len(x),), math.nan, dtype=torch.float64))
     assert method.theta.tolist() == pytest.approx([1.0, 2.0])
 
 
-# Libraries driven by hand
+# Libraries, called directly
 
 
 class Seen(Rosenbrock):
@@ -243,7 +243,7 @@ class Bounded(Seen):
 
 @pytest.mark.parametrize("make", [Seen, Bounded])
 @pytest.mark.parametrize("seed", [0, 5])
-def test_cmaes_is_cma_driven_by_hand(make: type[Seen], seed: int) -> None:
+def test_cmaes_gives_the_same_bits_as_the_library_called_directly(make: type[Seen], seed: int) -> None:
     task = make()
     result = run(task, CMAES(), Budget(120), seed=seed, video=False)
     by_hand = make()
@@ -266,8 +266,8 @@ def test_cmaes_is_cma_driven_by_hand(make: type[Seen], seed: int) -> None:
     assert torch.equal(result.theta, space.to_user(torch.as_tensor(library.result.xfavorite)))
 
 
-def test_cmaes_begins_anew_as_by_hand_and_keeps_the_best() -> None:
-    """Many minima: at rest in one, it begins anew from θ₀ with twice the population."""
+def test_cmaes_restarts_like_the_library_called_directly_and_keeps_the_best() -> None:
+    """After convergence to a local minimum, it restarts from θ₀ with twice the population."""
     task = Rastrigin(3)
     result = run(task, method := CMAES(), Budget(3000), seed=2, video=False)
     start, populations, best = task.space.init.numpy(), [], (math.inf, None)
@@ -288,12 +288,12 @@ def test_cmaes_begins_anew_as_by_hand_and_keeps_the_best() -> None:
     assert torch.equal(result.theta, task.space.to_user(torch.as_tensor(best[1])))
 
 
-def test_cmaes_without_restarts_ends_at_rest() -> None:
+def test_cmaes_without_restarts_ends_when_the_library_has_converged() -> None:
     result = run(Rosenbrock(), CMAES(restarts=0), Budget(5000), video=False)
     assert result.stop_reason.startswith("cma: tol") and result.renders < 1500
 
 
-def test_cmaes_of_one_bounded_parameter_may_begin_wider_than_its_bounds() -> None:
+def test_cmaes_with_one_parameter_accepts_a_sigma_as_wide_as_the_bounds() -> None:
     method = started(CMAES(sigma=1.0), ParameterSpace(x=Block(0.3, low=0.0, high=1.0)))
     for _ in range(20):
         step(method, lambda x: (x[:, 0] - 0.7) ** 2)
@@ -301,13 +301,13 @@ def test_cmaes_of_one_bounded_parameter_may_begin_wider_than_its_bounds() -> Non
 
 
 def batches(task: Seen, size: int) -> Tensor:
-    """What the method asked for: the batches of its size, not what was measured for the curve."""
+    """The x [number of renders, n] of batches of this size, without renders of the curve."""
     return torch.cat([x for x in task.seen if len(x) == size])
 
 
 @pytest.mark.parametrize("name", ["NGOpt", "CMA", "TwoPointsDE", "OnePlusOne", "PSO", "TBPSA"])
 @pytest.mark.parametrize("make", [Seen, Bounded])
-def test_nevergrad_is_nevergrad_driven_by_hand(name: str, make: type[Seen]) -> None:
+def test_nevergrad_gives_the_same_bits_as_the_library_called_directly(name: str, make: type[Seen]) -> None:
     seed, budget, workers = 3, 60, 2
     task = make()
     result = run(task, Nevergrad(name, num_workers=workers), Budget(budget), seed=seed, video=False)
@@ -339,8 +339,8 @@ def test_nevergrad_is_nevergrad_driven_by_hand(name: str, make: type[Seen]) -> N
 
 
 @pytest.mark.parametrize("name", ["NGOpt", "TBPSA", "HSMetaModel", "StupidRandom"])  # the last two draw
-def test_asking_for_a_recommendation_leaves_no_trace(name: str) -> None:
-    """On a noisy task, where the library recommends."""
+def test_asking_nevergrad_for_a_recommendation_does_not_change_the_run(name: str) -> None:
+    """The task is noisy, so that the recommendation is that of the library."""
     asked = []
     for curious in (False, True):
         method = Nevergrad(name, num_workers=4)
@@ -353,8 +353,8 @@ def test_asking_for_a_recommendation_leaves_no_trace(name: str) -> None:
     assert torch.equal(*asked)
 
 
-def test_a_process_ends_though_nevergrad_waits_for_a_loss_in_a_thread() -> None:
-    """As it does with SciPy's optimisers, among which NGOpt chooses Cobyla in high dimension."""
+def test_a_process_exits_while_a_thread_of_nevergrad_waits_for_a_loss() -> None:
+    """Nevergrad runs optimisers of SciPy, such as Cobyla, in a thread."""
     script = """
 import threading
 from zg import Block, Optimizer
@@ -368,7 +368,7 @@ print(threading.active_count())
     assert int(ended.stdout) > 1
 
 
-def test_nevergrad_tells_what_it_really_used() -> None:
+def test_nevergrad_reports_the_optimiser_that_it_has_chosen() -> None:
     method = Nevergrad("NGOpt")
     result = run(Rosenbrock(), method, Budget(20), video=False)
     assert method.resolved in nevergrad.optimizers.registry and method.resolved != "NGOpt"
@@ -377,5 +377,5 @@ def test_nevergrad_tells_what_it_really_used() -> None:
 
 @pytest.mark.parametrize("make", [CMAES, lambda: Nevergrad("CMA")], ids=["cmaes", "nevergrad:CMA"])
 @pytest.mark.parametrize("seed", range(5))
-def test_covariance_solves_rosenbrock_in_1500_renders(make: Callable[[], Method], seed: int) -> None:
+def test_cmaes_solves_rosenbrock_in_1500_renders(make: Callable[[], Method], seed: int) -> None:
     assert run(Rosenbrock(), make(), Budget(1500), seed=seed, video=False).loss < 1e-8

@@ -1,4 +1,4 @@
-"""What holds for every registered method, on a small task with bounds, an integer and two binaries."""
+"""Properties of every registered method, on a small task with bounds, an integer and two binary parameters."""
 
 import math
 from functools import cache
@@ -18,14 +18,14 @@ from zg.run.observer import Observer
 from zg.run.result import Result
 from zg.run.run import run
 
-BUDGET = 203  # cuts a batch of every size from 2 on, 7 and 29 apart
-
+# A multiple of no batch size from 2 on except 7 and 29, so that the budget cuts the last batch.
+BUDGET = 203
 
 every = pytest.mark.parametrize("case", CASES)
 
 
 class Witness(Observer):
-    """Keeps the loop of a run, for a look at it afterwards."""
+    """Keeps the loop of a run, for checks after the run."""
 
     def started(self, loop: Loop) -> None:
         self.loop = loop
@@ -46,21 +46,24 @@ def unbroken(case: str) -> tuple[Sphere, Result, Loop]:
 def test_every_render_is_counted_and_within_the_budget(case: str) -> None:
     task, result, loop = unbroken(case)
     counted = sum(len(x) for x in task.seen) - loop.objective.measured
-    assert counted == result.renders == loop.renders
-    assert result.renders == BUDGET if result.stop_reason == "budget" else 0 < result.renders < BUDGET
+    assert counted == result.renders == loop.renders, "all renders are counted, except those of the curve"
+    if result.stop_reason == "budget":
+        assert result.renders == BUDGET, "the budget is met exactly"
+    else:
+        assert 0 < result.renders < BUDGET
 
 
 @every
-def test_bounds_integers_and_binaries_hold(case: str) -> None:
+def test_rendered_values_are_inside_the_bounds_and_integers_are_rounded(case: str) -> None:
     task, _, loop = unbroken(case)
-    assert task.violations() == 0
+    assert task.violations() == 0, "rendered values outside the bounds, or not rounded"
     theta = loop.method.recommend()
-    assert torch.equal(theta, loop.method.space.project(theta))
+    assert torch.equal(theta, loop.method.space.project(theta)), "the recommended θ is inside the bounds"
 
 
 @every
-def test_the_same_seed_is_the_same_run(case: str) -> None:
-    torch.manual_seed(3)  # what the global generator holds is of no account
+def test_the_same_seed_gives_the_same_run(case: str) -> None:
+    torch.manual_seed(3)  # the state of the global generator must have no effect
     first, result, _ = unbroken(case)
     second, again, _ = solve(case)
     assert torch.equal(first.rendered(), second.rendered())
@@ -68,15 +71,16 @@ def test_the_same_seed_is_the_same_run(case: str) -> None:
 
 
 @every
-def test_another_seed_is_another_run(case: str) -> None:
+def test_a_different_seed_gives_a_different_run(case: str) -> None:
     first, _, _ = unbroken(case)
     second, _, _ = solve(case, seed=1)
     size = min(len(first.rendered()), len(second.rendered()))
-    assert torch.equal(first.rendered()[:size], second.rendered()[:size]) == (case in DETERMINISTIC)
+    is_same = torch.equal(first.rendered()[:size], second.rendered()[:size])
+    assert is_same == (case in DETERMINISTIC), "only a method without random numbers renders the same x"
 
 
 @every
-def test_no_method_disturbs_the_global_generators(case: str) -> None:
+def test_a_method_does_not_change_global_generators(case: str) -> None:
     import random
 
     import numpy as np
@@ -92,7 +96,7 @@ def test_no_method_disturbs_the_global_generators(case: str) -> None:
 
 
 class Kill(Callback):
-    """The end of a run from outside, between two iterations."""
+    """Ends a run with an exception between two iterations, after `renders` renders."""
 
     def __init__(self, renders: int) -> None:
         self.renders = renders
@@ -103,7 +107,7 @@ class Kill(Callback):
 
 
 @every
-def test_killed_and_resumed_is_the_unbroken_run(case: str, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_and_resumed_equals_the_uninterrupted_run(case: str, tmp_path: Path) -> None:
     _, whole, loop = unbroken(case)
     folder = tmp_path / "run"
     with pytest.raises(BaseException):  # noqa: B017 - Lightning ends the process
@@ -120,7 +124,7 @@ def test_killed_and_resumed_is_the_unbroken_run(case: str, tmp_path: Path) -> No
 
 @every
 @pytest.mark.parametrize("fail", ["nan", "raise"])
-def test_failed_renders_do_not_stop_it(case: str, fail: str) -> None:
+def test_failed_renders_do_not_stop_a_method(case: str, fail: str) -> None:
     _, result, loop = solve(case, task=Sphere(fail=fail))
     assert 0 < loop.ledger.failed < result.renders
     assert result.stop_reason == "budget" or "cma" in result.stop_reason
@@ -129,32 +133,32 @@ def test_failed_renders_do_not_stop_it(case: str, fail: str) -> None:
 
 
 @every
-def test_a_noisy_task_without_a_reference(case: str) -> None:
+def test_a_method_runs_on_a_noisy_task_without_reference(case: str) -> None:
     result = run(Noisy(), make(case), Budget(60), video=False)
     assert result.renders == 60 or "cma" in result.stop_reason
     assert math.isfinite(result.loss)
 
 
 @every
-def test_it_improves_on_the_start(case: str) -> None:
+def test_a_method_improves_on_the_initial_loss(case: str) -> None:
     _, result, loop = unbroken(case)
-    assert loop.ledger.best_loss < 0.8 * result.row["init_loss"]
-    assert not result.loss > 0.95 * result.row["init_loss"]
+    assert loop.ledger.best_loss < 0.8 * result.row["init_loss"], "the lowest loss is at least 20 % lower"
+    assert not result.loss > 0.95 * result.row["init_loss"], "the recommended θ is at least 5 % better"
 
 
-# Of Nevergrad's and ours, some look at the size of a loss on purpose; the others must not.
+# All methods but these three, whose optimisers may use the size of the loss.
 FREE = [case for case in CASES if not case.startswith(("zerograds", "nevergrad", "cmaes"))]
 
 
 @pytest.mark.parametrize("case", FREE)
-def test_the_scale_of_the_loss_does_not_matter(case: str) -> None:
+def test_scaling_the_loss_does_not_change_the_run(case: str) -> None:
     first, _, _ = unbroken(case)
     second, _, _ = solve(case, task=Sphere(weight=2.0**-30))
     assert torch.equal(first.rendered(), second.rendered())
 
 
 @pytest.mark.parametrize("name", registered())
-def test_ranges_are_settings_that_hold_the_default(name: str) -> None:
+def test_a_range_names_a_setting_and_contains_its_default(name: str) -> None:
     import inspect
 
     cls = find(name)
@@ -169,10 +173,10 @@ def test_ranges_are_settings_that_hold_the_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in registered() if not name.startswith("zerograds")])
 def test_every_baseline_declares_ranges(name: str) -> None:
-    assert find(name).ranges
+    assert find(name).ranges, "a baseline without ranges would be compared with its defaults"
 
 
-def test_a_wrong_setting_is_named() -> None:
+def test_a_wrong_setting_is_named_in_the_error() -> None:
     from zg.errors import SettingError
 
     with pytest.raises(SettingError, match="sigma must be > 0, got -1"):

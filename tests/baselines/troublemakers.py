@@ -1,4 +1,4 @@
-"""Methods and a task that go wrong, each in its own way, for comparisons to survive."""
+"""Methods that fail in different ways, and a slow task, for tests of comparisons."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from zg.method import Method, Range
 
 
 class Still(Method):
-    """Asks for its θ₀, ten at a time."""
+    """Renders θ₀, ten times per iteration."""
 
     def build(self, theta: Tensor) -> None:
         self.theta, self.told = theta, 0
@@ -29,28 +29,28 @@ class Still(Method):
             self.third()
 
     def third(self) -> None:
-        """In the third iteration."""
+        """Called in the third iteration."""
 
     def recommend(self) -> Tensor:
         return self.theta
 
 
 class Raises(Still):
-    """Raises in its third iteration."""
+    """Raises an exception in the third iteration."""
 
     def third(self) -> None:
         raise ArithmeticError("no <b>way</b> | out")
 
 
 class ReturnsNaN(Still):
-    """Asks for NaN from the third iteration on."""
+    """Its θ is NaN from the third iteration on."""
 
     def third(self) -> None:
         self.theta = torch.full_like(self.theta, torch.nan)
 
 
 class Hangs(Still):
-    """Starts a process that would outlive it, and never returns from its third iteration."""
+    """Starts a process that runs for 1000 s, and hangs in the third iteration. Both ids are in the file `pids`."""
 
     def third(self) -> None:
         helper = subprocess.Popen(["sleep", "1000"])
@@ -59,14 +59,14 @@ class Hangs(Still):
 
 
 class Crashes(Still):
-    """Ends its process as a crash in a library does."""
+    """Ends its process with a segmentation fault in the third iteration, as a library may."""
 
     def third(self) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
 class Wanders(Still):
-    """Random steps of a tunable width; the best θ is kept. 0.5 suits `Quadratic` from 0."""
+    """Random steps from the best θ, with a tunable standard deviation `width`. For `Quadratic`, 0.5 is good."""
 
     ranges = {"width": Range(0.01, 100.0, log=True), "count": Range(1, 4, integer=True)}  # noqa: RUF012
 
@@ -82,7 +82,7 @@ class Wanders(Still):
 
 
 class SlowQuadratic(Quadratic):
-    """Thirty milliseconds a batch; writes down which processes rendered it."""
+    """Takes 30 ms per batch, and writes the id of the process that built it to the file `rendered_by`."""
 
     def build(self) -> None:
         super().build()

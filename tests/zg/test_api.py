@@ -1,4 +1,10 @@
+"""The calls for a function of the user: optimize, minimize, and ask-and-tell."""
+
+import json
 import math
+import os
+import subprocess
+import sys
 
 import imageio.v3 as imageio
 import numpy as np
@@ -17,7 +23,7 @@ def disk(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(np.hypot(ROWS - x[0], COLUMNS - x[1]) - 4))
 
 
-def test_a_picture_is_matched_by_calling_the_function_alone():
+def test_optimize_finds_the_parameters_of_a_reference_image():
     result = zg.optimize(disk, [6.0, 8.0], reference=disk(np.array([12.0, 15.0])), max_renders=600)
     assert result.theta.tolist() == pytest.approx([12, 15], abs=0.05)
     assert result.renders <= 600
@@ -25,18 +31,18 @@ def test_a_picture_is_matched_by_calling_the_function_alone():
     assert result.stop_reason in ("budget", "converged")
 
 
-def test_a_known_target_is_matched_and_its_error_logged():
+def test_optimize_finds_a_known_target_and_logs_the_parameter_error():
     result = zg.optimize(disk, [6.0, 8.0], target=[12.0, 15.0], max_renders=400)
     assert result.row["metric_theta_error"] < 0.1
 
 
-def test_a_function_of_numbers_is_minimised():
+def test_minimize_finds_the_minimum_of_a_function():
     result = zg.minimize(lambda x: float((x[0] - 1) ** 2 + abs(x[1] + 2)), [0.0, 0.0], max_renders=600)
     assert result.theta.tolist() == pytest.approx([1, -2], abs=0.01)
     assert result.loss == pytest.approx(result.row["final_loss"])
 
 
-def test_a_single_float_is_handed_over_as_one():
+def test_a_float_init_passes_floats_to_the_function():
     def f(x):
         assert isinstance(x, float)
         return (x - 3) ** 2
@@ -44,13 +50,13 @@ def test_a_single_float_is_handed_over_as_one():
     assert float(zg.minimize(f, 0.0, max_renders=200).theta) == pytest.approx(3, abs=1e-3)
 
 
-def test_what_is_handed_over_is_what_init_was():
+def test_a_tensor_init_passes_tensors_of_the_same_shape():
     seen = []
     zg.minimize(lambda x: seen.append(x) or x.square().sum(), torch.ones(2, 3), max_renders=20)
     assert all(isinstance(x, torch.Tensor) and x.shape == (2, 3) for x in seen)
 
 
-def test_named_blocks_come_as_keywords_with_bounds_and_integers():
+def test_named_blocks_are_passed_as_keyword_arguments():
     def f(count, angle, offset):
         assert count == round(float(count))
         assert 1 <= count <= 9
@@ -62,7 +68,7 @@ def test_named_blocks_come_as_keywords_with_bounds_and_integers():
     assert result.theta[0] == 4
 
 
-def test_a_batch_at_a_time():
+def test_a_batched_function_gets_several_rows_at_once():
     batches = []
 
     def f(x):
@@ -73,7 +79,7 @@ def test_a_batch_at_a_time():
     assert max(batches) > 1
 
 
-def test_bytes_are_taken_as_zero_to_one(tmp_path):
+def test_8_bit_and_16_bit_images_are_scaled_to_zero_to_one(tmp_path):
     def bytes_of(x):
         return (255 * disk(x)).astype(np.uint8)
 
@@ -85,12 +91,12 @@ def test_bytes_are_taken_as_zero_to_one(tmp_path):
     assert result.row["metric_psnr"] > 20
 
 
-def test_a_reference_beyond_black_and_white_is_told():
-    with pytest.warns(UserWarning, match="reference goes from .* pictures and PSNR take 0 … 1"):
+def test_a_reference_outside_zero_to_one_gives_a_warning():
+    with pytest.warns(UserWarning, match="reference has values from .* pictures and PSNR expect 0 … 1"):
         zg.optimize(disk, [11.0, 14.0], reference=255 * disk(np.array([12.0, 15.0])), max_renders=20)
 
 
-def test_a_thread_whose_call_raises_fails_alone_and_once():
+def test_an_exception_in_a_thread_fails_one_render_and_is_not_repeated():
     calls = []
 
     def fragile(x):
@@ -105,7 +111,7 @@ def test_a_thread_whose_call_raises_fails_alone_and_once():
     assert "now and then" in result.row["error"]
 
 
-def test_the_curve_can_be_spared():
+def test_zero_curve_points_render_no_curve():
     calls = []
     result = zg.minimize(lambda x: calls.append(1) or float((x**2).sum()), [1.0], max_renders=40, curve_points=0)
     assert len(calls) == result.renders + 2
@@ -117,7 +123,7 @@ def test_threads_give_the_same_result():
     assert torch.equal(results[0].theta, results[1].theta)
 
 
-def test_the_callback_sees_the_surrogate_and_may_stop():
+def test_a_callback_can_read_the_surrogate_and_stop_the_run():
     seen = []
 
     def callback(loop):
@@ -131,7 +137,7 @@ def test_the_callback_sees_the_surrogate_and_may_stop():
     assert seen[-1].shape == (5,)
 
 
-def test_a_writer_gets_scalars():
+def test_a_writer_with_add_scalar_is_a_logger():
     class Writer:
         def __init__(self):
             self.scalars = []
@@ -152,13 +158,13 @@ def test_a_regulariser_is_part_of_the_loss():
 
 
 @pytest.mark.parametrize("method", ["zerograds", "zerograds-paper", "es", "cmaes", {"name": "es", "lr": 0.05}])
-def test_any_method_by_name(method):
+def test_a_method_is_chosen_by_its_name(method):
     result = zg.minimize(lambda x: ((x - 0.2) ** 2).sum(), [0.0, 0.0], method=method, max_renders=200)
     assert result.loss <= 0.08
 
 
 @pytest.mark.parametrize("method", ["zerograds", "es", "cmaes"])
-def test_ask_and_tell_is_the_same_as_a_run(method):
+def test_ask_and_tell_gives_the_same_bits_as_optimize(method):
     task = Quadratic()
     task.setup()
     optimizer = zg.Optimizer(task.space, method=method, seed=3)
@@ -178,7 +184,7 @@ def test_ask_and_tell_is_the_same_as_a_run(method):
     assert torch.equal(optimizer.recommend(), result.theta)
 
 
-def test_ask_and_tell_can_be_saved_and_goes_on_with_the_same_bits(tmp_path):
+def test_an_optimizer_restored_from_its_state_gives_the_same_bits(tmp_path):
     space = {"x": zg.Block([3.0, -1.0])}
 
     def spin(optimizer, times):
@@ -194,12 +200,50 @@ def test_ask_and_tell_can_be_saved_and_goes_on_with_the_same_bits(tmp_path):
     assert torch.equal(second.recommend(), unbroken.recommend())
 
 
-def test_failed_renders_are_told_as_nan():
+def test_ask_and_tell_accepts_nan_for_failed_renders():
     optimizer = zg.Optimizer({"x": zg.Block([1.0, 1.0])}, seed=0)
     for _ in range(30):
         x = optimizer.ask()
         optimizer.tell(torch.where(x[:, 0] > 1.05, math.nan, x.square().sum(1)))
     assert optimizer.recommend().square().sum() < 0.1
+
+
+def in_new_process(script):
+    """What a script prints as JSON, in a process that has imported nothing."""
+    command = [sys.executable, "-c", script]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+
+
+def test_minimize_imports_neither_lightning_nor_wandb_nor_matplotlib():
+    """They take seconds to import, and a call without folder and logger does not need them."""
+    script = """
+import json, sys, zg
+result = zg.minimize(lambda x: float(((x - 1) ** 2).sum()), [2.0, 2.0], max_renders=50)
+heavy = ("pytorch_lightning", "lightning_fabric", "wandb", "matplotlib", "pandas", "torchmetrics")
+print(json.dumps([result.renders, [name for name in heavy if name in sys.modules]]))
+"""
+    renders, imported = in_new_process(script)
+    assert renders == 50
+    assert imported == [], "these packages were imported"
+
+
+def test_importing_and_calling_zg_does_not_change_the_environment():
+    script = """
+import json, os
+before = dict(os.environ)
+import zg
+after_import = dict(os.environ)
+zg.minimize(lambda x: float((x**2).sum()), [2.0, 2.0], max_renders=20)
+print(json.dumps([before, after_import, dict(os.environ)]))
+"""
+    before, after_import, after_call = in_new_process(script)
+    assert after_import == before
+    assert after_call.items() - before.items() == set(), "variables that the call has set"
+
+
+def test_importing_zg_does_not_import_torch():
+    assert not in_new_process("import json, sys, zg; print(json.dumps('torch' in sys.modules))")
 
 
 def f(x: np.ndarray) -> float:
@@ -239,7 +283,7 @@ def f(x: np.ndarray) -> float:
         (lambda: zg.Optimizer({"x": zg.Block([1.0])}, seed=None), "seed must be a whole number, got None"),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, target=[1, 1]), "reference and target exclude each other"),
         (lambda: zg.optimize(disk, [1.0, 1.0], target=[1.0]), "target must have 2 values as init does, got 1"),
-        (lambda: zg.optimize(disk, None, target=[1.0]), "init must be given where no space is"),
+        (lambda: zg.optimize(disk, None, target=[1.0]), "init must be given if space is not"),
         (lambda: zg.optimize(disk, "left", target=[1.0]), "init must be numbers, got str"),
         (lambda: zg.optimize(3, [1.0]), "render must be a function, got int"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], max_renders=0), "max_renders must be > 0, got 0"),
@@ -248,7 +292,7 @@ def f(x: np.ndarray) -> float:
             lambda: zg.minimize(lambda x: 0.0, [1.0], method={"name": "es", "lrr": 1}),
             "model.lrr is unknown; did you mean",
         ),
-        (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is for optimize"),
+        (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is a setting of optimize"),
         (lambda: zg.minimize(lambda x: "no", [1.0]), "the value that render returns must be numbers, got str"),
         (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return one number .*got shape \[1, 3\]"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be > 0, got 0"),
@@ -260,13 +304,13 @@ def f(x: np.ndarray) -> float:
         (lambda: zg.optimize(disk, [1.0], space=zg.Block([0.0, 0.0])), r"init.x must have shape \[2\].*got \[1\]"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(call, message):
+def test_a_wrong_setting_raises_a_setting_error_of_one_line(call, message):
     with pytest.raises(zg.SettingError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
 
 
-def test_a_render_that_always_raises_is_told():
+def test_a_render_that_always_raises_gives_a_warning_with_the_error():
     def broken(x):
         raise ValueError("my own mistake")
 

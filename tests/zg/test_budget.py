@@ -1,4 +1,4 @@
-"""When a run ends, and which reason is given."""
+"""When a run ends, and with which stop reason."""
 
 import pytest
 import torch
@@ -9,14 +9,14 @@ from zg.ledger import Ledger
 
 
 def reason(budget, seconds=0.0, **counted):
-    """Why a run with that ledger has to end."""
+    """The stop reason of a run with these values in its ledger."""
     ledger = Ledger(budget.max_renders, torch.zeros(1))
     for name, value in counted.items():
         setattr(ledger, name, value)
     return budget.stop_reason(ledger, seconds)
 
 
-def test_a_run_goes_on_while_nothing_ends_it():
+def test_no_limit_reached_gives_no_stop_reason():
     budget = Budget(1000, max_seconds=10, target_loss=0.1, patience=100)
     assert reason(budget, seconds=9.9, renders=999, improved_at=950, best_loss=0.11, failed=499) is None
 
@@ -40,16 +40,16 @@ def test_a_run_goes_on_while_nothing_ends_it():
         (Budget(100, max_failed=1), {"renders": 40, "failed": 40}, None),
     ],
 )
-def test_each_limit_ends_a_run_when_it_is_reached_and_not_before(budget, counted, expected):
+def test_a_limit_gives_its_stop_reason_exactly_when_it_is_reached(budget, counted, expected):
     assert reason(budget, **counted) == expected
 
 
-def test_failed_renders_are_judged_from_twenty_renders_on():
+def test_the_fraction_of_failed_renders_is_checked_from_20_renders_on():
     assert reason(Budget(100), renders=19, failed=19) is None
     assert reason(Budget(100), renders=20, failed=19) == "failed renders"
 
 
-def test_of_several_reasons_success_comes_first():
+def test_with_several_limits_reached_the_target_is_the_stop_reason():
     budget = Budget(30, max_seconds=1, target_loss=0.1, patience=5)
     everything = {"renders": 30, "failed": 29, "best_loss": 0.0, "improved_at": 1}
     assert reason(budget, seconds=9, **everything) == "target"
@@ -58,7 +58,7 @@ def test_of_several_reasons_success_comes_first():
     assert reason(budget, **everything | {"best_loss": 1.0, "renders": 29}) == "failed renders"
 
 
-def test_without_limits_only_renders_and_failures_count():
+def test_limits_that_are_none_never_stop_a_run():
     assert reason(Budget(100), seconds=1e9, renders=99, failed=40, best_loss=-1e9) is None
 
 
@@ -76,7 +76,7 @@ def test_without_limits_only_renders_and_failures_count():
         ({"max_failed": 1.5}, "max_failed must be a fraction of at most 1, got 1.5"),
     ],
 )
-def test_a_limit_that_makes_no_sense_is_told(settings, message):
+def test_a_limit_out_of_range_raises_a_setting_error(settings, message):
     with pytest.raises(SettingError) as refused:
         Budget(**settings)
     assert str(refused.value) == message

@@ -14,12 +14,12 @@ def ledger(max_renders=100):
 
 
 def entered(book, *losses):
-    """Enter these losses of θ = (0, 0), (1, 1), (2, 2), …"""
+    """Count renders with these losses at θ = (0, 0), (1, 1), (2, 2), …"""
     rows = torch.arange(len(losses), dtype=torch.float64)[:, None].expand(-1, 2)
     return book.account(rows, torch.tensor(losses, dtype=torch.float64))
 
 
-def test_the_lowest_loss_is_kept_with_its_theta_and_when_it_was_found():
+def test_the_ledger_keeps_the_lowest_loss_its_theta_and_its_render_count():
     book = ledger()
     entered(book, 5.0, 3.0)
     entered(book, 4.0, 9.0, 1.0)
@@ -29,7 +29,7 @@ def test_the_lowest_loss_is_kept_with_its_theta_and_when_it_was_found():
     assert book.last_loss == 2.0
 
 
-def test_an_equal_loss_is_no_improvement():
+def test_an_equal_loss_does_not_replace_the_best():
     book = ledger()
     entered(book, 3.0, 3.0)
     entered(book, 7.0, 3.0)
@@ -43,7 +43,7 @@ def test_the_best_theta_is_a_copy():
     assert book.best_theta.tolist() == [1, 1]
 
 
-def test_what_is_not_finite_counts_as_a_failed_render():
+def test_a_loss_that_is_not_finite_is_a_failed_render():
     book = ledger()
     evaluation = entered(book, math.nan, 4.0, math.inf, 2.0, -math.inf)
     assert evaluation.valid.tolist() == [False, True, False, True, False]
@@ -51,7 +51,7 @@ def test_what_is_not_finite_counts_as_a_failed_render():
     assert (book.renders, book.failed, book.best_loss, book.last_loss) == (5, 3, 2.0, 3.0)
 
 
-def test_a_batch_where_everything_fails_leaves_the_best_alone():
+def test_a_batch_of_failed_renders_does_not_change_the_best():
     book = ledger()
     entered(book, 4.0)
     entered(book, math.nan, math.nan)
@@ -65,7 +65,7 @@ def test_an_empty_batch_changes_nothing():
     assert book.state() == before
 
 
-def test_the_budget_is_counted_down():
+def test_left_and_exhausted_follow_the_budget():
     book = ledger(max_renders=3)
     entered(book, 1.0, math.nan)
     assert (book.left, book.exhausted) == (1, False)
@@ -73,7 +73,7 @@ def test_the_budget_is_counted_down():
     assert (book.left, book.exhausted) == (0, True)
 
 
-def test_a_budget_below_one_is_refused():
+def test_a_budget_below_one_raises_a_setting_error():
     with pytest.raises(SettingError, match="max_renders must be at least 1, got 0"):
         ledger(max_renders=0)
 
@@ -91,7 +91,7 @@ def test_the_state_restores_everything_but_the_budget(tmp_path):
     assert restored.max_renders == 7
 
 
-def test_failed_renders_rank_with_the_worst_of_the_batch():
+def test_failed_renders_rank_last_in_their_batch():
     losses = torch.tensor([1.0, math.nan, 5.0], dtype=torch.float64)
     assert Evaluation(losses, losses.isfinite()).ranked().tolist() == [1, 5, 5]
     nothing = torch.full((2,), math.nan, dtype=torch.float64)

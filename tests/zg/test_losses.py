@@ -1,3 +1,5 @@
+"""Losses between images and a reference."""
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_a_loss_is_zero_at_the_reference_positive_elsewhere_and_one_number_a_sample(loss):
+def test_a_loss_is_one_number_per_image_and_zero_only_at_the_reference(loss):
     losses = loss(images, images[1])
     assert losses.shape == (3,)
     assert losses.dtype == torch.float64
@@ -19,23 +21,23 @@ def test_a_loss_is_zero_at_the_reference_positive_elsewhere_and_one_number_a_sam
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_views_are_averaged(loss):
+def test_a_loss_accepts_images_with_several_views(loss):
     views = images[None].expand(2, -1, -1, -1, -1)
     assert loss(views, images).tolist() == [0, 0]
 
 
-def test_the_scale_independent_loss_is_blind_to_brightness():
+def test_the_scale_independent_loss_does_not_depend_on_brightness():
     assert scale_independent(images * 0.3, images[1])[1] == pytest.approx(0, abs=1e-12)
 
 
-def test_the_relative_loss_weighs_a_dark_pixel_like_a_bright_one():
+def test_equal_relative_errors_of_dark_and_bright_pixels_have_equal_relative_mse():
     reference = torch.tensor([[[10.0, 0.5]]])
     errors = torch.tensor([[[[11.0, 0.5]]], [[[10.0, 0.55]]]])
     bright, dark = relative_mse(errors, reference).tolist()
     assert bright == pytest.approx(dark, rel=0.05)
 
 
-def test_the_pyramid_sees_how_far_a_spot_is():
+def test_the_multiscale_loss_grows_with_the_displacement_of_a_spot():
     def spot(column):
         image = torch.zeros(1, 1, 32, 32)
         image[..., 10:14, column : column + 4] = 1
@@ -45,6 +47,6 @@ def test_the_pyramid_sees_how_far_a_spot_is():
     assert near < far
 
 
-def test_an_unknown_loss_is_told_with_the_nearest_name():
+def test_an_unknown_loss_raises_a_setting_error_with_the_nearest_name():
     with pytest.raises(SettingError, match="loss 'multi_scale' is unknown; did you mean 'multiscale'"):
         resolve_loss("multi_scale")

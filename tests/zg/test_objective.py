@@ -1,3 +1,5 @@
+"""The objective: counted renders, the budget, failed renders and measurements."""
+
 import math
 
 import pytest
@@ -21,7 +23,7 @@ def test_the_budget_is_met_exactly_and_the_last_batch_is_cut():
     assert objective.ledger.exhausted
 
 
-def test_a_render_that_raises_fails_alone():
+def test_an_exception_in_a_batch_fails_only_the_render_that_raises():
     objective = objective_of(Troubled(raises_above=1.0))
     theta = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
     evaluation = objective.evaluate(theta, 0)
@@ -31,7 +33,7 @@ def test_a_render_that_raises_fails_alone():
     assert objective.ledger.last_error == "RuntimeError: the renderer gave up"
 
 
-def test_what_is_not_finite_is_invalid_and_ranks_with_the_worst():
+def test_a_nan_render_is_invalid_and_ranks_last():
     objective = objective_of(Troubled(nan_above=1.0))
     evaluation = objective.evaluate(torch.tensor([[0.0, 2.0], [0.5, 0.0], [9.0, 0.0]], dtype=torch.float64), 0)
     assert evaluation.valid.tolist() == [False, True, True]
@@ -40,7 +42,7 @@ def test_what_is_not_finite_is_invalid_and_ranks_with_the_worst():
     assert objective.ledger.best_loss == pytest.approx(0.25)
 
 
-def test_measuring_is_not_counted_and_leaves_the_ledger_alone():
+def test_measure_does_not_change_the_ledger():
     objective = objective_of(Noisy())
     theta = torch.zeros(1, 4, dtype=torch.float64)
     objective.evaluate(theta, 0)
@@ -52,7 +54,7 @@ def test_measuring_is_not_counted_and_leaves_the_ledger_alone():
     assert after == before
 
 
-def test_renderer_seeds_depend_on_the_run_and_the_render_alone():
+def test_render_seeds_depend_on_the_run_seed_and_the_render_number_only():
     theta = torch.zeros(6, 4, dtype=torch.float64)
     whole = objective_of(Noisy()).evaluate(theta, 0).losses
     parts = objective_of(Noisy())
@@ -62,7 +64,7 @@ def test_renderer_seeds_depend_on_the_run_and_the_render_alone():
     assert not torch.equal(whole, objective_of(Noisy(), seed=1).evaluate(theta, 0).losses)
 
 
-def test_images_are_given_where_they_are_asked_for():
+def test_evaluate_returns_images_only_if_asked_for():
     objective = objective_of(Stripes())
     theta = objective.space.to_scaled(objective.task.solution)[None]
     evaluation = objective.evaluate(theta, 0, images=True)
@@ -72,7 +74,7 @@ def test_images_are_given_where_they_are_asked_for():
     assert objective.evaluate(theta, 0).images is None
 
 
-def test_a_render_of_the_wrong_shape_is_told_in_one_line():
+def test_a_render_of_the_wrong_shape_raises_a_setting_error():
     class Wrong(Stripes):
         def render(self, x, *seeds):
             images = super().render(x)
@@ -82,18 +84,18 @@ def test_a_render_of_the_wrong_shape_is_told_in_one_line():
         objective_of(Wrong()).evaluate(torch.zeros(2, 2, dtype=torch.float64), 0)
 
 
-def test_a_batch_where_everything_fails_is_all_alike():
+def test_all_renders_of_a_failed_batch_rank_equal():
     evaluation = objective_of(Troubled(nan_above=-9.0)).evaluate(torch.zeros(3, 2, dtype=torch.float64), 0)
     assert evaluation.ranked().tolist() == [math.inf] * 3
 
 
-def test_a_budget_below_one_is_refused():
+def test_a_budget_below_one_raises_a_setting_error():
     with pytest.raises(SettingError, match="max_renders must be at least 1, got 0"):
         objective_of(Quadratic(), max_renders=0)
 
 
 @pytest.mark.parametrize("noisy, renders", [(False, 2), (True, 3)])
-def test_what_was_just_measured_is_not_rendered_again_unless_it_is_noisy(noisy, renders):
+def test_measuring_the_same_theta_twice_renders_once_unless_the_task_is_noisy(noisy, renders):
     task = Sphere()
     task.noisy = noisy
     task.setup()

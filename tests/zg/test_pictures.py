@@ -1,4 +1,4 @@
-"""Pictures and videos: what each image looks like, and that files hold what was written."""
+"""Pictures and videos: their pixels, and their files."""
 
 import imageio.v3 as imageio
 import pytest
@@ -31,7 +31,7 @@ def test_grey_becomes_three_equal_channels():
     assert torch.equal(to_display(grey(0.25), linear=False), torch.full((3, 4, 4), 0.25))
 
 
-def test_of_many_channels_the_first_three_are_shown():
+def test_the_first_three_channels_of_an_image_are_shown():
     image = torch.arange(5.0)[:, None, None].expand(-1, 2, 2) / 8
     assert to_display(image, linear=False)[:, 0, 0].tolist() == [0, 0.125, 0.25]
     assert to_display(image[1:3], linear=False)[:, 0, 0].tolist() == [0.125, 0.25, 0]
@@ -44,28 +44,28 @@ def test_views_stand_side_by_side():
     assert (picture[:, :, :3] == 0.2).all() and (picture[:, :, 3:] == 0.8).all()
 
 
-def test_what_is_no_brightness_is_black_or_white():
+def test_values_outside_zero_to_one_become_black_or_white():
     image = torch.tensor([[[-1.0, 2.0, torch.nan, torch.inf, -torch.inf]]])
     assert to_display(image, linear=False)[0, 0].tolist() == [0, 1, 0, 1, 0]
 
 
-def test_a_picture_needs_no_gradient_and_no_double_precision():
+def test_a_picture_is_float32_without_gradient():
     picture = to_display(grey(0.5).double().requires_grad_(), linear=True)
     assert picture.dtype == torch.float32 and not picture.requires_grad
 
 
 @pytest.mark.parametrize(("radiance", "shown"), [(0.0, 0.0), (0.002, 0.02584), (0.214041, 0.5), (1.0, 1.0)])
-def test_linear_radiance_goes_through_the_curve_of_srgb(radiance, shown):
+def test_linear_radiance_is_shown_through_the_srgb_curve(radiance, shown):
     assert float(to_display(grey(radiance), linear=True)[0, 0, 0]) == pytest.approx(shown, abs=1e-5)
 
 
-def test_the_curve_of_srgb_has_no_jump():
+def test_the_srgb_curve_is_continuous():
     below, above = srgb(torch.tensor([0.0031308, 0.0031309]))
     assert 0 < float(above - below) < 1e-5
 
 
 @pytest.mark.parametrize(("height", "factor"), [(16, 12), (100, 2), (MIN_HEIGHT, 1), (500, 1)])
-def test_small_pictures_are_enlarged_by_whole_pixels(height, factor):
+def test_small_pictures_are_enlarged_by_an_integer_factor(height, factor):
     picture = torch.rand(3, height, 5, generator=torch.Generator().manual_seed(0))
     larger = enlarge(picture)
     assert larger.shape == (3, height * factor, 5 * factor)
@@ -89,7 +89,7 @@ def test_a_panel_shows_render_reference_and_their_difference_under_headings():
     assert (error[:, 96:, 100:] == 1).all(), "white from 0.5 on"
 
 
-def test_headings_stand_over_their_pictures():
+def test_headings_are_centred_over_their_pictures():
     line = headings(("left", "right"), 200)
     assert line.shape == (3, HEADING, 400 + GAP)
     for start in (0, 200 + GAP):
@@ -98,7 +98,7 @@ def test_headings_stand_over_their_pictures():
     assert (line[:, :, 200 : 200 + GAP] == 1).all()
 
 
-def test_a_figure_is_a_picture_of_its_size_and_pyplot_does_not_know_it():
+def test_a_figure_becomes_a_picture_and_is_not_open_in_pyplot():
     figure, axes = one_plot()
     axes.plot([0, 1], [0, 1])
     picture = from_figure(figure)
@@ -107,13 +107,13 @@ def test_a_figure_is_a_picture_of_its_size_and_pyplot_does_not_know_it():
     assert not pyplot.get_fignums()
 
 
-def test_a_png_holds_what_was_written(tmp_path):
+def test_a_png_read_again_is_the_picture_that_was_written(tmp_path):
     picture = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0))
     write_png(tmp_path / "picture", picture)
     assert (read_png(tmp_path / "picture") - picture).abs().max() <= 0.5 / 255 + 1e-6
 
 
-def test_a_png_of_what_is_out_of_range_is_black_or_white(tmp_path):
+def test_a_png_clips_values_to_black_and_white(tmp_path):
     write_png(tmp_path / "picture.png", torch.tensor([-3.0, 9.0]).expand(3, 1, 2))
     assert read_png(tmp_path / "picture.png")[0, 0].tolist() == [0, 1]
 
@@ -131,7 +131,7 @@ def test_a_video_has_every_frame_as_mp4_and_as_gif(tmp_path):
 
 
 @pytest.mark.parametrize("losses", [[1.0, 0.1, 1e-9], [1.0, 0.1, 0.0], [1.0, -0.1, 0.0]])
-def test_a_curve_is_drawn_also_where_a_loss_has_no_logarithm(losses, tmp_path):
+def test_a_curve_is_drawn_with_losses_that_have_no_logarithm(losses, tmp_path):
     write_curve(tmp_path / "curve.png", [1, 10, 100], losses)
     picture = read_png(tmp_path / "curve.png")
     assert picture.shape == (3, 480, 750)

@@ -1,3 +1,5 @@
+"""The parameter space: scaled units, bounds, discrete coordinates."""
+
 import math
 
 import pytest
@@ -19,7 +21,7 @@ def mixed() -> ParameterSpace:
     )
 
 
-def test_blocks_lie_one_after_the_other():
+def test_blocks_are_concatenated_in_their_order():
     space = mixed()
     assert space.n == 8
     named = space.split(torch.arange(16.0).reshape(2, 8))
@@ -28,14 +30,14 @@ def test_blocks_lie_one_after_the_other():
     assert torch.equal(space.join(named), torch.arange(16.0).reshape(2, 8))
 
 
-def test_one_scaled_unit_is_the_width_of_the_bounds():
+def test_the_default_scale_is_the_width_of_the_bounds():
     space = mixed()
     assert space.scale.tolist() == pytest.approx([2, 2, math.log(1e3), 38, 1, 1, 1, 10])
     assert space.to_user(space.init).tolist() == pytest.approx([0.5, -0.5, 0.1, 8, 1, 0, 1, 3])
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=8, max_size=8))
-def test_renderers_see_values_inside_the_bounds_and_discrete_ones_rounded(values):
+def test_user_values_are_clipped_to_the_bounds_and_rounded_if_discrete(values):
     space = mixed()
     x = space.to_user(torch.tensor(values, dtype=torch.float64))
     assert (x >= space.low_user).all()
@@ -44,18 +46,18 @@ def test_renderers_see_values_inside_the_bounds_and_discrete_ones_rounded(values
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=8, max_size=8))
-def test_scaled_and_user_units_are_inverse_inside_the_bounds(values):
+def test_to_user_and_to_scaled_are_inverse_inside_the_bounds(values):
     space = ParameterSpace(a=Block([0.5] * 7, low=0.0, high=1.0, scale=3.0), b=Block(0.5, low=0.001, high=1, log=True))
     x = torch.tensor(values, dtype=torch.float64)
     assert torch.allclose(space.to_user(space.to_scaled(x)), x)
 
 
-def test_integers_stay_inside_bounds_that_are_not_integers():
+def test_rounded_integers_stay_inside_non_integer_bounds():
     space = ParameterSpace(count=Block(1, low=0.6, high=1.5 + 1, kind="integer"))
     assert space.to_user(torch.tensor([[-9.0], [9.0]], dtype=torch.float64)).tolist() == [[1], [2]]
 
 
-def test_projection_is_onto_the_bounds():
+def test_project_clips_to_the_bounds():
     space = mixed()
     far = torch.full((8,), 1e9, dtype=torch.float64)
     assert torch.equal(space.to_user(space.project(far))[:-1], space.high_user[:-1])
@@ -79,12 +81,12 @@ def test_projection_is_onto_the_bounds():
         (Block(1.0, kind="float"), "space.x.kind must be real, integer or binary, got 'float'"),  # type: ignore[arg-type]
     ],
 )
-def test_a_block_that_makes_no_sense_is_told_in_one_line(block, message):
+def test_a_wrong_block_raises_a_setting_error(block, message):
     with pytest.raises(SettingError, match=message):
         ParameterSpace(x=block)
 
 
-def test_bounds_and_scale_may_differ_from_coordinate_to_coordinate():
+def test_each_coordinate_can_have_its_own_bounds_and_scale():
     space = ParameterSpace(x=Block([0.5, 5.0], low=[0, 0], high=[1, 10]), y=Block([1.0, 1.0], low=0, scale=[2, 3]))
     assert space.scale.tolist() == [1, 10, 2, 3]
     far = torch.full((4,), 9.0, dtype=torch.float64)
@@ -92,6 +94,6 @@ def test_bounds_and_scale_may_differ_from_coordinate_to_coordinate():
     assert space.to_user(-far).tolist() == [0, 0, 0, 0]
 
 
-def test_a_space_needs_coordinates():
+def test_a_space_without_blocks_raises_a_setting_error():
     with pytest.raises(SettingError, match="at least one block"):
         ParameterSpace()

@@ -1,4 +1,4 @@
-"""`zg fit`: configs and settings -> one run."""
+"""`zg fit`: one run, from config files and settings of the command line."""
 
 import time
 from pathlib import Path
@@ -15,38 +15,42 @@ from zg.run.folder import CONFIG_FILE
 from zg.run.result import Result
 from zg.run.run import run
 
+#: Most values of θ to print.
+SHOWN = 12
+#: Options without a value.
 FLAGS = ("resume", "print_config")
 FIT_HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
 
-One run. Later configs win over earlier ones, settings over configs.
+Optimise one task with one method. Later configs override earlier ones; settings override configs.
 
   --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
   --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
-  --seed N                           start, reference and method      (default 0)
-  --max-renders N                    the budget                       (default 2000)
-  --max-seconds S                    stop after so long, rendering and method together
-  --target-loss L                    stop at a loss as low as this
-  --patience RENDERS                 stop after so many without a new best loss
-  --max-failed FRACTION              stop when more renders than this fail   (default 0.5)
+  --seed N                           seed of initial θ, reference and method (default 0)
+  --max-renders N                    number of renders                (default 2000)
+  --max-seconds S                    stop after S seconds of rendering and method
+  --target-loss L                    stop when a loss is at or below L
+  --patience N                       stop after N renders without a new lowest loss
+  --max-failed FRACTION              stop when a larger fraction of the renders has failed (default 0.5)
   --out DIR                          the run folder                   (default runs/TASK-METHOD-N)
-  --resume                           go on from the checkpoint in --out
-  --checkpoint-renders N, --checkpoint-seconds S
-                                     how often to write it            (default every 60 s)
-  --curve-points N                   how often the present θ is rendered, uncounted, for curve and video (default 50)
-  --video false                      keep no frames
-  --wandb MODE                       auto (default), online, offline or disabled; --group NAME
-  --trainer.KEY VALUE                any argument of Lightning's Trainer, such as --trainer.accelerator gpu
+  --resume                           continue the run in --out from its checkpoint
+  --checkpoint-renders N             write a checkpoint every N renders
+  --checkpoint-seconds S             write a checkpoint every S seconds (default 60)
+  --curve-points N                   points of the curve and frames of the video, not counted (default 50)
+  --video false                      write no frames and no video
+  --wandb MODE                       auto (default), online, offline or disabled
+  --group NAME                       group of the run in W&B
+  --trainer.KEY VALUE                an argument of Lightning's Trainer, such as --trainer.accelerator gpu
   --print-config                     print the composed config and stop"""
 
 
 def fit_command(words: list[str]) -> int:
-    """Run `zg fit` with these words of the command line."""
+    """Run `zg fit`. words: the words of the command line after `fit`. Returns the exit code."""
     layers, options = parse_words(words)
     folder = Path(options["out"]) if "out" in options else None
     resume = "resume" in options
     if resume:
         if folder is None:
-            raise SettingError("resume needs --out, the folder of the run to go on with")
+            raise SettingError("resume needs --out, the folder of the run to continue")
         former = read_yaml(folder / CONFIG_FILE)
         config = compose(former, *layers)
         if any(config.get(key, 0) != former.get(key, 0) for key in (*BASES, "seed")):
@@ -65,7 +69,7 @@ def fit_command(words: list[str]) -> int:
 
 
 def fit(config: Config, folder: Path | None, **options: Any) -> Result:
-    """Instantiate a composed config and run it; `options` as for `zg.run.run`."""
+    """Make the task and the method of a composed config, and run them. options: of `zg.run.run.run`."""
     parsed = parse(config)
     settings = {key: value for key, value in parsed.items() if key not in ("data", "model", "trainer", "about")}
     budget = {key: settings.pop(key) for key in list(settings) if key in Budget.__dataclass_fields__}
@@ -82,7 +86,12 @@ def fit(config: Config, folder: Path | None, **options: Any) -> Result:
 
 
 def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
-    """Words of the command line -> config layers in order (the choice of a class before its settings), options."""
+    """Words of the command line -> config layers, and the options {name: value} that are in no config.
+
+    Order of the layers: files, then choices of a task or method by name, then all other settings.
+    """
+    # Own code, for argparse needs to know every option: which ones there are depends on the task and method that other
+    # options choose, and jsonargparse would import Lightning's Trainer to tell, also for a word that is misspelt.
     files: list[Config] = []
     choices: list[Config] = []
     settings: list[Config] = []
@@ -91,7 +100,7 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("--") and word != "-c":
-            raise SettingError(f"settings are given as --NAME VALUE, got '{word}'")
+            raise SettingError(f"a setting must be given as --NAME VALUE, got '{word}'")
         name = "config" if word == "-c" else word.removeprefix("--")
         key = name.replace("-", "_")
         if key in FLAGS:
@@ -110,7 +119,7 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
 
 
 def choose(key: str, name: str) -> Config:
-    """--data NAME or --model NAME as a config: that of the name's YAML, where it stands for one."""
+    """The config of `--data NAME` or `--model NAME`; read from the YAML file of this name, if there is one."""
     value = assign(key, name)
     kind = KINDS[key]
     if value[key] in registered(kind) or value[key] not in configured(kind):
@@ -119,7 +128,7 @@ def choose(key: str, name: str) -> Config:
 
 
 def next_folder(config: Config) -> Path:
-    """The next free runs/TASK-METHOD-N below the working directory."""
+    """The folder runs/TASK-METHOD-N in the working directory, with the next free number N."""
     names = (class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model")))
     stem = "-".join(names)
     taken = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{stem}-[0-9]*")]
@@ -127,23 +136,22 @@ def next_folder(config: Config) -> Path:
 
 
 def report(result: Result, seconds: float) -> None:
-    """Say what came out after so many seconds in all, and where it is."""
+    """Print the result and the files of a run. seconds: duration of the whole run."""
     row = result.row
     theta = result.theta.tolist()
-    shown = ", ".join(f"{value:.4g}" for value in theta[:12]) + (
-        f", … ({len(theta)} values)" if len(theta) > 12 else ""
-    )
+    shown = ", ".join(f"{value:.4g}" for value in theta[:SHOWN])
+    if len(theta) > SHOWN:
+        shown += f", … ({len(theta)} values)"
     print(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
     print(f"θ       {shown}")
     print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
     if (error := row.get("metric_theta_error")) is not None:
-        print(f"error   {error:.4g} (distance to the known θ, scaled units)")
-    print(
-        f"time    {row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in all"
-    )
+        print(f"error   {error:.4g} (distance to the known solution, scaled units)")
+    times = f"{row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in total"
+    print(f"time    {times}")
     if result.folder:
         for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
             if (result.folder / name).is_file():
                 print(f"        {result.folder / name}")
         if result.stop_reason == "interrupted":
-            print(f"go on with: zg fit --out {result.folder} --resume")
+            print(f"to continue: zg fit --out {result.folder} --resume")

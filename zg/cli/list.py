@@ -1,4 +1,4 @@
-"""`zg list`: what can be named."""
+"""`zg list`: the names of all tasks or methods."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,10 @@ from zg.config.registry import configured, names, registered
 
 
 def list_command(words: list[str]) -> int:
-    """Run `zg list` with these words of the command line."""
-    parser = argparse.ArgumentParser(prog="zg list", description="Tasks or methods by name.")
+    """Run `zg list`. words: the words of the command line after `list`. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="zg list", description="Print all tasks or methods, with a description.")
     parser.add_argument("what", choices=("tasks", "methods"))
-    parser.add_argument("--plain", action="store_true", help="one name a line")
+    parser.add_argument("--plain", action="store_true", help="print names only, one per line")
     options = parser.parse_args(words)
     kind = options.what.removesuffix("s")
     for name in names(kind):

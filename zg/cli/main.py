@@ -1,7 +1,8 @@
 """The command line: zg COMMAND.
 
-`fit` and `list` are of this package. Other packages register theirs as entry points of the group `zerograds.commands`:
-functions that take the words of the command line and return an exit code. The first line of the docstring is shown.
+`fit` and `list` belong to this package. Other packages register commands as entry points of the group
+`zerograds.commands`. A command is a function that takes the words of the command line and returns an exit code. The
+first line of its docstring is its line in the usage.
 """
 
 import inspect
@@ -19,13 +20,17 @@ USAGE = """usage: zg COMMAND ...
   zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
   zg list tasks|methods [--plain]
 """
-HELP = "`zg COMMAND --help` says more; --debug anywhere shows the traceback of an error."
-#: Exit codes: of a mistake of the user, after Ctrl-C, and where the reader of the output has gone (128 + SIGPIPE).
-MISTAKE, INTERRUPTED, NO_READER = 2, 130, 141
+HELP = "`zg COMMAND --help` explains a command. With --debug, an error shows its traceback."
+#: Exit codes: a wrong setting; Ctrl-C (128 + SIGINT); the reader of the output has ended (128 + SIGPIPE).
+WRONG_SETTING, INTERRUPTED, NO_READER = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; mistakes of the user end in one line and exit code 2."""
+    """Run a command and return its exit code. A wrong setting is reported in one line, with exit code 2."""
+    # By default, OpenMP threads spin while they wait for work. Two runs at the same time on one machine are then ten
+    # times slower than one after the other. OpenMP reads this variable once, when PyTorch is first imported; processes
+    # that a command starts inherit it. Only a process of our own may set it, so importing zg does not.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -38,16 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(f"zg: {error}", file=sys.stderr)
-        return MISTAKE
+        return WRONG_SETTING
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader has read enough
+    except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
 
 
 def fit(words: list[str]) -> int:
-    """One run from configs and settings."""
+    """Optimise one task with one method."""
     from zg.cli.fit import FIT_HELP, fit_command
 
     if "-h" in words or "--help" in words:
@@ -57,7 +62,7 @@ def fit(words: list[str]) -> int:
 
 
 def list_names(words: list[str]) -> int:
-    """Tasks or methods by name."""
+    """Print the names of all tasks or methods."""
     from zg.cli.list import list_command
 
     return list_command(words)
@@ -67,7 +72,7 @@ OWN: dict[str, Command] = {"fit": fit, "list": list_names}
 
 
 def registered_commands() -> dict[str, EntryPoint]:
-    """The commands of other packages by name."""
+    """{name: entry point} of the commands that other packages register."""
     found = entry_points(group="zerograds.commands")
     return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
 
@@ -77,7 +82,7 @@ def _run(words: list[str]) -> int:
 
     check_packages()
     if "" not in sys.path:
-        sys.path.append("")  # a class path may name a module of the working directory
+        sys.path.append("")  # a class path may name a module in the working directory
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0
@@ -89,12 +94,12 @@ def _run(words: list[str]) -> int:
     else:
         raise SettingError(f"command '{words[0]}' is unknown{nearest(words[0], [*OWN, *others])}")
     code = command(words[1:])
-    sys.stdout.flush()  # or the absence of a reader would be noticed where nothing can be done about it
+    sys.stdout.flush()  # raises BrokenPipeError here, where it is handled, and not at the exit of Python
     return code
 
 
 def _usage() -> str:
-    """The commands of this package, and a line for each of the others."""
+    """The usage: commands of this package, and one line for each other command."""
     about = {name: inspect.getdoc(entry.load()) or "" for name, entry in registered_commands().items()}
     lines = [f"  zg {name:8} {text.splitlines()[0]}" for name, text in about.items() if text]
     return "\n".join([USAGE, *lines, "", HELP] if lines else [USAGE, HELP])

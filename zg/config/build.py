@@ -1,4 +1,4 @@
-"""Composed configs -> checked settings -> tasks and methods."""
+"""Checks composed configs, and makes their tasks and methods."""
 
 import importlib
 import inspect
@@ -14,10 +14,11 @@ from zg.errors import SettingError, nearest
 from zg.method import Method
 from zg.task import Task
 
+#: The base class of a task and of a method, by key of the config.
 BASES: dict[str, type] = {"data": Task, "model": Method}
-# How Python writes a type: <class 'float'>, typing.Literal['a', 'b'].
+# Types in messages of jsonargparse: <class 'float'>, typing.Literal['a', 'b'].
 KIND = re.compile(r"<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.*)\]")
-# Settings of a run beside its budget.
+# Settings of a run other than its budget, with their types.
 SETTINGS: dict[str, Any] = {
     "seed": int,
     "checkpoint_renders": int | None,
@@ -31,7 +32,10 @@ SETTINGS: dict[str, Any] = {
 
 
 def parse(config: Config) -> dict[str, Any]:
-    """Check every key and type of a composed config; values as their types."""
+    """The settings of a composed config, converted to their types. Settings that are not given stay absent.
+
+    Raises SettingError for an unknown key or a value of the wrong type.
+    """
     known = [*BASES, "trainer", *Budget.__dataclass_fields__, *SETTINGS]
     for key in config:
         if key not in known:
@@ -58,31 +62,33 @@ def parse(config: Config) -> dict[str, Any]:
 
 
 def parse_component(key: str, component: Config) -> Namespace:
-    """Check the types of the settings of a task or method; a Namespace of class_path and init_args."""
+    """The component of a task or method with its settings converted to their types, as {class_path, init_args}."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(BASES[key], key, required=True)
-    return _parse(parser, {key: component})[key]
+    parsed: Namespace = _parse(parser, {key: component})[key]
+    return parsed
 
 
 def _parse(parser: ArgumentParser, values: Config) -> Namespace:
     try:
-        return parser.parse_object(values)
+        parsed: Namespace = parser.parse_object(values)
+        return parsed
     except (Exception, SystemExit) as error:
         raise SettingError(one_line(str(error))) from None
 
 
 def check_keys(key: str, component: Config) -> None:
-    """Raise SettingError for a class that cannot be found or a setting that it does not have."""
+    """Raise SettingError for a class that cannot be imported, or for a setting that the class does not have."""
     path = component["class_path"]
     module, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever a user's module does when it is imported
+    except Exception as error:  # the module of a user may raise any exception
         refuse_missing(error, KINDS[key], path)
         why = f"{type(error).__name__}: {error}"
         raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({why})") from error
     if not (isinstance(found, type) and issubclass(found, BASES[key])) or found in BASES.values():
-        raise SettingError(f"{key} must be a {BASES[key].__name__} of some kind, got '{path}'")
+        raise SettingError(f"{key} must be a subclass of {BASES[key].__name__}, got '{path}'")
     known = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
     for setting in component["init_args"]:
         if setting not in known:
@@ -90,17 +96,18 @@ def check_keys(key: str, component: Config) -> None:
 
 
 def instantiate(key: str, component: Namespace) -> Any:
-    """The task or method of a parsed component."""
+    """Make the task or method of a parsed component. key: `data` or `model`."""
     module, _, name = component["class_path"].rpartition(".")
-    settings = component.get("init_args") or Namespace()
+    settings = component.get("init_args")
     try:
-        return getattr(importlib.import_module(module), name)(**vars(settings))
+        return getattr(importlib.import_module(module), name)(**(vars(settings) if settings else {}))
     except SettingError as error:
         raise SettingError(f"{key}.{error}") from None
 
 
 def one_line(message: str) -> str:
-    """jsonargparse's message without its line breaks and nesting."""
+    """An error message of jsonargparse in one line, such as `max_renders must be int, got many`."""
+    # jsonargparse has no other form of its errors than text of several lines with the types as Python writes them.
     key = re.findall(r'[Kk]ey "([\w.]+)"', message)
     if about_setting := re.search(r"given class_path.*?\n(.*?)\n    - Expected", message, re.DOTALL):
         message = about_setting[1]
@@ -116,5 +123,5 @@ def one_line(message: str) -> str:
 
 
 def resolved(config: Config, parsed: dict[str, Any]) -> Config:
-    """A composed config with every setting of task and method, defaults too."""
+    """A composed config with all settings of task and method, including defaults. parsed: by `parse`."""
     return config | {key: {"init_args": {}} | parsed[key].as_dict() for key in BASES if key in parsed}

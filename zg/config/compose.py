@@ -1,14 +1,14 @@
-"""Configs: YAML files and command-line settings, composed into one nested dictionary.
+"""Configs: YAML files and settings of the command line, composed into one nested dictionary.
 
     data: texture                        # a registered name, or
-    data: {name: texture, size: 64}      # with settings, or
+    data: {name: texture, size: 64}      # a name with settings, or
     data: {class_path: my.Task, init_args: {size: 64}}
     model: {name: es, lr: 0.01}
-    model: nevergrad:TwoPointsDE         # short for {name: nevergrad, optimizer: TwoPointsDE}
+    model: nevergrad:TwoPointsDE         # the same as {name: nevergrad, optimizer: TwoPointsDE}
     max_renders: 20000
 
-Later files and settings win. Choosing another class drops the settings of the former one. Names become class
-paths here, before the parser of the command line sees them.
+Later files and settings override earlier ones. A config that selects another class drops the settings of the former
+class. In the composed config, each task and method is {class_path, init_args}.
 """
 
 import contextlib
@@ -18,15 +18,16 @@ from typing import Any
 
 import yaml
 
-from zg.config.registry import find_config, registered, resolve_class
+from zg.config.registry import CONFIGS, find_config, registered, resolve_class
 from zg.errors import SettingError
 
+#: The keys of task and method in a config. They are the names that LightningCLI uses.
 KINDS = {"data": "task", "model": "method"}
 Config = dict[str, Any]
 
 
 def read_yaml(path: Path) -> Config:
-    """A config file as a dictionary. Raises SettingError, naming the file, when it cannot be read."""
+    """A config file as a dictionary. Raises SettingError, with the path, if the file is no config."""
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
@@ -34,24 +35,24 @@ def read_yaml(path: Path) -> Config:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        raise SettingError(f"config '{path}' must be valid YAML, and is not{where}") from None
+        raise SettingError(f"config '{path}' must be valid YAML, got an error{where}") from None
     if not isinstance(content, dict):
-        raise SettingError(f"config '{path}' must hold 'key: value' lines, got {type(content).__name__}")
+        raise SettingError(f"config '{path}' must have 'key: value' lines, got {type(content).__name__}")
     for key in content:
         if not isinstance(key, str):
-            raise SettingError(f"config '{path}' must have words for keys, got {key!r}")
+            raise SettingError(f"config '{path}' must have strings as keys, got {key!r}")
     return content
 
 
 def locate(name: str) -> Path:
-    """A config by path; relative ones are looked for here first, then in the repository."""
+    """The path of a config file. A relative path is first tried in the working directory, then in the repository."""
     path = Path(name)
-    beside = Path(__file__).resolve().parents[2] / name
-    return path if path.is_file() or not beside.is_file() else beside
+    in_repository = CONFIGS.parent / name
+    return in_repository if in_repository.is_file() and not path.is_file() else path
 
 
 def compose(*layers: Config) -> Config:
-    """Merge configs, later ones over earlier ones, with every name resolved to a class path."""
+    """Merge configs. Later ones override earlier ones. Each name of a task or method becomes a class path."""
     composed: Config = {}
     for layer in layers:
         _merge(composed, {key: _component(key, value) if key in KINDS else value for key, value in layer.items()})
@@ -59,39 +60,41 @@ def compose(*layers: Config) -> Config:
 
 
 def assign(setting: str, text: str) -> Config:
-    """A setting of the command line as a config: `model.sigma` and `0.1` -> {model: {sigma: 0.1}}."""
+    """A setting of the command line as a config: `model.sigma` and `0.1` -> {"model": {"sigma": 0.1}}."""
     try:
         value: Any = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # YAML 1.1 takes 1e-3 for a word
+        with contextlib.suppress(ValueError):  # YAML 1.1 reads 1e-3 as a string
             value = float(value)
-    for key in reversed(setting.replace("-", "_").split(".")):
-        value = {key: value}
-    return value
+    *outer, innermost = setting.replace("-", "_").split(".")
+    config: Config = {innermost: value}
+    for key in reversed(outer):
+        config = {key: config}
+    return config
 
 
 def task_config(name: str) -> Config:
-    """The config of a task by stem, path or registered name."""
+    """The config of a task, by file stem, path or registered name."""
     found = find_config("task", name)
     return read_yaml(found) if isinstance(found, Path) else found
 
 
 def method_config(name: str) -> Config:
-    """The config of a method by stem, path or registered name."""
+    """The config of a method, by file stem, path or registered name."""
     found = find_config("method", name)
     return read_yaml(found) if isinstance(found, Path) else found
 
 
 def class_name(kind: str, component: Config) -> str:
-    """The registered name of a resolved component, or its class path."""
+    """The registered name of the class of a component; its class path if it has no name."""
     path = component["class_path"]
     return next((name for name, known in registered(kind).items() if known == path), path)
 
 
 def _component(key: str, value: Any) -> Config:
-    """`data` or `model` in any of its spellings -> {class_path?, init_args}."""
+    """The value of `data` or `model` in any form -> {class_path, init_args}; no class_path if it names no class."""
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):
@@ -111,14 +114,16 @@ def _component(key: str, value: Any) -> Config:
     return component | {"init_args": init_args}
 
 
+def _keeps_class(layer: Config, base: Config) -> bool:
+    """Whether a layer selects no other class; always true for dictionaries that are no components."""
+    return bool(layer.get("class_path", base.get("class_path")) == base.get("class_path"))
+
+
 def _merge(base: Config, layer: Config) -> None:
+    """Merge a layer into `base`, in place. A component with another class path replaces the former one."""
     for key, value in layer.items():
         old = base.get(key)
-        if (
-            not isinstance(value, dict)
-            or not isinstance(old, dict)
-            or value.get("class_path", old.get("class_path")) != old.get("class_path")
-        ):
-            base[key] = copy.deepcopy(value)  # later layers must not change an earlier one
-        else:
+        if isinstance(value, dict) and isinstance(old, dict) and _keeps_class(value, old):
             _merge(old, value)
+        else:
+            base[key] = copy.deepcopy(value)  # later layers must not change an earlier one

@@ -1,6 +1,6 @@
-"""Tasks and methods by name: entry points, and the configs that stand for variants of a task.
+"""Tasks and methods by name: entry points of packages, and the configs in `configs/`.
 
-Importing this module imports neither torch nor Lightning.
+This module imports neither PyTorch nor Lightning.
 """
 
 from functools import cache
@@ -16,42 +16,42 @@ GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
 
 
 def check_packages() -> None:
-    """Raise SettingError if a package that this project registers is somebody else's: names like `tasks` are common."""
-    ours = {entry.value.partition(".")[0] for entry in distribution("zerograds").entry_points}
-    for name in sorted(ours):
+    """Raise SettingError if another package hides one of this project. Names such as `tasks` are common."""
+    packages = {entry.value.partition(".")[0] for entry in distribution("zerograds").entry_points}
+    for name in sorted(packages):
         found = find_spec(name)
-        where = Path(found.origin).resolve() if found and found.origin else Path("not there")
-        if CONFIGS.parent not in where.parents:
+        where = Path(found.origin).resolve() if found and found.origin else None
+        if where is None or CONFIGS.parent not in where.parents:
             raise SettingError(
-                f"package '{name}' must be that of {CONFIGS.parent}, and is {where}: "
-                "install the clone with pip install -e, and nothing else of that name"
+                f"package '{name}' must be the one in {CONFIGS.parent}, got {where or 'none'}: "
+                "install the clone with pip install -e, and no other package of this name"
             )
 
 
 @cache
 def registered(kind: str) -> dict[str, str]:
-    """{name: class path} of every task or method that an installed package declares."""
+    """{name: class path} of the tasks or methods that installed packages register. kind: `task` or `method`."""
     found = entry_points(group=GROUPS[kind])
     return {entry.name: entry.value.replace(":", ".") for entry in sorted(found, key=lambda entry: entry.name)}
 
 
 def configured(kind: str) -> dict[str, Path]:
-    """{stem: path} of the YAMLs that come with the repository: `configs/` for tasks, `configs/methods` for methods."""
+    """{file stem: path} of the YAML files in `configs/` for tasks, in `configs/methods` for methods."""
     folder = CONFIGS if kind == "task" else CONFIGS / "methods"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def names(kind: str) -> list[str]:
-    """Every name that stands for a task or a method."""
+    """Every name of a task or a method: registered names and stems of YAML files."""
     return sorted({*registered(kind), *configured(kind)})
 
 
 def find_config(kind: str, name: str) -> dict[str, Any] | Path:
-    """The YAML of a task or method: a path, the stem of one that comes along, or else the bare registered name."""
+    """The YAML file of a task or method, by path or stem; else, for a registered name, a config that selects it."""
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
-            raise SettingError(f"{kind} '{name}' must be a readable YAML file, and is not there")
+            raise SettingError(f"{kind} '{name}' must be a readable YAML file, and there is no such file")
         return path
     if name in configured(kind):
         return configured(kind)[name]
@@ -61,7 +61,7 @@ def find_config(kind: str, name: str) -> dict[str, Any] | Path:
 
 
 def resolve_class(kind: str, name: str) -> str:
-    """The class path of a task or method by registered name; a dotted class path stands for itself."""
+    """The class path of a task or method: of a registered name, or the name itself if it has a dot."""
     known = registered(kind)
     if name in known:
         return known[name]

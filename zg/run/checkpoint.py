@@ -1,4 +1,4 @@
-"""The checkpoint of a run: progress is renders."""
+"""The checkpoint of a run. Its progress is the number of counted renders, not a step of Lightning."""
 
 import math
 import pickle
@@ -14,14 +14,17 @@ from zg.run.files import written_whole
 from zg.run.observer import Observer
 
 CHECKPOINT_FILE = "last.ckpt"
-#: The key of the loop's state in Lightning's checkpoint.
+#: The key of the state of the loop in Lightning's checkpoint.
 KEY = "loop"
 
 
 class WriteCheckpoint(Observer):
-    """Writes `last.ckpt`, whole or not at all: every n renders or seconds, at the end, and after an exception."""
+    """Writes `last.ckpt` during the run, at its end, and after an exception. The file is complete or absent.
 
-    #: Writes a checkpoint to a path; Lightning's, set by `zg.run.module`.
+    every_renders, every_seconds: it writes when one of them has passed since the last time; None is never.
+    """
+
+    #: Writes a checkpoint to a path. `zg.run.module` sets it to `save_checkpoint` of Lightning's Trainer.
     save: Callable[[Path], None]
 
     def __init__(self, folder: Path, every_renders: int | None = None, every_seconds: float = 60.0) -> None:
@@ -36,15 +39,17 @@ class WriteCheckpoint(Observer):
         self._has_started = True
 
     def iterated(self, loop: Loop) -> None:
-        is_time = time.monotonic() - self._saved_time >= self.every_seconds
-        if is_time or loop.renders - self._saved_renders >= self.every_renders:
+        enough_seconds = time.monotonic() - self._saved_time >= self.every_seconds
+        enough_renders = loop.renders - self._saved_renders >= self.every_renders
+        if enough_seconds or enough_renders:
             self._write(loop)
 
     def ended(self, loop: Loop) -> None:
         self._write(loop)
 
     def failed(self, loop: Loop) -> None:
-        if self._has_started and loop.resumable:  # before, a former checkpoint may be half restored
+        # Before `started`, the loop may be partly restored, and the checkpoint that it is restored from must stay.
+        if self._has_started and loop.resumable:
             self._write(loop)
 
     def _write(self, loop: Loop) -> None:
@@ -54,11 +59,12 @@ class WriteCheckpoint(Observer):
 
 
 def renders_in(checkpoint: Path) -> int:
-    """How many renders a checkpoint has counted. Raises SettingError for a file that is none."""
+    """Number of renders that were counted at a checkpoint. Raises SettingError for a file that is no checkpoint."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if "zerograds" in state:
-            raise SettingError(f"resume needs a checkpoint of this version, and '{checkpoint}' is of an earlier one")
+            raise SettingError(f"resume needs a checkpoint of this version, got an earlier version: '{checkpoint}'")
         return int(state[KEY]["ledger"]["renders"])
-    except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError):
-        raise SettingError(f"resume needs a whole checkpoint of a run, and '{checkpoint}' is none") from None
+    except (OSError, RuntimeError, KeyError, TypeError, IndexError, EOFError, pickle.UnpicklingError):
+        why = "a file that cannot be read as one"
+        raise SettingError(f"resume needs a complete checkpoint of a run, got {why}: '{checkpoint}'") from None

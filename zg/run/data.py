@@ -10,7 +10,7 @@ from zg.task import Task
 
 
 class TaskData(LightningDataModule):
-    """Builds the task on the device of the run. Its batches only count: the data of an iteration is what is asked."""
+    """Builds the task on the device of the run. A batch is only a number: the data of an iteration come from `ask`."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()

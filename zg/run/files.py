@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are complete or absent: each is written under another name, and then renamed."""
 
 import json
 import math
@@ -11,7 +11,10 @@ from typing import Any
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Where to write; at the end of the block the file is safely on disk and put in place. Not after an exception."""
+    """Yields the path to write to. At the end of the block, the file is flushed to disk and replaces `path`.
+
+    After an exception, `path` is as before.
+    """
     partial = partial_of(path)
     yield partial
     with partial.open("rb") as file:
@@ -20,17 +23,18 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def partial_of(path: Path) -> Path:
-    """The file beside `path` that is written first."""
+    """The path under which `path` is written first, in the same folder."""
     return path.with_name(f".{path.name}.partial")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all; NaN and infinities become null."""
+    """Write a JSON file, complete or not at all. NaN and infinities become null."""
     with written_whole(path) as partial:
         partial.write_text(json.dumps(_finite(content), indent=1) + "\n")
 
 
 def _finite(value: Any) -> Any:
+    """A copy of nested plain values, with None for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The folder of a run: its config, its pictures, and what happens to it when something goes wrong."""
+"""The folder of a run: its config, its pictures, and errors of the disk."""
 
 import contextlib
 import errno
@@ -20,25 +20,29 @@ from zg.run.history import History
 from zg.run.metrics import draw
 
 CONFIG_FILE = "config.yaml"
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def disk_trouble_told(folder: Path | None) -> Iterator[None]:
-    """A full disk, or one that may not be written, as a SettingError."""
+def report_disk_errors(folder: Path) -> Iterator[None]:
+    """Raises a SettingError in place of an OSError that says that the disk is full or read-only."""
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_TROUBLE:
+        if error.errno not in DISK_ERRORS:
             raise
-        raise SettingError(f"out must have room for a run, '{folder}': {error.strerror}") from error
+        raise SettingError(f"out must be on a disk with room for a run, got '{folder}': {error.strerror}") from error
 
 
 def prepare_folder(folder: Path, resume: bool, config: Config) -> None:
-    """Make the run folder with its config; refuse one that holds something, or has no checkpoint to resume from."""
+    """Make the folder of a run, and write its config.
+
+    Raises SettingError for a folder that is not empty; or, with `resume`, for a folder without a checkpoint.
+    """
     if resume:
         if not (folder / CHECKPOINT_FILE).is_file():
-            raise SettingError(f"resume needs a checkpoint, and {folder / CHECKPOINT_FILE} is not there")
+            raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}")
         if config:
             write_config(folder, config)
         return
@@ -52,21 +56,25 @@ def prepare_folder(folder: Path, resume: bool, config: Config) -> None:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write the composed config, from which the run can be resumed."""
+    """Write the composed config. `zg fit --resume` reads it."""
     with written_whole(folder / CONFIG_FILE) as partial:
         partial.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 def discard(folder: Path, loggers: Sequence[Any]) -> None:
-    """Remove the folder of a run that never started, so that the mended setting may have it."""
+    """Remove the folder of a run that did not start, so that the corrected command can use the same folder."""
     for logger in loggers:
-        if hasattr(logger, "log_image"):
+        if hasattr(logger, "log_image"):  # W&B writes below the folder
             logger.experiment.finish()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_pictures(folder: Path, loop: Loop, theta: Tensor, image: Tensor, history: History) -> None:
-    """curve, panel, render, start and reference as PNG, video and film as MP4 and GIF, as far as there is one."""
+    """Write the pictures of a run that has ended, of θ [n] in scaled units and its image.
+
+    PNG: panel, render, start, reference, curve. MP4 and GIF: video of the frames, film of the task. Pictures that this
+    task or run does not have are left out.
+    """
     objective, task = loop.objective, loop.objective.task
     picture = draw(loop, theta, image)
     if picture is not None:

@@ -1,4 +1,4 @@
-"""history.csv: the records of a run."""
+"""The records of a run, in `history.csv`."""
 
 import csv
 import math
@@ -9,9 +9,10 @@ from zg.run.files import partial_of
 
 
 class History:
-    """One row a record, in memory and in `history.csv`.
+    """One row for each record, in memory and in `history.csv` of the folder, if there is a folder.
 
-    Unlike Lightning's CSVLogger it can be truncated to a checkpoint and appended to, and its columns may grow.
+    Unlike with Lightning's CSVLogger, a resumed run drops the rows after its checkpoint and appends to the file, and a
+    later record may have new columns.
     """
 
     FILE = "history.csv"
@@ -23,7 +24,7 @@ class History:
         self._file: TextIO | None = None
 
     def write(self, record: dict[str, float]) -> None:
-        """Write a row at once, so that it survives whatever ends the process; what is not finite leaves a blank."""
+        """Add a row. It is in the file when `write` returns. Values that are not finite are left blank."""
         row = {name: value for name, value in record.items() if math.isfinite(value)}
         self.rows.append(row)
         if self.path is None:
@@ -37,13 +38,13 @@ class History:
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file; a later row opens it again."""
+        """Close the file. The next `write` opens it again."""
         if self._file:
             self._file.close()
             self._file = None
 
     def resume(self, renders: int) -> None:
-        """Read the file of the interrupted run and drop the records after `renders`."""
+        """Read the rows of the interrupted run, and drop those with more than `renders` renders."""
         if self.path is None or not self.path.is_file():
             return
         with self.path.open(newline="") as file:
@@ -56,14 +57,14 @@ class History:
         assert self.path is not None
         self.close()
         partial = partial_of(self.path)
-        self._file = partial.open("w", newline="")  # stays open for the next rows
+        self._file = partial.open("w", newline="")  # stays open: the next rows are appended
         writer = csv.DictWriter(self._file, self._columns)
         writer.writeheader()
         writer.writerows(self.rows)
         self._file.flush()
-        partial.replace(self.path)  # a loss of power may lose it: a run resumes from the checkpoint
+        partial.replace(self.path)  # without fsync: after a power failure, only the checkpoint is needed
 
 
 def as_number(text: str) -> float:
-    """The number that was written; an integer stays an integer."""
+    """The number in a cell of the file; an int if it was written as one."""
     return int(text) if text.lstrip("-").isdigit() else float(text)

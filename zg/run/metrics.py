@@ -1,4 +1,4 @@
-"""What is measured and drawn of a recommended θ."""
+"""Metrics and picture of the recommended θ."""
 
 import torch
 from torch import Tensor
@@ -6,22 +6,27 @@ from torch import Tensor
 from zg.loop import Loop
 from zg.task import RunView
 
-#: The window of the structural similarity, in pixels; smaller images have none.
+#: Side of the window of SSIM, in pixels. Smaller images have no SSIM.
 SSIM_WINDOW = 11
 
 
 def result_metrics(loop: Loop, theta: Tensor, image: Tensor) -> dict[str, float]:
-    """Parameter error, gradient cosine, PSNR, SSIM and the task's own metrics of θ [n] scaled and its image."""
+    """Metrics of θ [n] in scaled units and its image, by name; those that the task and the method allow.
+
+    theta_error: distance to the known solution, scaled units. gradient_cosine: between the gradients of surrogate and
+    task. psnr, ssim: see `image_metrics`. Then the metrics of the task.
+    """
     task = loop.objective.task
     space = task.space
     x = space.to_user(theta)
     found: dict[str, float] = {}
     if task.solution is not None:
         found["theta_error"] = float(((x - task.solution.to(x)) / space.scale).norm())
-    slope = loop.method.surrogate_gradient(theta)
-    true_slope = task.true_gradient(x) if slope is not None else None
-    if slope is not None and true_slope is not None:
-        found["gradient_cosine"] = float(torch.cosine_similarity(slope, true_slope.to(slope) * space.scale, dim=0))
+    gradient = loop.method.surrogate_gradient(theta)
+    true_gradient = None if gradient is None else task.true_gradient(x)
+    if gradient is not None and true_gradient is not None:
+        expected = true_gradient.to(gradient) * space.scale  # in scaled units
+        found["gradient_cosine"] = float(torch.cosine_similarity(gradient, expected, dim=0))
     reference = task.reference()
     if reference is not None and image.ndim >= 3 and image.isfinite().all():
         found |= image_metrics(image, reference, task.linear)
@@ -29,7 +34,7 @@ def result_metrics(loop: Loop, theta: Tensor, image: Tensor) -> dict[str, float]
 
 
 def image_metrics(image: Tensor, reference: Tensor, linear: bool) -> dict[str, float]:
-    """PSNR, and SSIM where the image is large enough, of display values in [0, 1]."""
+    """PSNR in dB and, for images of at least 11 × 11 pixels, SSIM; of display values in [0, 1]."""
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
     from zg import pictures
@@ -42,7 +47,7 @@ def image_metrics(image: Tensor, reference: Tensor, linear: bool) -> dict[str, f
 
 
 def draw(loop: Loop, theta: Tensor, image: Tensor) -> Tensor | None:
-    """The picture of the state: the task's own, or render | reference | error; None where there is nothing to see."""
+    """The picture of θ [n] in scaled units: that of the task, else render | reference | error; None without images."""
     task = loop.objective.task
     picture = task.picture(task.space.to_user(theta), image, view_of(loop))
     reference = task.reference()
@@ -54,7 +59,7 @@ def draw(loop: Loop, theta: Tensor, image: Tensor) -> Tensor | None:
 
 
 def view_of(loop: Loop) -> RunView:
-    """What the task's picture may show."""
+    """The state of the run, for the picture of the task."""
     method, ledger, space = loop.method, loop.ledger, loop.objective.space
     return RunView(
         method=type(method).__name__,

@@ -1,8 +1,9 @@
-"""The LightningModule around a loop: surrogate fitting and parameter update by manual optimisation."""
+"""A run in Lightning's Trainer: a LightningModule with manual optimisation that iterates a `Loop`."""
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from zg.errors import SettingError
 from zg.loop import Loop
@@ -21,19 +22,27 @@ from zg.run.data import TaskData
 from zg.run.observer import Observer
 from zg.task import Task
 
-#: Seconds of iterations within one of Lightning's batches: between two batches Lightning works for half a millisecond,
-#: longer than many an iteration takes. With callbacks of the user's a batch is one iteration.
+#: Seconds of iterations in one batch of Lightning. Lightning itself takes about 0.5 ms per batch, which is longer than
+#: an iteration of a fast method. If the user has callbacks, a batch is one iteration.
 SLICE_SECONDS = 0.02
-# Settings of the Trainer that would end a run behind the budget's back, or spread it over processes.
-OURS = dict.fromkeys(("max_epochs", "max_steps", "min_epochs", "min_steps", "limit_train_batches"), "use max_renders")
-OURS |= {"max_time": "use max_seconds", "fast_dev_run": "use max_renders"}
-OURS |= dict.fromkeys(("num_nodes", "strategy"), "they have one process")
+# Settings of the Trainer that are refused, and why: only the budget ends a run, and a run has one process.
+REFUSED = {
+    "max_epochs": "use max_renders",
+    "min_epochs": "use max_renders",
+    "max_steps": "use max_renders",
+    "min_steps": "use max_renders",
+    "limit_train_batches": "use max_renders",
+    "fast_dev_run": "use max_renders",
+    "max_time": "use max_seconds",
+    "num_nodes": "a run has one process",
+    "strategy": "a run has one process",
+}
 
 
 class RunModule(LightningModule):
-    """Owns method and objective, in a loop, and drives them: a batch is one iteration or a slice of time.
+    """Iterates a loop. A batch of Lightning is one iteration, or the iterations of 0.02 s.
 
-    `method`, `objective` and `loop` are for callbacks of the user's.
+    Callbacks of the user can read `loop`, `method` and `objective`.
     """
 
     def __init__(self, loop: Loop, observers: Sequence[Observer]) -> None:
@@ -44,25 +53,25 @@ class RunModule(LightningModule):
 
     @property
     def method(self) -> Method:
-        """The method at work."""
+        """The method."""
         return self.loop.method
 
     @property
     def objective(self) -> Objective:
-        """The only door to the task."""
+        """The access to the task."""
         return self.loop.objective
 
     def configure_model(self) -> None:
-        """Build what the task sizes; Lightning calls it again when it restores a checkpoint."""
+        """Start the method on the task. Lightning calls this again before it restores a checkpoint."""
         if not self.method.started:
             task: Task = self.trainer.datamodule.task  # type: ignore[attr-defined]
             self.loop.start(Objective(task, self.loop.budget.max_renders, self.loop.seed))
 
     def configure_optimizers(self) -> None:
-        """None for Lightning: `Method.tell` steps its own, and `Method.state` keeps them."""
+        """No optimisers for Lightning: a method steps its own in `tell`, and saves them in `state`."""
 
     def training_step(self, batch: int, batch_idx: int) -> None:
-        """One iteration, or where no callback of the user's minds a slice of them."""
+        """One iteration, or the iterations of `slice_seconds`."""
         end = perf_counter() + self.slice_seconds
         while True:
             self.loop.iterate()
@@ -72,13 +81,13 @@ class RunModule(LightningModule):
                 return
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the loop's state, and drop Lightning's loop counters: progress is renders."""
+        """Add the state of the loop and the observers. Remove Lightning's counters of batches, which are not used."""
         checkpoint.pop("loops")
         checkpoint[KEY] = self.loop.state()
         checkpoint["observers"] = {type(observer).__name__: observer.state() for observer in self.observers}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore the state of the loop and the observers."""
         self.loop.load_state(checkpoint[KEY])
         for observer in self.observers:
             if state := checkpoint["observers"].get(type(observer).__name__):
@@ -86,12 +95,12 @@ class RunModule(LightningModule):
 
 
 class Hooks(Callback):
-    """Passes Lightning's hooks on to the observers, and ends the run when the loop says so."""
+    """Calls the observers from Lightning's hooks, and stops the Trainer when the loop has a reason to stop."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, RunModule)
-        alone = all(isinstance(callback, Hooks) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-        pl_module.slice_seconds = SLICE_SECONDS if alone else 0.0
+        no_other_callbacks = all(isinstance(callback, Hooks) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        pl_module.slice_seconds = SLICE_SECONDS if no_other_callbacks else 0.0
         for observer in pl_module.observers:
             observer.started(pl_module.loop)
         trainer.should_stop |= bool(pl_module.loop.stop_reason())
@@ -126,7 +135,7 @@ def fit(
     settings: dict[str, Any],
     checkpoint: Path | None,
 ) -> None:
-    """Run the loop in Lightning's Trainer. settings: of the Trainer. checkpoint: to go on from."""
+    """Run the loop in Lightning's Trainer. settings: arguments of the Trainer. checkpoint: resume from it."""
     trainer = make_trainer(loggers, [*callbacks, Hooks()], **settings)
     for observer in observers:
         if isinstance(observer, WriteCheckpoint):
@@ -136,9 +145,12 @@ def fit(
 
 
 def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **settings: Any) -> Trainer:
-    """Lightning's Trainer for one endless epoch that the loop ends."""
-    for name in OURS.keys() & settings.keys():
-        raise SettingError(f"trainer.{name} is not for these runs: {OURS[name]}")
+    """Lightning's Trainer, with one epoch that has no end; the loop ends it. settings: further arguments.
+
+    Raises SettingError for a setting that a run does not allow, or that this machine does not support.
+    """
+    for name in REFUSED.keys() & settings.keys():
+        raise SettingError(f"trainer.{name} is not allowed: {REFUSED[name]}")
     if settings.get("devices", 1) not in (1, "1"):
         raise SettingError(f"trainer.devices must be 1, got {settings['devices']}")
     extra_loggers = settings.pop("logger", None) or []
@@ -165,19 +177,17 @@ def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **set
             ) from None
 
 
-class quiet_lightning:
-    """Silences Lightning's remarks on hardware, loaders and optimisers: none of them concerns the user here."""
-
-    def __enter__(self) -> None:
-        self._loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-        self._levels = [logger.level for logger in self._loggers]
-        for logger in self._loggers:
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Hides Lightning's messages about hardware, data loaders and optimisers. They do not apply to these runs."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
             logger.setLevel(logging.ERROR)
-        self._caught = warnings.catch_warnings()
-        self._caught.__enter__()
-        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-
-    def __exit__(self, *exception: Any) -> None:
-        self._caught.__exit__(None, None, None)
-        for logger, level in zip(self._loggers, self._levels, strict=True):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

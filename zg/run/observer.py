@@ -1,31 +1,31 @@
-"""What watches a run, without Lightning or beneath it."""
+"""Observers of a run. They are called by the bare loop, `drive`, and by Lightning's hooks (`zg.run.module`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zg.loop import Loop
 
 
 class Observer:
-    """Is told of every iteration. Quick, for there may be thousands a second."""
+    """Base class, whose hooks do nothing. `iterated` must be fast: there may be thousands of iterations per second."""
 
     def started(self, loop: Loop) -> None:
-        """Everything is built, or restored; the first iteration comes next."""
+        """Task and method are built, or restored from a checkpoint. The first iteration follows."""
 
     def iterated(self, loop: Loop) -> None:
-        """After an iteration."""
+        """An iteration has ended."""
 
     def ended(self, loop: Loop) -> None:
-        """The run has ended by itself."""
+        """The run has ended without an exception."""
 
     def failed(self, loop: Loop) -> None:
-        """An exception has ended the run, perhaps before `started`."""
+        """An exception has ended the run, possibly before `started`."""
 
     def closed(self) -> None:
-        """Last of all, whatever happened."""
+        """The last call, also after an exception."""
 
     def state(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """The state for the checkpoint, as plain values."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ class Observer:
 
 
 def drive(loop: Loop, observers: Sequence[Observer]) -> None:
-    """Iterate a started loop until something ends it."""
+    """Iterate a started loop until it has a reason to stop."""
     try:
         for observer in observers:
             observer.started(loop)
@@ -53,9 +53,9 @@ def drive(loop: Loop, observers: Sequence[Observer]) -> None:
 
 
 class Call(Observer):
-    """Calls a function of the user's after every iteration; a true value ends the run."""
+    """Calls a function of the user after every iteration. A true return value ends the run, with this reason."""
 
-    def __init__(self, function: Any, reason: str) -> None:
+    def __init__(self, function: Callable[[Loop], Any], reason: str) -> None:
         self.function, self.reason = function, reason
 
     def iterated(self, loop: Loop) -> None:

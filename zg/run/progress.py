@@ -1,4 +1,4 @@
-"""How far a run is, for a person."""
+"""The progress of a run on the terminal."""
 
 import math
 import sys
@@ -10,12 +10,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from zg.loop import Loop
 from zg.run.observer import Observer
 
-#: Seconds between two updates.
+#: Least seconds between two updates.
 UPDATE_SECONDS = 0.1
 
 
 class ShowProgress(Observer):
-    """A progress bar of renders with loss, best loss and time left; a line each tenth where there is no terminal."""
+    """A progress bar of renders with the losses and the remaining time.
+
+    Without a terminal, `say` gets a line at each tenth of the budget.
+    """
 
     def __init__(self, say: Callable[[str], None] = print) -> None:
         self.say = say
@@ -48,8 +51,8 @@ class ShowProgress(Observer):
             self._bar.update(self._line, completed=ledger.renders, loss=loss, best=best)
         elif ledger.renders - self._said >= self._total / 10 or ledger.exhausted:
             self._said = ledger.renders
-            rate = (now - self._started) / max(1, ledger.renders - self._first)
-            left = rate * ledger.left
+            seconds_per_render = (now - self._started) / max(1, ledger.renders - self._first)
+            left = seconds_per_render * ledger.left
             self.say(
                 f"{ledger.renders}/{self._total} renders  batch loss {loss:.3g}  best {best:.3g}  {left:.0f} s left"
             )

@@ -1,4 +1,4 @@
-"""Logs a run against renders, and draws it."""
+"""Logs and draws a run, against the number of counted renders."""
 
 import math
 import time
@@ -12,22 +12,28 @@ from zg.loop import Loop
 from zg.run.history import History
 from zg.run.observer import Observer
 
-#: Log-spaced counts of renders at which the recommended θ is rendered once more, for the curve.
+#: Number of points of the curve, at log-spaced counts of renders.
 CURVE_POINTS = 50
-#: Evenly spaced counts at which what costs nothing is logged.
+#: Number of records without an additional render, at evenly spaced counts of renders.
 LOG_POINTS = 100
-#: Seconds between two deliveries to loggers, which cost more than an iteration of a fast method.
+#: Least seconds between two calls of the loggers. A call can take longer than an iteration of a fast method.
 FLUSH_SECONDS = 1.0
-#: Every n-th picture goes to W&B, which takes 50 ms for one.
+#: Every n-th picture is logged to W&B. Logging a picture takes 50 ms.
 PANEL_EVERY = 10
-#: Parameters up to which the path of θ is kept, for pictures.
+#: Largest number of parameters for which the path of θ is kept, for pictures.
 DRAWN_PATH = 16
 
 
 class Record(Observer):
-    """At about `points` log-spaced counts the recommended θ is rendered once more, with seeds of its own and uncounted:
-    this is the run's curve, with its picture and image metrics. At about 100 evenly spaced counts only what costs
-    nothing is logged. The method sees none of it. The history is written at once; loggers get their rows together.
+    """Records the curve of a run and its log.
+
+    The curve: at about `points` log-spaced counts of renders, the recommended θ is rendered with seeds of its own. This
+    gives the loss, the metrics and the picture of the record. These renders are not counted, and the method does not
+    see them. The log: at about 100 evenly spaced counts, a record of the numbers that need no render.
+
+    The history gets each row at once. The loggers get the rows at most once per second.
+
+    folder, video: with both, the pictures are written to `folder`/frames.
     """
 
     def __init__(
@@ -36,9 +42,10 @@ class Record(Observer):
         self.curve_at = schedule(max_renders, points, log=True)
         self.log_at = schedule(max_renders, LOG_POINTS, log=False)
         self.history = history
-        #: Anything with `log_metrics(metrics, step)`.
+        #: Objects with `log_metrics(metrics, step)`.
         self.loggers: Sequence[Any] = ()
         self.frames = folder / "frames" if folder and video else None
+        #: Renders at the last record.
         self.logged = -1
         self._pending: list[dict[str, float]] = []
         self._flushed = time.monotonic()
@@ -47,9 +54,9 @@ class Record(Observer):
         self._flushed = time.monotonic()
         if self.frames:
             self.frames.mkdir(exist_ok=True)
-            for stale in self.frames.glob("*.png"):
-                if int(stale.stem) > loop.renders or not loop.renders:
-                    stale.unlink()
+            for frame in self.frames.glob("*.png"):  # frames of the interrupted run that are later than its checkpoint
+                if int(frame.stem) > loop.renders or not loop.renders:
+                    frame.unlink()
         if loop.renders == 0:
             self.record(loop, measured=bool(self.curve_at))
         self._advance(loop.renders)
@@ -72,7 +79,7 @@ class Record(Observer):
         self.history.close()
 
     def state(self) -> dict[str, Any]:
-        """A run that was killed after its last row does not log that row again."""
+        """The renders at the last record, so that a resumed run does not log this record again."""
         return {"logged": self.logged}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -84,7 +91,7 @@ class Record(Observer):
         self.next_record = min(next_log, self.next_curve)
 
     def record(self, loop: Loop, measured: bool) -> None:
-        """Log one row; `measured` ones carry the curve's loss and are drawn."""
+        """Log one row. measured: it is a point of the curve."""
         ledger = loop.ledger
         row: dict[str, float] = {
             "renders": ledger.renders,
@@ -94,20 +101,22 @@ class Record(Observer):
             "best_loss": ledger.best_loss,
             **loop.method.status(),
         }
-        shown = self._measure(loop, row) if measured else None
+        panel = self._measure(loop, row) if measured else None
         self.history.write(row)
         self.logged = ledger.renders
         self._pending.append({key: value for key, value in row.items() if math.isfinite(value)})
-        if shown or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        if panel or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
-        if shown:
+        if panel:
             for logger in self.loggers:
                 if hasattr(logger, "log_image"):
-                    logger.log_image("panel", [str(shown)], step=ledger.renders)
+                    logger.log_image("panel", [str(panel)], step=ledger.renders)
 
     def _measure(self, loop: Loop, row: dict[str, float]) -> Path | None:
-        """Add the curve's loss and the metrics to a row, and draw a frame; its path if it is for loggers, too."""
-        from zg import pictures
+        """Add the loss and the metrics of the recommended θ to a row, and write its frame.
+
+        Returns the path of the frame if loggers are to log it, else None.
+        """
         from zg.run.metrics import draw, result_metrics
 
         objective, theta = loop.objective, loop.method.recommend()
@@ -117,9 +126,10 @@ class Record(Observer):
         row["loss"] = loss
         row |= result_metrics(loop, theta, image)
         picture = draw(loop, theta, image) if self.frames else None
-        if picture is None:
+        if self.frames is None or picture is None:
             return None
-        assert self.frames
+        from zg import pictures  # imports matplotlib
+
         frame = self.frames / f"{loop.renders:09d}.png"
         pictures.write_png(frame, picture)
         return frame if len(list(self.frames.iterdir())) % PANEL_EVERY == 0 else None
@@ -132,7 +142,7 @@ class Record(Observer):
 
 
 def schedule(max_renders: int, points: int, log: bool) -> list[int]:
-    """Up to `points` different counts from 1 to `max_renders`, spaced evenly or in the logarithm."""
+    """At most `points` distinct counts from 1 to `max_renders`, evenly spaced, or log-spaced if `log`."""
     steps = torch.linspace(0, 1, points, dtype=torch.float64)
     counts = max_renders**steps if log else 1 + (max_renders - 1) * steps
     return sorted({int(count) for count in counts.round().tolist()})

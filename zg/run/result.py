@@ -1,4 +1,4 @@
-"""What a run found."""
+"""The result of a run."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Result:
-    """The recommended θ, rendered once more.
+    """The result of a run.
 
-    theta: [n] in the user's units. loss: of θ rendered again with fresh seeds. renders: counted. stop_reason: a
-    `StopReason`, or the method's own. row: as in row.json. folder: where pictures and files are, if any.
+    theta: the recommended parameters [n], in the user's units.
+    loss: the loss of `theta`, rendered again with new seeds, not counted.
+    renders: number of counted renders.
+    stop_reason: a `StopReason`, or a reason of the method.
+    row: the row of the run, as in row.json.
+    records: the rows of `history`.
+    folder: the folder with the files of the run, or None.
     """
 
     theta: Tensor
@@ -30,7 +35,7 @@ class Result:
 
     @property
     def history(self) -> "pd.DataFrame":
-        """One row a record, against renders; `loss` is the curve, blank where it was not measured."""
+        """One row for each record, at `renders` renders. `loss` is the curve; it is NaN where it was not measured."""
         import pandas as pd
 
         return pd.DataFrame(self.records)

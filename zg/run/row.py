@@ -1,4 +1,4 @@
-"""The row of a run: what tables and figures are made of."""
+"""The row of a run. Tables and figures are made from rows and curves only."""
 
 import math
 from typing import Any, NamedTuple, TypedDict
@@ -16,13 +16,19 @@ ROW_FILE = "row.json"
 
 
 class Row(TypedDict, total=False):
-    """One run, whatever became of it. The metrics of its result stand beside these as `metric_NAME`.
+    """One run, also one that failed. The metrics of its result are further keys, `metric_NAME`.
 
-    resolved: the optimiser that did the work, for methods that choose one. settings: of the method. config_hash: of
-    task and method with their settings. code_hash: of the files that the run imports. machine: its class. threads: of
-    PyTorch. jobs: runs that shared the machine. init_loss, final_loss: of start and result, rendered again, uncounted.
-    best_loss: the lowest counted one. stop_reason: a `StopReason`, or the method's own. error: of the exception that
-    ended the run, or of the last failed render.
+    task, method: registered names. resolved: the optimiser or surrogate that the method chose.
+    feedback: `loss` or `image`. settings: of the method.
+    config_hash: of task and method with their settings. code_hash: of the files that the run imports.
+    revision: of the clone. machine: processor, cores, system.
+    threads: number of threads of PyTorch. jobs: number of runs that shared the machine.
+    renders, failed_renders: counted, and failed among them. max_renders: the budget.
+    seconds_render, seconds_method: time in seconds. peak_mb: largest memory of the process, in MB.
+    init_loss, final_loss: losses of the initial and the recommended θ, rendered again and not counted.
+    best_loss: the lowest counted loss.
+    stop_reason: a `StopReason`, or a reason of the method.
+    error: message of the exception that ended the run, else of the last failed render.
     """
 
     task: str
@@ -51,7 +57,7 @@ class Row(TypedDict, total=False):
 
 
 class Labels(NamedTuple):
-    """What a row says of a run and the run does not know: names of task and method, composed config, parallel runs."""
+    """Entries of a row that the loop does not know: names of task and method, composed config, parallel runs."""
 
     task: str
     method: str
@@ -60,14 +66,14 @@ class Labels(NamedTuple):
 
 
 def label(task: Task, method: Method, config: Config, jobs: int, names: tuple[str, str] | None) -> Labels:
-    """The names that were given, else the registered names, else the names of the classes."""
+    """The labels of a run. The names are those given, else the registered names, else the names of the classes."""
     task_name = class_name("task", config["data"]) if "data" in config else type(task).__name__
     method_name = class_name("method", config["model"]) if "model" in config else type(method).__name__
     return Labels(*(names or (task_name, method_name)), config, jobs)
 
 
 def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
-    """The row of a run, without what has to be measured. error: of a run that an exception ended."""
+    """The row of a run, without measured losses and metrics. error: message of the exception that ended the run."""
     method = loop.method
     ledger = method.ledger if method.started else None
     own = {key: value for key, value in labels.config.items() if key in ("data", "model")}

@@ -1,7 +1,7 @@
-"""One run: a task, a method and a budget -> a result, with its row."""
+"""One run: task, method and budget -> result, with the files of the run folder."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,15 +49,21 @@ def run(
     jobs: int = 1,
     names: tuple[str, str] | None = None,
 ) -> Result:
-    """Optimise, and write the run folder if there is one.
+    """Optimise a task with a method until a limit of the budget is reached.
 
-    config: the composed config, for the record. say: prints progress; None for silence. loggers: Lightning's, or
-    anything with log_metrics. observers: watch every iteration. callbacks, trainer: Lightning's, and more arguments for
-    its Trainer. Lightning is used if one of these is given, or a Lightning logger, or a folder. curve_points: how often
-    the recommended θ is rendered for the curve. wandb: one of `zg.run.tracking.MODES`, for runs with a folder. jobs:
-    how many runs share the machine, for the record. names: of task and method in row and W&B; by default their
-    registered names.
-    Raises SettingError for a mistake of the user; any other exception is in the row before it is raised.
+    config: the composed config, for row.json and config.yaml.
+    folder: a new or empty folder for the files of the run; None writes no files. resume: go on from its checkpoint.
+    loggers: Lightning loggers, or objects with log_metrics(metrics, step). observers: called after every iteration.
+    callbacks, trainer: callbacks of Lightning, and further arguments of its Trainer. Lightning is imported and used
+        only if there is a folder, a Lightning logger, a callback or an argument of the Trainer.
+    say: prints a line of progress; None prints nothing.
+    checkpoint_renders, checkpoint_seconds: write a checkpoint when one of them has passed since the last one.
+    curve_points: number of points of the curve (`zg.run.record.Record`). video: keep frames and write a video.
+    wandb, group: mode of W&B (`zg.run.tracking.MODES`) and its group of runs; for runs with a folder.
+    jobs: number of runs that share the machine, for the row.
+    names: names of task and method in row and W&B; by default their registered names.
+
+    Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
     check_whole(0, seed=seed, curve_points=curve_points)
     check_positive(checkpoint_seconds=checkpoint_seconds)
@@ -86,7 +92,7 @@ def run(
             _drive(task, loop, every_observer, loggers, callbacks, trainer, checkpoint)
         except BaseException as exception:
             if folder:
-                _leave_behind(folder, exception, task, loop, labels, loggers, resume)
+                _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
         return _finish(loop, labels, history, folder, loggers)
 
@@ -100,7 +106,7 @@ def _drive(
     trainer: dict[str, Any] | None,
     checkpoint: Path | None,
 ) -> None:
-    """In Lightning's Trainer where something needs it, else in the bare loop: the iterations are the same."""
+    """Run the loop in Lightning's Trainer if something needs it, else in the bare loop. Iterations are the same."""
     has_checkpoints = any(isinstance(observer, WriteCheckpoint) for observer in observers)
     lightning_loggers = [logger for logger in loggers if hasattr(logger, "log_hyperparams")]
     if has_checkpoints or lightning_loggers or callbacks or trainer:
@@ -113,7 +119,7 @@ def _drive(
 
 
 def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, loggers: Sequence[Any]) -> Result:
-    """Measure the recommended θ, and write what there is to write."""
+    """Measure the recommended θ, and write the row and the pictures to the folder, if there is one."""
     objective, task = loop.objective, loop.objective.task
     row = describe(loop, task, labels)
     theta = loop.method.recommend()
@@ -135,19 +141,19 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
 
 
 @contextlib.contextmanager
-def _folder(folder: Path | None, resume: bool, labels: Labels) -> Any:
-    """A run folder that is there, where one is wanted."""
+def _folder(folder: Path | None, resume: bool, labels: Labels) -> Iterator[None]:
+    """Makes the run folder, if there is one, and reports errors of its disk."""
     if folder is None:
         yield
         return
-    from zg.run.folder import disk_trouble_told, prepare_folder
+    from zg.run.folder import prepare_folder, report_disk_errors
 
-    with disk_trouble_told(folder):
+    with report_disk_errors(folder):
         prepare_folder(folder, resume, labels.config)
         yield
 
 
-def _leave_behind(
+def _record_failure(
     folder: Path,
     exception: BaseException,
     task: Task,
@@ -156,7 +162,7 @@ def _leave_behind(
     loggers: Sequence[Any],
     resume: bool,
 ) -> None:
-    """After an exception: a row that says so, or no folder at all where a mistake of the user prevented the run."""
+    """After an exception: write the row with the error. If a wrong setting prevented the start, remove the folder."""
     if isinstance(exception, SettingError) and not loop.renders and not resume:
         from zg.run.folder import discard
 

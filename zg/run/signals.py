@@ -10,10 +10,18 @@ from zg.run.observer import Observer
 
 
 class Signals(Observer):
-    """The first SIGINT or SIGTERM ends the run after this iteration, the second interrupts at once."""
+    """The first SIGINT or SIGTERM ends the run after the present iteration. The second raises KeyboardInterrupt.
+
+    The handlers of the caller are restored at the end. In other threads than the main thread, Python allows no
+    handlers; signals then act as without a run.
+    """
 
     def __init__(self) -> None:
-        self._handlers: dict[int, Any] = {}
+        # Read here and not in `started`: before that, Lightning has set handlers of its own. A handler that was not set
+        # by Python is None and could not be restored.
+        former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._former = {number: handler for number, handler in former.items() if handler is not None}
+        self._are_set = False
 
     def started(self, loop: Loop) -> None:
         def on_signal(number: int, frame: Any) -> None:
@@ -22,10 +30,12 @@ class Signals(Observer):
             loop.asked_to_stop = StopReason.INTERRUPTED
 
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, on_signal)
+            for number in self._former:
+                signal.signal(number, on_signal)
+            self._are_set = True
 
     def closed(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
+        if self._are_set:
+            for number, handler in self._former.items():
+                signal.signal(number, handler)
+            self._are_set = False

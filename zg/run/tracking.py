@@ -1,4 +1,4 @@
-"""Weights & Biases beside the run folder: its mode is decided before it starts, so it never asks, hangs or fails."""
+"""Weights & Biases. Its mode is decided before it starts, so that a run never asks for a key, hangs or fails."""
 
 import contextlib
 import netrc
@@ -18,17 +18,25 @@ from zg.run.row import Labels, Row
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
+#: `auto` is online if there is a key and the server answers, else offline.
 MODES = ("auto", "online", "offline", "disabled")
+#: Most seconds to wait for a connection to the server.
 PROBE_SECONDS = 2.0
+#: Most seconds to wait for the start of a run of W&B.
 START_SECONDS = 10.0
+#: The file in the run folder that holds the id of the run in W&B.
 ID_FILE = "wandb-id"
-# Where W&B was told to stage files, run after run: it reads this from the environment alone.
+# The values of WANDB_DATA_DIR that were set here, to tell them from a value of the user. W&B has no argument for it.
 _data_dirs = [""]
 
 
 def wandb_mode(wanted: str = "auto") -> str:
-    """`online`, `offline` or `disabled`: what WANDB_MODE says, else `wanted`, else what key and network allow."""
-    said = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline")  # W&B's older word
+    """The mode of W&B: `online`, `offline` or `disabled`.
+
+    It is WANDB_MODE if set, else `wanted`. `auto` and `online` become `offline` without a key or without an answer of
+    the server. Raises SettingError for an unknown mode.
+    """
+    said = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline")  # an older name in W&B
     for setting, mode in (("wandb", wanted), ("WANDB_MODE", said or "auto")):
         if mode not in MODES:
             raise SettingError(f"{setting} must be one of {', '.join(MODES)}, got '{mode}'")
@@ -44,13 +52,13 @@ def wandb_mode(wanted: str = "auto") -> str:
 
 
 def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> "Logger | None":
-    """A logger that writes below `folder`, and goes on with the same run when the folder is resumed."""
+    """A logger that writes below `folder`; None if disabled. A resumed run goes on with the same run of W&B."""
     if mode == "disabled":
         return None
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    if os.environ.get("WANDB_DATA_DIR") in (None, _data_dirs[-1]):  # the user's own setting stays
+    if os.environ.get("WANDB_DATA_DIR") in (None, _data_dirs[-1]):  # keep a value of the user
         _data_dirs.append(str(folder.resolve() / "wandb"))
         os.environ["WANDB_DATA_DIR"] = _data_dirs[-1]
     known = folder / ID_FILE
@@ -75,26 +83,26 @@ def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Se
     if mode == "online":
         try:
             return start(quiet, "online")
-        except wandb.Error as error:  # a key that is refused, a server that does not answer
+        except wandb.Error as error:  # the key is refused, or the server does not answer
             print(f"W&B is offline: {' '.join(str(error).split())}")
-            wandb.teardown()  # its service holds on to the id of the run that it could not start
+            wandb.teardown()  # otherwise the id of the failed run stays in use
     return start(quiet, "offline")
 
 
 class Writer:
-    """Anything with `add_scalar(tag, value, step)`, such as TensorBoard's SummaryWriter, as a logger of a run."""
+    """A logger that calls `add_scalar(tag, value, step)` of a writer, such as TensorBoard's SummaryWriter."""
 
     def __init__(self, writer: Any) -> None:
         self.writer = writer
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """One scalar for each metric."""
+        """Write one scalar for each metric."""
         for tag, value in metrics.items():
             self.writer.add_scalar(tag, value, step)
 
 
 def track_run(folder: Path, mode: str, group: str | None, seed: int, labels: Labels) -> "Logger | None":
-    """The W&B logger of a run, with what identifies the run; None if W&B is disabled."""
+    """The W&B logger of a run, with tags, config, seed and revision; None if W&B is disabled."""
     tags = [labels.task, labels.method, f"seed {seed}", revision() or "no revision"]
     logger = wandb_logger(folder, mode, f"{labels.task}-{labels.method}-{seed}", group, tags)
     if logger is not None:
@@ -103,7 +111,7 @@ def track_run(folder: Path, mode: str, group: str | None, seed: int, labels: Lab
 
 
 def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
-    """Give panel, curve, video and the numbers of the row to W&B, and end its run."""
+    """Log the panel, the curve, the video and the row to W&B, and end the run of W&B."""
     from pytorch_lightning.loggers import WandbLogger
 
     for logger in loggers:
@@ -121,6 +129,7 @@ def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
 
 
 def _has_key(host: str) -> bool:
+    """Whether there is a key for this host, in WANDB_API_KEY or in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
@@ -131,7 +140,7 @@ def _has_key(host: str) -> bool:
 
 
 def _reachable(host: str, port: int) -> bool:
-    """Whether somebody answers within two seconds; in a thread, for looking a name up knows no time-out."""
+    """Whether the server accepts a connection within 2 s. It uses a thread: the look-up of a name has no time-out."""
     answered = threading.Event()
 
     def probe() -> None:

@@ -1,4 +1,4 @@
-"""The command line, in this process: a process of its own costs the imports."""
+"""The command line. Most tests call `main` in this process, as a new process needs seconds for its imports."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from zg.config.registry import CONFIGS, configured, names
 
 
 def refused(capsys, *words: str) -> str:
-    """The one line that a wrong command ends with."""
+    """The line that a wrong command prints to stderr."""
     assert main(words) == 2
     said = capsys.readouterr()
-    assert said.err.count("\n") == 1
+    assert said.err.count("\n") == 1, "an error has one line"
     return said.err
 
 
-def test_fit_says_what_it_found_and_where_it_is(capsys, tmp_path):
+def test_fit_prints_the_result_and_the_paths_of_its_files(capsys, tmp_path):
     assert main(["fit", "--config", "configs/toy.yaml", "--max-renders", "400", "--out", "run"]) == 0
     said = capsys.readouterr().out
     assert "s left" in said
@@ -35,7 +35,7 @@ def test_fit_says_what_it_found_and_where_it_is(capsys, tmp_path):
     assert row["final_loss"] < 1e-20
 
 
-def test_later_configs_and_settings_win(capsys, tmp_path):
+def test_later_configs_and_settings_override_earlier_ones(capsys, tmp_path):
     (tmp_path / "mine.yaml").write_text("model: {name: es, lr: 1.0e-3, pairs: 7}\nmax_renders: 9\n")
     words = ["fit", "--config", "configs/toy.yaml", "--config", "mine.yaml", "--model.lr", "2e-3", "--print-config"]
     assert main(words) == 0
@@ -45,7 +45,7 @@ def test_later_configs_and_settings_win(capsys, tmp_path):
     assert config["max_renders"] == 9
 
 
-def test_choosing_another_method_drops_the_settings_of_the_former(capsys, tmp_path):
+def test_choosing_another_method_drops_the_settings_of_the_former_one(capsys, tmp_path):
     (tmp_path / "mine.yaml").write_text("data: toy\nmodel: {name: es, lr: 1.0e-3}\n")
     main(["fit", "--config", "mine.yaml", "--model.sigma", "0.2", "--model", "cmaes", "--print-config"])
     config = yaml.safe_load(capsys.readouterr().out)
@@ -54,14 +54,14 @@ def test_choosing_another_method_drops_the_settings_of_the_former(capsys, tmp_pa
     assert "lr" not in config["model"]["init_args"]
 
 
-def test_a_run_can_be_resumed_from_its_folder_alone(capsys):
+def test_resume_needs_only_the_run_folder(capsys):
     words = ["fit", "--data", "toy", "--model", "es", "--max-renders", "100", "--out", "run"]
     assert main(words) == 0
     assert main(["fit", "--out", "run", "--resume", "--max-renders", "140"]) == 0
     assert "after 140 renders" in capsys.readouterr().out
 
 
-def test_folders_are_numbered(tmp_path):
+def test_default_folders_are_numbered(tmp_path):
     for _ in range(2):
         assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "20"]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["toy-es-0", "toy-es-1"]
@@ -72,7 +72,7 @@ def test_folders_are_numbered(tmp_path):
     [
         (["fitt"], "command 'fitt' is unknown; did you mean 'fit'?"),
         (["fit"], "data must name a task"),
-        (["fit", "--data", "zg.task.Task"], "data must be a Task of some kind, got 'zg.task.Task'"),
+        (["fit", "--data", "zg.task.Task"], "data must be a subclass of Task, got 'zg.task.Task'"),
         (["fit", "--data", "toy", "--target-loss", "abc"], "target_loss must be float or null, got abc"),
         (["fit", "--data", "toy", "--patience", "0.5"], "patience must be int or null, got 0.5"),
         (["fit", "--data", "toy", "--seed", "-1"], "seed must be at least 0, got -1"),
@@ -92,21 +92,21 @@ def test_folders_are_numbered(tmp_path):
         (["fit", "--data", "texture", "--data.size", "300"], "data.size must be from 1 to 256, got 300"),
         (["fit", "--data", "texture", "--data.reference", "astronuat"], "did you mean 'astronaut'?"),
         (["fit", "--data", "no.such.Task"], "data must be a class that can be imported, got 'no.such.Task'"),
-        (["fit", "--data", "json.JSONDecoder"], "data must be a Task of some kind, got 'json.JSONDecoder'"),
+        (["fit", "--data", "json.JSONDecoder"], "data must be a subclass of Task, got 'json.JSONDecoder'"),
         (["fit", "--config", "nowhere.yaml"], "config 'nowhere.yaml' cannot be read: No such file or directory"),
         (["fit", "--data"], "--data needs a value"),
-        (["fit", "toy"], "settings are given as --NAME VALUE, got 'toy'"),
+        (["fit", "toy"], "a setting must be given as --NAME VALUE, got 'toy'"),
         (
             ["compare", "--tasks", "toyy", "--methods", "es", "--out", "x"],
             "task 'toyy' is unknown; did you mean 'toy'?",
         ),
     ],
 )
-def test_a_mistake_is_told_in_one_line(capsys, words, message):
+def test_a_wrong_command_is_reported_in_one_line_with_exit_code_2(capsys, words, message):
     assert message in refused(capsys, *words)
 
 
-def test_a_mistake_that_shows_late_leaves_no_folder(capsys, tmp_path, monkeypatch):
+def test_a_wrong_setting_that_is_found_late_leaves_no_folder(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert "nowhere.png" in refused(
         capsys, "fit", "--data", "texture", "--data.reference", "nowhere.png", "--out", "run"
@@ -115,9 +115,9 @@ def test_a_mistake_that_shows_late_leaves_no_folder(capsys, tmp_path, monkeypatc
     assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "20", "--out", "run"]) == 0
 
 
-def test_a_broken_yaml_is_named_with_its_line(capsys, tmp_path):
+def test_an_error_in_a_yaml_is_reported_with_its_line(capsys, tmp_path):
     (tmp_path / "bad.yaml").write_text("data: toy\nmodel: {name: es\n")
-    assert "config 'bad.yaml' must be valid YAML, and is not at line 3" in refused(capsys, "fit", "-c", "bad.yaml")
+    assert "config 'bad.yaml' must be valid YAML, got an error at line 3" in refused(capsys, "fit", "-c", "bad.yaml")
 
 
 def test_debug_shows_the_traceback():
@@ -125,14 +125,14 @@ def test_debug_shows_the_traceback():
         main(["fit", "--data", "toyy", "--debug"])
 
 
-def test_list_prints_names_alone_when_plain(capsys):
+def test_list_plain_prints_names_only(capsys):
     assert main(["list", "tasks", "--plain"]) == 0
     assert capsys.readouterr().out.split() == names("task")
     assert main(["list", "methods", "--plain"]) == 0
     assert {"zerograds", "es", "cmaes"} <= set(capsys.readouterr().out.split())
 
 
-def test_list_is_quick_and_does_not_import_torch():
+def test_list_takes_less_than_1_5_seconds_and_does_not_import_torch():
     start = time.perf_counter()
     command = [sys.executable, "-X", "importtime", "-m", "zg.cli", "list", "tasks"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -141,8 +141,18 @@ def test_list_is_quick_and_does_not_import_torch():
     assert "toy" in done.stdout
 
 
+@pytest.mark.parametrize("start", ["from zg.cli.main import main; main(['list', 'tasks'])", "import benchmarks"])
+def test_our_own_processes_wait_passively_in_openmp(start):
+    """OpenMP reads the variable when PyTorch is imported, so it must be set before."""
+    script = f"import os, sys; {start}; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=CONFIGS.parent)
+    assert done.stdout.splitlines()[-1] == "PASSIVE False"
+
+
 @pytest.mark.parametrize("name", configured("task"))
-def test_every_config_of_a_task_composes_and_sets_no_key_of_the_model(name, capsys):
+def test_every_task_config_composes_and_sets_no_method(name, capsys):
     assert main(["fit", "--config", f"configs/{name}.yaml", "--print-config"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"]["class_path"] == "zg.zerograds.method.ZeroGrads"
     config = read_yaml(configured("task")[name])
@@ -150,7 +160,7 @@ def test_every_config_of_a_task_composes_and_sets_no_key_of_the_model(name, caps
     assert config["about"]
 
 
-def test_the_name_of_a_config_stands_for_it(capsys):
+def test_data_accepts_the_name_of_a_config(capsys):
     assert main(["fit", "--data", "texture16", "--print-config"]) == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["data"]["init_args"]["size"] == 16
@@ -164,49 +174,49 @@ def test_the_name_of_a_config_stands_for_it(capsys):
         ("data: {name: [a]}", "data must be the name of a task, got ['a']"),
         ("data: toy\nmodel: [es]", "model must be the name of a method or its settings, got ['es']"),
         ("data: toy\ntrainer: [a]", "trainer must be settings of Lightning's Trainer, got ['a']"),
-        ("data: toy\n5: 3", "must have words for keys, got 5"),
+        ("data: toy\n5: 3", "must have strings as keys, got 5"),
         ("data: toy\nmax_renders: [1]", "max_renders must be int, got [1]"),
         ("data: mine.Task", "data must be a class that can be imported, got 'mine.Task' (NameError:"),
     ],
 )
-def test_a_yaml_of_odd_shape_is_told_in_one_line(text, message, capsys, tmp_path):
+def test_a_yaml_with_values_of_wrong_types_is_reported_in_one_line(text, message, capsys, tmp_path):
     (tmp_path / "odd.yaml").write_text(text)
     (tmp_path / "mine.py").write_text("undefined\n")
     assert message in refused(capsys, "fit", "-c", "odd.yaml")
 
 
-def test_a_foreign_package_of_a_common_name_is_told(tmp_path):
+def test_another_package_named_tasks_is_reported(tmp_path):
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "__init__.py").write_text("")
-    command = [sys.executable, "-m", "zg.cli", "list", "tasks"]  # with -m, the working directory comes first
+    command = [sys.executable, "-m", "zg.cli", "list", "tasks"]  # -m searches the working directory first
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
-    assert "package 'tasks' must be that of" in done.stderr
+    assert "package 'tasks' must be the one in" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_has_enough_is_no_error(unbuffered):
+def test_a_reader_that_ends_early_causes_no_error_message(unbuffered):
     command = f"{sys.executable} -m zg.cli list tasks | true; exit ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
     assert (done.stderr, done.returncode) == ("", 141)
 
 
-def test_the_version(capsys):
+def test_version_prints_the_name_and_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("zerograds ")
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "paper").glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_published_setting_runs(path, capsys):
+def test_every_config_of_the_paper_runs(path, capsys):
     small = {"texture": ["--data.size", "8"], "caustic": ["--data.size", "32"]}.get(path.stem, [])
     words = ["fit", "--config", str(path), *small, "--max-renders", "60", "--video", "false", "--out", "run"]
     assert main(words) == 0
     assert "stopped after 60 renders: budget" in capsys.readouterr().out
 
 
-def test_a_run_is_resumed_with_its_own_method_only(capsys):
+def test_resume_with_another_method_or_seed_is_refused(capsys):
     assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "40", "--out", "run"]) == 0
     capsys.readouterr()
     said = refused(capsys, "fit", "--out", "run", "--resume", "--model", "cmaes")

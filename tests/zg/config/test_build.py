@@ -1,4 +1,4 @@
-"""Composed configs become checked settings, tasks and methods; every mistake is one line."""
+"""Composed configs become checked settings, tasks and methods. Every error has one line."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def config(**settings: Any) -> dict[str, Any]:
 
 
 class Breaking(Quadratic):
-    """A task that does not accept what it was given."""
+    """A task that refuses its setting."""
 
     def __init__(self, size: int = 3) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def test_task_and_method_are_made_with_their_settings():
     assert isinstance(method, ES) and method.lr == 1
 
 
-def test_values_are_turned_into_their_types():
+def test_values_are_converted_to_their_types():
     parsed = parse(config(max_renders="12", target_loss="1e-3", checkpoint_seconds=5, patience=None, video=False))
     budget = {key: value for key, value in parsed.items() if key not in ("data", "model")}
     expected = {"max_renders": 12, "target_loss": 1e-3, "checkpoint_seconds": 5.0, "patience": None, "video": False}
@@ -47,16 +47,16 @@ def test_values_are_turned_into_their_types():
     assert type(parsed["checkpoint_seconds"]) is float
 
 
-def test_what_was_not_given_is_left_to_its_default():
+def test_settings_that_are_not_given_are_absent():
     assert set(parse(config())) == {"data", "model"}
 
 
-def test_a_dictionary_is_handed_on_as_it_is():
+def test_a_setting_that_is_a_dictionary_is_not_changed():
     model = component(ZeroGrads, surrogate="neural", options={"pairs": 3})
     assert instantiate("model", parse(config(model=model))["model"]).options == {"pairs": 3}
 
 
-def test_settings_of_lightning_are_those_that_were_given():
+def test_trainer_settings_are_only_those_that_were_given():
     assert parse(config(trainer={"gradient_clip_val": 0.5}))["trainer"] == {"gradient_clip_val": 0.5}
 
 
@@ -71,21 +71,21 @@ def test_settings_of_lightning_are_those_that_were_given():
         ({"trainer": 3}, "trainer must be settings of Lightning's Trainer, got 3"),
         ({"data": component(Quadratic, n="three")}, "data.n must be int, got three"),
         ({"data": component(Quadratic, conditions=3)}, "data.conditions is unknown; did you mean 'condition'?"),
-        ({"data": component(ES)}, "data must be a Task of some kind, got 'baselines.es.ES'"),
-        ({"model": component(Quadratic)}, "model must be a Method of some kind, got 'tests.problems.Quadratic'"),
+        ({"data": component(ES)}, "data must be a subclass of Task, got 'baselines.es.ES'"),
+        ({"model": component(Quadratic)}, "model must be a subclass of Method, got 'tests.problems.Quadratic'"),
         (
             {"model": component(PaperZeroGrads, surrogate="cubic")},
             "model.surrogate must be one of 'neural', 'quadratic', got cubic",
         ),
     ],
 )
-def test_a_setting_that_is_wrong_is_told_in_one_line(settings, message):
+def test_a_wrong_setting_raises_a_setting_error_of_one_line(settings, message):
     with pytest.raises(SettingError) as refused:
         parse(config(**settings))
     assert str(refused.value) == message
 
 
-def test_an_unknown_setting_of_lightning_is_told_in_one_line():
+def test_an_unknown_trainer_setting_raises_a_setting_error_of_one_line():
     with pytest.raises(SettingError, match="'max_epoch'") as refused:
         parse(config(trainer={"max_epoch": 3}))
     assert "\n" not in str(refused.value)
@@ -100,15 +100,15 @@ def test_an_unknown_setting_of_lightning_is_told_in_one_line():
     ],
     ids=["no such class", "no such module", "a module that raises"],
 )
-def test_a_class_that_cannot_be_imported_is_told_with_the_reason(class_path, why, tmp_path, monkeypatch):
+def test_a_class_that_cannot_be_imported_is_reported_with_the_reason(class_path, why, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingError, match=f"data must be a class that can be imported, got '{class_path}'.*{why}"):
         check_keys("data", {"class_path": class_path, "init_args": {}})
 
 
-def test_the_base_class_is_no_task():
-    with pytest.raises(SettingError, match=r"data must be a Task of some kind, got 'zg\.task\.Task'"):
+def test_the_base_class_task_is_refused():
+    with pytest.raises(SettingError, match=r"data must be a subclass of Task, got 'zg\.task\.Task'"):
         check_keys("data", {"class_path": "zg.task.Task", "init_args": {}})
 
 
@@ -119,13 +119,13 @@ def test_the_base_class_is_no_task():
         ("model", component(ES, sigma=-1.0), "model.sigma must be > 0, got -1.0"),
     ],
 )
-def test_what_a_task_or_method_refuses_is_told_with_the_name_of_the_config(key, wrong, message):
+def test_an_error_of_a_task_or_method_names_the_setting_of_the_config(key, wrong, message):
     with pytest.raises(SettingError) as refused:
         instantiate(key, parse_component(key, wrong))
     assert str(refused.value) == message
 
 
-def test_a_resolved_config_has_every_setting_and_is_the_same_when_parsed_again():
+def test_a_resolved_config_has_all_settings_and_parses_to_itself():
     composed = config(model=component(ES, lr=0.02), max_renders=10)
     full = resolved(composed, parse(composed))
     assert full["model"] == component(ES, sigma=0.05, lr=0.02, pairs=10)
@@ -134,5 +134,5 @@ def test_a_resolved_config_has_every_setting_and_is_the_same_when_parsed_again()
     assert resolved(full, parse(full)) == full
 
 
-def test_a_message_of_another_form_keeps_its_words_on_one_line():
+def test_an_error_message_of_unknown_form_is_joined_to_one_line():
     assert one_line("something\n  went  wrong\n") == "something went wrong"

@@ -1,4 +1,4 @@
-"""Configs: reading, merging, and the spellings of a task or method."""
+"""Configs: reading, merging, and the forms of a task or method."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def written(text, name="mine.yaml"):
     return path
 
 
-def test_a_config_file_is_a_dictionary():
+def test_read_yaml_returns_a_dictionary():
     text = "data: {name: texture, size: 64}\nmodel: es\nmax_renders: 20000\n"
     assert read_yaml(written(text)) == {"data": {"name": "texture", "size": 64}, "model": "es", "max_renders": 20000}
 
@@ -27,16 +27,16 @@ def test_a_config_file_is_a_dictionary():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seed: 1\ndata: [", "config 'mine.yaml' must be valid YAML, and is not at line 2"),
-        ("- toy\n- es\n", "config 'mine.yaml' must hold 'key: value' lines, got list"),
-        ("", "config 'mine.yaml' must hold 'key: value' lines, got NoneType"),
-        ("1: toy\n", "config 'mine.yaml' must have words for keys, got 1"),
+        ("seed: 1\ndata: [", "config 'mine.yaml' must be valid YAML, got an error at line 2"),
+        ("- toy\n- es\n", "config 'mine.yaml' must have 'key: value' lines, got list"),
+        ("", "config 'mine.yaml' must have 'key: value' lines, got NoneType"),
+        ("1: toy\n", "config 'mine.yaml' must have strings as keys, got 1"),
         (b"\xff\xfe\x00", "config 'mine.yaml' cannot be read: 'utf-8' codec can't decode"),
         (None, "config 'mine.yaml' cannot be read: No such file or directory"),
     ],
     ids=["no YAML", "a list", "empty", "a number for a key", "no text", "missing"],
 )
-def test_a_file_that_is_no_config_is_told_in_one_line(text, message, tmp_path):
+def test_a_file_that_is_no_config_raises_a_setting_error_of_one_line(text, message, tmp_path):
     path = tmp_path / "mine.yaml"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -45,7 +45,7 @@ def test_a_file_that_is_no_config_is_told_in_one_line(text, message, tmp_path):
     assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
 
 
-def test_a_config_is_looked_for_here_first_and_then_in_the_repository(tmp_path):
+def test_a_config_is_searched_in_the_working_directory_and_then_in_the_repository(tmp_path):
     assert locate("configs/toy.yaml") == CONFIGS / "toy.yaml"
     (tmp_path / "configs").mkdir()
     here = written("seed: 1\n", "configs/toy.yaml")
@@ -63,21 +63,21 @@ def test_a_config_is_looked_for_here_first_and_then_in_the_repository(tmp_path):
     ],
     ids=["name", "name and init_args", "class_path", "class_path and init_args"],
 )
-def test_all_spellings_of_a_method_mean_the_same(model):
+def test_all_forms_of_a_method_compose_to_the_same_config(model):
     assert compose({"model": model}) == {"model": {"class_path": ES, "init_args": {"lr": 0.01}}}
 
 
-def test_a_bare_name_is_a_method_or_task_without_settings():
+def test_a_name_composes_to_a_class_path_without_settings():
     composed = compose({"data": "toy", "model": "es"})
     assert composed["data"] == {"class_path": "tasks.toy.Toy", "init_args": {}}
     assert composed["model"] == {"class_path": ES, "init_args": {}}
 
 
-def test_a_suffix_is_the_optimizer_of_a_library():
+def test_a_name_after_a_colon_is_the_setting_optimizer():
     assert compose({"model": "nevergrad:PSO"})["model"]["init_args"] == {"optimizer": "PSO"}
 
 
-def test_later_configs_win_setting_by_setting():
+def test_later_configs_override_single_settings():
     first = {"data": "toy", "model": {"name": "es", "lr": 0.01, "pairs": 5}, "max_renders": 100, "seed": 1}
     composed = compose(first, {"model": {"lr": 0.02}, "max_renders": 200})
     assert composed["model"] == {"class_path": ES, "init_args": {"lr": 0.02, "pairs": 5}}
@@ -85,18 +85,18 @@ def test_later_configs_win_setting_by_setting():
     assert (composed["max_renders"], composed["seed"]) == (200, 1)
 
 
-def test_settings_within_a_setting_are_merged_too():
+def test_nested_settings_are_merged():
     first = {"model": {"name": "zerograds", "surrogate": "neural", "options": {"pairs": 3, "lr": 0.01}}}
     composed = compose(first, {"model": {"options": {"lr": 0.02}}})
     assert composed["model"]["init_args"]["options"] == {"pairs": 3, "lr": 0.02}
 
 
-def test_the_same_method_again_keeps_its_settings():
+def test_choosing_the_same_method_again_keeps_its_settings():
     composed = compose({"model": {"name": "es", "lr": 0.01}}, {"model": ES})
     assert composed["model"]["init_args"] == {"lr": 0.01}
 
 
-def test_another_method_drops_the_settings_of_the_former():
+def test_choosing_another_method_drops_the_settings_of_the_former_one():
     composed = compose({"model": {"name": "es", "lr": 0.01}}, {"model": {"name": "cmaes", "sigma": 0.2}})
     assert composed["model"] == {"class_path": CMAES, "init_args": {"sigma": 0.2}}
 
@@ -113,7 +113,7 @@ def test_another_method_drops_the_settings_of_the_former():
         ({"data": {"name": "toy", "init_args": [1]}}, "data.init_args must be 'key: value' lines, got [1]"),
     ],
 )
-def test_what_names_no_task_or_method_is_told(config, message):
+def test_a_value_that_names_no_task_or_method_raises_a_setting_error(config, message):
     with pytest.raises(SettingError) as refused:
         compose(config)
     assert str(refused.value) == message
@@ -133,25 +133,25 @@ def test_what_names_no_task_or_method_is_told(config, message):
         ("about", "a: b: c", {"about": "a: b: c"}),
     ],
 )
-def test_a_setting_of_the_command_line_is_a_config(setting, text, config):
+def test_a_setting_of_the_command_line_becomes_a_config(setting, text, config):
     assert assign(setting, text) == config
 
 
-def test_a_name_stands_for_its_config_or_for_itself():
+def test_a_name_selects_its_yaml_file_or_its_registered_class():
     assert task_config("texture32") == read_yaml(CONFIGS / "texture32.yaml")
     assert task_config(str(written("data: toy\nseed: 3\n"))) == {"data": "toy", "seed": 3}
     assert method_config("es") == read_yaml(CONFIGS / "methods" / "es.yaml")
     assert method_config("nevergrad:PSO") == {"model": "nevergrad:PSO"}
 
 
-def test_a_name_that_stands_for_nothing_is_told():
-    with pytest.raises(SettingError, match=r"task 'mine\.yaml' must be a readable YAML file, and is not there"):
+def test_an_unknown_name_or_file_raises_a_setting_error():
+    with pytest.raises(SettingError, match=r"'mine\.yaml' must be a readable YAML file, and there is no such file"):
         task_config("mine.yaml")
     with pytest.raises(SettingError, match="method 'ess' is unknown; did you mean 'es'"):
         method_config("ess")
 
 
-def test_a_class_is_called_by_its_registered_name_or_its_path():
+def test_class_name_is_the_registered_name_or_the_class_path():
     assert class_name("method", compose({"model": "es"})["model"]) == "es"
     assert class_name("task", {"class_path": "my.Task"}) == "my.Task"
 

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at a random moment and resumed: the same bits as unbroken."""
+"""A run that is killed with SIGKILL at a random moment and resumed gives the same bits as an uninterrupted run."""
 
 import multiprocessing
 import random
@@ -27,7 +27,7 @@ RENDERS = 1200
 
 
 class Slow(Noisy):
-    """Five milliseconds a batch, so that there is a moment to be killed in."""
+    """Takes 5 ms per batch, so that the run can be killed before its end."""
 
     def render(self, x, *seeds):
         time.sleep(0.005)
@@ -41,19 +41,19 @@ def go(method: str, folder: Path, resume: bool = False):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_killed_and_resumed_ends_on_the_same_bits(method, tmp_path):
+def test_a_run_that_was_killed_and_resumed_gives_the_same_bits(method, tmp_path):
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.zg.run.test_kill"])
     process = server.Process(target=go, args=(method, tmp_path / "killed"))
     process.start()
     while not (tmp_path / "killed" / CHECKPOINT_FILE).is_file():
         time.sleep(0.005)
-        assert process.is_alive()
+        assert process.is_alive(), "the run goes on until it is killed"
     time.sleep(random.Random(method).uniform(0, 0.15))
     process.kill()
     process.join()
     assert process.exitcode == -9
-    assert not (tmp_path / "killed" / "row.json").exists()
+    assert not (tmp_path / "killed" / "row.json").exists(), "the run is killed before its end"
     resumed = go(method, tmp_path / "killed", resume=True)
     unbroken = go(method, tmp_path / "unbroken")
     assert torch.equal(resumed.theta, unbroken.theta)

@@ -1,3 +1,5 @@
+"""One run: budget, seeds, resuming, stop reasons and the run folder."""
+
 import json
 import os
 import signal
@@ -14,7 +16,6 @@ from tests.problems import Noisy, Quadratic, Stripes, Troubled
 from zg.budget import Budget
 from zg.errors import SettingError
 from zg.run.observer import Observer
-from zg.run.record import schedule
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
@@ -30,7 +31,7 @@ METHODS = {
 
 
 class InterruptAt(Callback):
-    """Sends this process a real signal once so many renders are counted."""
+    """Sends a real signal to this process after each batch, from `renders` counted renders on."""
 
     def __init__(self, renders: int, number: int = signal.SIGTERM) -> None:
         self.renders, self.number = renders, number
@@ -40,7 +41,7 @@ class InterruptAt(Callback):
             os.kill(os.getpid(), self.number)
 
 
-def test_a_run_that_had_ended_is_not_logged_twice_when_resumed(tmp_path):
+def test_resuming_a_finished_run_adds_no_record(tmp_path):
     whole = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run")
     again = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run", resume=True)
     assert again.records == whole.records and again.loss == whole.loss
@@ -62,17 +63,17 @@ class CountIterations(Observer):
         self.iterations += 1
 
 
-def test_observers_see_each_iteration_and_so_does_a_callback_of_lightning():
+def test_observers_and_lightning_callbacks_are_called_in_every_iteration():
     observer, callback = CountIterations(), CountBatches()
     bare = run(Quadratic(), ES(), Budget(400), observers=[observer])
-    assert observer.iterations == 20
+    assert observer.iterations == 20, "400 renders, 20 per iteration"
     in_trainer = run(Quadratic(), ES(), Budget(400), callbacks=[callback])
     assert callback.batches == 20
     assert torch.equal(bare.theta, in_trainer.theta)
     assert [row["renders"] for row in bare.records] == [row["renders"] for row in in_trainer.records]
 
 
-def test_with_observers_alone_a_batch_of_lightning_is_a_slice_of_time(tmp_path):
+def test_without_lightning_callbacks_observers_are_still_called_in_every_iteration(tmp_path):
     observer = CountIterations()
     folder = run(Quadratic(), ES(), Budget(400), folder=tmp_path / "run", observers=[observer])
     assert observer.iterations == 20
@@ -87,7 +88,7 @@ def test_the_budget_is_met_exactly(method):
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(method):
+def test_the_same_seed_gives_the_same_bits_and_a_different_seed_does_not(method):
     first, again, other = (run(Noisy(), method(), Budget(90), seed=seed).theta for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -95,11 +96,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(method):
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("task", [partial(Rosenbrock, n=10), Noisy], ids=["rosenbrock", "noisy"])
-def test_interrupted_and_resumed_ends_on_the_same_bits(method, task, tmp_path):
+def test_a_run_that_was_interrupted_and_resumed_gives_the_same_bits(method, task, tmp_path):
     unbroken = run(task(), method(), Budget(150), folder=tmp_path / "unbroken")
     broken = run(task(), method(), Budget(150), folder=tmp_path / "broken", callbacks=[InterruptAt(60)])
     assert broken.stop_reason == "interrupted"
-    assert 60 <= broken.renders < 150
+    assert 60 <= broken.renders < 150, "the signal is sent from 60 renders on"
     resumed = run(task(), method(), Budget(150), folder=tmp_path / "broken", resume=True)
     assert torch.equal(resumed.theta, unbroken.theta)
     assert resumed.loss == unbroken.loss
@@ -122,24 +123,24 @@ def test_interrupted_and_resumed_ends_on_the_same_bits(method, task, tmp_path):
         (Budget(10**6, patience=60), "no progress"),
     ],
 )
-def test_a_run_says_why_it_stopped(budget, reason):
+def test_a_run_reports_its_stop_reason(budget, reason):
     assert run(Quadratic(), ES(lr=0.1), budget).stop_reason == reason
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_a_method_goes_on_when_renders_fail(method):
+def test_failed_renders_do_not_stop_a_method(method):
     result = run(Troubled(nan_above=0.1, raises_above=0.2), method(), Budget(200, max_failed=1.0))
     assert result.row["failed_renders"] > 0
     assert result.theta.isfinite().all()
 
 
-def test_too_many_failed_renders_stop_a_run():
+def test_a_run_stops_when_too_many_renders_fail():
     result = run(Troubled(nan_above=-9.0), ES(), Budget(500))
     assert result.stop_reason == "failed renders"
-    assert result.renders < 100
+    assert result.renders < 100, "the fraction of failed renders is checked from 20 renders on"
 
 
-def test_the_folder_is_complete(tmp_path):
+def test_the_run_folder_has_all_files(tmp_path):
     folder = tmp_path / "run"
     result = run(Stripes(), ZeroGrads(), Budget(100), folder=folder, config={"data": {"class_path": "tests.Stripes"}})
     for name in "config.yaml row.json history.csv curve.png panel.png video.mp4 video.gif last.ckpt".split():
@@ -149,21 +150,21 @@ def test_the_folder_is_complete(tmp_path):
     assert {"metric_psnr", "metric_ssim", "metric_theta_error"} <= row.keys()
     history = result.history
     assert history["renders"].is_monotonic_increasing
-    assert history["loss"].notna().sum() > 10
+    assert history["loss"].notna().sum() > 10, "the history has the points of the curve"
 
 
-def test_a_folder_that_holds_something_is_refused(tmp_path):
+def test_a_folder_that_is_not_empty_raises_a_setting_error(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(SettingError, match="out must be a new or empty folder"):
         run(Quadratic(), ES(), Budget(20), folder=tmp_path)
 
 
-def test_resuming_needs_a_checkpoint(tmp_path):
-    with pytest.raises(SettingError, match=r"resume needs a checkpoint, and .*last.ckpt is not there"):
+def test_resuming_without_a_checkpoint_raises_a_setting_error(tmp_path):
+    with pytest.raises(SettingError, match=r"resume needs a checkpoint, and there is no .*last\.ckpt"):
         run(Quadratic(), ES(), Budget(20), folder=tmp_path, resume=True)
 
 
-def test_what_breaks_a_run_is_in_its_row(tmp_path):
+def test_an_exception_in_a_method_is_written_to_the_row(tmp_path):
     class Broken(ES):
         def tell(self, theta, evaluation):
             raise ZeroDivisionError("oh")
@@ -172,11 +173,3 @@ def test_what_breaks_a_run_is_in_its_row(tmp_path):
         run(Quadratic(), Broken(), Budget(100), folder=tmp_path / "run")
     row = json.loads((tmp_path / "run" / "row.json").read_text())
     assert (row["stop_reason"], row["error"], row["final_loss"]) == ("error", "ZeroDivisionError: oh", None)
-
-
-def test_the_curve_has_about_fifty_log_spaced_points():
-    points = schedule(20_000, 50, log=True)
-    assert points[0] == 1
-    assert points[-1] == 20_000
-    assert 35 <= len(points) <= 50
-    assert schedule(3, 50, log=True) == [1, 2, 3]

@@ -1,3 +1,5 @@
+"""Weights & Biases and other loggers: which mode is chosen, and what a run writes."""
+
 import contextlib
 import socket
 import threading
@@ -18,18 +20,18 @@ from zg.zerograds.method import ZeroGrads
 
 @pytest.fixture
 def tracked(monkeypatch, tmp_path):
-    """W&B as it is for somebody without a key."""
+    """W&B is not disabled, and there is no key."""
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     return monkeypatch
 
 
-def test_without_a_key_it_is_offline(tracked):
+def test_without_a_key_the_mode_is_offline(tracked):
     assert wandb_mode() == "offline"
 
 
-def test_with_a_key_the_network_decides_within_two_seconds(tracked):
+def test_with_a_key_the_mode_depends_on_the_server_and_is_known_within_2_seconds(tracked):
     tracked.setenv("WANDB_API_KEY", "0" * 40)
     with socket.create_server(("127.0.0.1", 0)) as server:
         tracked.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -40,7 +42,7 @@ def test_with_a_key_the_network_decides_within_two_seconds(tracked):
 
 
 class Refuse(BaseHTTPRequestHandler):
-    """A server that knows no key."""
+    """A server that refuses every key."""
 
     def do_POST(self):
         self.send_response(401)
@@ -59,7 +61,7 @@ def accept_and_say_nothing(server: socket.socket, taken: list[socket.socket]) ->
 
 
 @pytest.mark.parametrize("kind", ["hangs", "refuses"])
-def test_a_server_that_is_of_no_use_leaves_the_run_offline(kind, tracked, tmp_path, capsys):
+def test_a_server_that_hangs_or_refuses_the_key_makes_the_run_offline(kind, tracked, tmp_path, capsys):
     tracked.setenv("WANDB_API_KEY", "0" * 40)
     taken: list[socket.socket] = []
     if kind == "refuses":
@@ -79,12 +81,12 @@ def test_a_server_that_is_of_no_use_leaves_the_run_offline(kind, tracked, tmp_pa
     assert (tmp_path / "run" / "row.json").is_file()
 
 
-def test_a_wish_that_cannot_be_met_is_told(tracked, capsys):
+def test_online_without_a_key_prints_why_it_is_offline(tracked, capsys):
     assert wandb_mode("online") == "offline"
     assert capsys.readouterr().out == "W&B is offline: there is no key\n"
 
 
-def test_a_key_may_be_in_the_netrc(tracked, tmp_path):
+def test_the_key_is_also_read_from_netrc(tracked, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
     tracked.setenv("NETRC", str(tmp_path / "netrc"))
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -92,7 +94,7 @@ def test_a_key_may_be_in_the_netrc(tracked, tmp_path):
         assert wandb_mode() == "online"
 
 
-def test_the_environment_has_the_last_word(tracked):
+def test_wandb_mode_overrides_the_setting(tracked):
     tracked.setenv("WANDB_MODE", "disabled")
     assert wandb_mode("online") == "disabled"
     tracked.setenv("WANDB_MODE", "sometimes")
@@ -102,7 +104,7 @@ def test_the_environment_has_the_last_word(tracked):
         wandb_mode()
 
 
-def test_a_run_is_tracked_offline_and_resumed_under_the_same_id(tracked, tmp_path):
+def test_a_resumed_run_keeps_its_id_in_wandb(tracked, tmp_path):
     folder = tmp_path / "run"
     run(Stripes(), ZeroGrads(), Budget(60), folder=folder, wandb="auto", video=False)
     known = (folder / "wandb-id").read_text()
@@ -110,11 +112,11 @@ def test_a_run_is_tracked_offline_and_resumed_under_the_same_id(tracked, tmp_pat
     assert (folder / "wandb-id").read_text() == known
     runs = list((folder / "wandb").glob("offline-run-*"))
     assert runs
-    assert all(known in path.name for path in runs)  # within one second, W&B numbers them
+    assert all(known in path.name for path in runs)  # W&B adds a number to names within one second
     assert list((folder / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_tensorboard_is_added_by_lightnings_logger_in_a_yaml(tmp_path):
+def test_a_yaml_adds_a_tensorboard_logger(tmp_path):
     pytest.importorskip("tensorboard")
     (tmp_path / "board.yaml").write_text(
         yaml.safe_dump(

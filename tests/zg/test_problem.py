@@ -1,0 +1,74 @@
+"""What a method may know about its problem."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from zg.problem import UNLIMITED, Problem
+from zg.seeding import make_generator
+from zg.space import Block, ParameterSpace
+
+
+def mixed() -> ParameterSpace:
+    return ParameterSpace(
+        position=Block([0.5, -0.5], low=-1.0, high=1.0),
+        count=Block(8, low=2, high=42, kind="integer"),
+        lamp=Block([1.0, 0.0, 1.0], kind="binary"),
+        wide=Block(3, low=0, high=9, kind="integer", scale=2.0),
+    )
+
+
+def test_the_defaults_are_a_problem_without_noise_and_without_budget():
+    problem = Problem.of_space(mixed())
+    assert (problem.noisy, problem.max_renders, problem.parallel, problem.image_loss) == (False, UNLIMITED, 1, None)
+
+
+def test_number_and_sizes_of_the_blocks_are_those_of_the_space():
+    problem = Problem.of_space(mixed())
+    assert (problem.n, problem.block_sizes) == (7, [2, 1, 3, 1])
+
+
+def test_the_lattice_is_the_distance_of_neighbouring_integers_in_scaled_units():
+    problem = Problem.of_space(mixed())
+    assert problem.lattice.tolist() == [0, 0, 1 / 40, 1, 1, 1, 0.5]
+    theta = problem.space.init
+    steps = problem.space.to_user(theta + problem.lattice) - problem.space.to_user(theta)
+    assert steps[[2, 6]].tolist() == [1, 1], "one step of the lattice is one integer"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "some", "every"),
+    [(["real"], False, False), (["real", "integer"], True, False), (["integer", "binary"], True, True)],
+)
+def test_discrete_coordinates_are_known(kinds, some, every):
+    space = ParameterSpace({kind: Block(1, low=0, high=5 if kind != "binary" else 1, kind=kind) for kind in kinds})
+    problem = Problem.of_space(space)
+    assert (problem.any_discrete, problem.all_discrete) == (some, every)
+
+
+def test_project_clips_to_the_bounds():
+    problem = Problem.of_space(mixed())
+    far = torch.full((3, 7), 1e9, dtype=torch.float64)
+    assert torch.equal(problem.project(far), problem.space.high.expand(3, -1))
+    assert torch.equal(problem.project(-far), problem.space.low.expand(3, -1))
+
+
+def test_the_generator_is_the_stream_method_of_the_seed():
+    problem, expected = Problem.of_space(mixed(), seed=5), make_generator(5, "method")
+    assert problem.seed == 5
+    assert torch.equal(torch.rand(4, generator=problem.generator), torch.rand(4, generator=expected))
+    other = Problem.of_space(mixed(), seed=6)
+    assert not torch.equal(torch.rand(4, generator=other.generator), torch.rand(4, generator=expected))
+
+
+def test_measured_noise_makes_a_copy_with_the_same_generator():
+    problem = Problem.of_space(mixed(), max_renders=100)
+    noisy = problem.with_noise(True)
+    assert (problem.noisy, noisy.noisy, noisy.max_renders) == (False, True, 100)
+    assert noisy.generator is problem.generator and noisy.space is problem.space
+
+
+def test_a_problem_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Problem.of_space(mixed()).noisy = True  # type: ignore[misc]
