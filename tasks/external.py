@@ -14,6 +14,7 @@ from torch import Tensor
 from tasks.hidden import guess_around
 from tasks.renderers import external
 from zg.errors import SettingError, nearest
+from zg.images import read_picture
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PYTHON
@@ -94,7 +95,7 @@ class External(WorkerTask):
         """The reference picture as [C, H, W]."""
         found = find("reference", path)
         try:
-            image = torch.from_numpy(external.read_image(found))
+            image = torch.from_numpy(read_picture(found))
         except (OSError, ValueError) as error:
             raise SettingError(f"reference must be a PNG, EXR or NPY file, got '{path}': {error}") from None
         if list(image.shape) != self.shape:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zg.errors import SettingError
+from zg.extras import load_package
 
 #: The value that is white in a picture of these integers.
 WHITE = {"uint8": 255, "uint16": 65535}
@@ -30,7 +32,11 @@ def as_numbers(value: Any, setting: str) -> Tensor:
     Arrays may be views, flipped, big-endian or masked in memory; lists may hold arrays, tensors or PIL pictures.
     Raises SettingError, which names the setting and what it got, for anything that is not numbers.
     """
-    array = _array(value, setting)
+    return _checked(_array(value, setting), value, setting)
+
+
+def _checked(array: NDArray[Any], value: Any, setting: str) -> Tensor:
+    """An array of real numbers as a tensor. value: what the user gave, for the message."""
     if array.dtype.kind == "c":
         raise SettingError(f"{setting} must be real numbers, got complex ones")
     if array.dtype.kind not in "biuf":
@@ -48,7 +54,7 @@ def as_image(value: Any, setting: str) -> Tensor:
     """
     array = _array(value, setting)
     white = WHITE.get(array.dtype.name) if array.ndim >= 2 else None
-    numbers = as_numbers(array, setting)
+    numbers = _checked(array, value, setting)
     if white is not None:
         return numbers.double() / white
     return numbers if numbers.is_floating_point() else numbers.double()
@@ -62,7 +68,7 @@ def channels_first(image: Tensor) -> Tensor:
     return image.permute(2, 0, 1).contiguous() if is_last else image
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path) -> NDArray[Any]:
     """A picture file as [C, H, W] float32 without alpha: PNG, JPEG, TIFF and their like, NPY, EXR, HDR, PFM.
 
     8- and 16-bit values become 0 … 1, others stay as they are. Palettes become RGB, and a camera's orientation (EXIF)
@@ -105,8 +111,8 @@ def read_reference(reference: Any, linear: bool) -> Tensor:
         image = channels_first(as_image(reference, "reference").float())
     if not linear and image.ndim >= 3 and image.numel() and (image.min() < 0 or image.max() > 1):
         warnings.warn(
-            f"reference goes from {image.min():g} to {image.max():g}; pictures and PSNR take 0 … 1 for black and white "
-            "(linear radiance: say linear=True)",
+            f"reference has values from {image.min():g} to {image.max():g}; "
+            "pictures and PSNR expect 0 … 1 (for linear radiance, set linear=True)",
             stacklevel=2,
         )
     return image
@@ -126,7 +132,7 @@ def mismatch(got: Sequence[int], wanted: Sequence[int]) -> str:
     return "; ".join(reasons)
 
 
-def _array(value: Any, setting: str) -> np.ndarray:
+def _array(value: Any, setting: str) -> NDArray[Any]:
     """Anything that holds numbers as an array."""
     if isinstance(value, Tensor):
         return value.detach().cpu().resolve_conj().resolve_neg().numpy()
@@ -143,17 +149,15 @@ def _array(value: Any, setting: str) -> np.ndarray:
     return array
 
 
-def _pixels(picture: Any) -> np.ndarray:
+def _pixels(picture: Any) -> NDArray[Any]:
     """The pixels of a PIL picture; palettes as RGB, black and white as grey."""
     mode = {"P": "RGBA" if "transparency" in picture.info else "RGB", "PA": "RGBA", "1": "L"}.get(picture.mode)
     pixels = np.asarray(picture.convert(mode) if mode else picture)
     return pixels.astype(np.uint16) if picture.mode.startswith("I;16") else pixels
 
 
-def _read_radiance(path: Path) -> np.ndarray:
+def _read_radiance(path: Path) -> NDArray[Any]:
     """EXR through OpenEXR; HDR and PFM through Mitsuba: [H, W, C] float32."""
-    from zg.config.extras import load_package
-
     if path.suffix.lower() != ".exr":
         mitsuba = load_package("mitsuba", f"'{path.name}'")
         mitsuba.set_variant(mitsuba.variant() or "scalar_rgb")
@@ -166,4 +170,4 @@ def _read_radiance(path: Path) -> np.ndarray:
 
 def _described(value: Any) -> str:
     """What was given, for a message."""
-    return "None" if value is None else f"text {value!r:.40}" if isinstance(value, str) else type(value).__name__
+    return "None" if value is None else f"str {value!r:.40}" if isinstance(value, str) else type(value).__name__

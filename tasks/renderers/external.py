@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from zg.config.extras import load_package
+from zg.extras import load_package
+from zg.images import read_picture
 
 FORMATS = ("png", "exr", "npy")
 OWN_WORDS = ("output", "parameters", "seed", "width", "height")
@@ -97,7 +98,7 @@ class ExternalRenderer:
             raise RuntimeError(f"{self.argv[0]} ended with code {code}{said}")
         if not output.is_file():
             raise RuntimeError(f"{self.argv[0]} wrote no image.{self.format}{said}")
-        return read_image(output)
+        return read_picture(output)
 
     def _run(self, words: list[str], given: str | Path) -> tuple[int, str]:
         """Run the program -> its exit code, and its last output as text for an error message."""
@@ -135,32 +136,6 @@ class ExternalRenderer:
 def load(settings: dict[str, Any]) -> ExternalRenderer:
     """The renderer of this scene file; `zg.workers` keeps what it prints."""
     return ExternalRenderer(**settings, echo=True)
-
-
-def read_image(path: Path) -> np.ndarray:
-    """A PNG, EXR or NPY file as [C, H, W] float32 without alpha: PNG in [0, 1], the others as they are."""
-    if path.suffix == ".npy":
-        pixels = np.load(path, allow_pickle=False)
-    elif path.suffix == ".exr":
-        pixels = _read_exr(path)
-    else:
-        import imageio.v3 as imageio
-
-        pixels = imageio.imread(path)
-    if np.issubdtype(pixels.dtype, np.unsignedinteger):
-        pixels = pixels / np.iinfo(pixels.dtype).max
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    colours = {2: 1, 4: 3}.get(pixels.shape[-1], pixels.shape[-1])
-    return np.moveaxis(pixels[..., :colours], -1, 0).astype(np.float32)
-
-
-def _read_exr(path: Path) -> np.ndarray:
-    openexr = load_package("OpenEXR", f"'{path.name}'")
-    with openexr.File(str(path), separate_channels=True) as file:
-        channels = {name: channel.pixels for name, channel in file.channels().items()}
-    names = [name for name in "RGB" if name in channels] or [name for name in channels if name != "A"]
-    return np.stack([channels[name] for name in names], axis=-1)
 
 
 def _filled(match: "re.Match[str]", known: Mapping[str, Any]) -> str:

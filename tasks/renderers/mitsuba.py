@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zg.config.extras import load_package
 from zg.errors import SettingError, nearest
+from zg.extras import load_package
 
 # Dr.Jit ends the process when it cannot use the LLVM library that it finds, so another process tries it first.
 PROBE = """

@@ -9,13 +9,14 @@ import torch
 import yaml
 
 from tasks.external import External
-from tasks.renderers.external import ExternalRenderer, read_image
+from tasks.renderers.external import ExternalRenderer
 from tests.processes import marked, nothing_left, until  # noqa: F401
 from tests.tasks import draw
 from zg.cli.main import main
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose, task_config
 from zg.errors import SettingError
+from zg.images import read_picture
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 DRAW = [sys.executable, draw.__file__, "{output}"]
@@ -60,7 +61,7 @@ def test_the_program_gets_parameters_by_standard_input_file_or_arguments(words):
 )
 def test_images_with_grey_alpha_or_sixteen_bits_are_read(pixels, channels, tmp_path):
     imageio.imwrite(tmp_path / "image.png", pixels)
-    assert np.array_equal(read_image(tmp_path / "image.png"), np.ones((channels, 4, 5), np.float32))
+    assert np.array_equal(read_picture(tmp_path / "image.png"), np.ones((channels, 4, 5), np.float32))
 
 
 def test_the_error_of_a_failed_program_has_its_exit_code_and_last_output():

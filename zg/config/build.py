@@ -9,8 +9,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from zg.budget import Budget
 from zg.config.compose import KINDS, Config
-from zg.config.extras import refuse_missing
+from zg.config.registry import registered
 from zg.errors import SettingError, nearest
+from zg.extras import missing_package
 from zg.method import Method
 from zg.task import Task
 
@@ -93,6 +94,13 @@ def check_keys(key: str, component: Config) -> None:
     for setting in component["init_args"]:
         if setting not in known:
             raise SettingError(f"{key}.{setting} is unknown{nearest(setting, known)}")
+
+
+def refuse_missing(error: Exception, kind: str, path: str) -> None:
+    """Raise SettingError where the import of a task's or a method's class failed for want of an optional package."""
+    if lacking := missing_package(error):
+        name = next((name for name, known in registered(kind).items() if known == path), path)
+        raise SettingError(f"{kind} '{name}' {lacking}") from error
 
 
 def instantiate(key: str, component: Namespace) -> Any:

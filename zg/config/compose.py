@@ -13,6 +13,7 @@ class. In the composed config, each task and method is {class_path, init_args}.
 
 import contextlib
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,31 @@ KINDS = {"data": "task", "model": "method"}
 Config = dict[str, Any]
 
 
+class Loader(yaml.SafeLoader):
+    """YAML in which `1e-3` and `1e4` are numbers, as in YAML 1.2; PyYAML's YAML 1.1 takes them for text."""
+
+
+def _exponent(loader: yaml.Loader, node: yaml.ScalarNode) -> float | int:
+    value = float(node.value)
+    return int(value) if value.is_integer() else value
+
+
+Loader.add_constructor("!exponent", _exponent)
+Loader.add_implicit_resolver("!exponent", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+# The last resolver that matches would be PyYAML's own for `1.0e+2`, so ours comes first.
+for resolvers in Loader.yaml_implicit_resolvers.values():
+    resolvers.sort(key=lambda resolver: resolver[0] != "!exponent")
+
+
+def load_yaml(text: str) -> Any:
+    """The content of a YAML document. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader)  # a SafeLoader
+
+
 def read_yaml(path: Path) -> Config:
     """A config file as a dictionary. Raises SettingError, with the path, if the file is no config."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"config '{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except yaml.YAMLError as error:
@@ -62,7 +84,7 @@ def compose(*layers: Config) -> Config:
 def assign(setting: str, text: str) -> Config:
     """A setting of the command line as a config: `model.sigma` and `0.1` -> {"model": {"sigma": 0.1}}."""
     try:
-        value: Any = yaml.safe_load(text)
+        value: Any = load_yaml(text)
     except yaml.YAMLError:
         value = text
     if isinstance(value, str):

@@ -10,7 +10,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
 from types import ModuleType
 
-from zg.config.registry import registered
 from zg.errors import SettingError
 
 DISTRIBUTION = "zerograds"
@@ -41,13 +40,6 @@ def missing_package(error: Exception) -> str:
         return ""
     package, extra = extras().get(PACKAGES.get(error.name, error.name).lower(), ("", ""))
     return f"needs the package '{package}': pip install '{DISTRIBUTION}[{extra}]'" if extra else ""
-
-
-def refuse_missing(error: Exception, kind: str, path: str) -> None:
-    """Raise SettingError where the import of a task's or a method's class failed for want of an optional package."""
-    if lacking := missing_package(error):
-        name = next((name for name, known in registered(kind).items() if known == path), path)
-        raise SettingError(f"{kind} '{name}' {lacking}") from error
 
 
 def load_package(module: str, user: str) -> ModuleType:
