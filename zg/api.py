@@ -14,6 +14,7 @@ All of them raise `zg.SettingError`, with one line, for a wrong setting.
 """
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ from torch import Tensor
 from zg.budget import Budget, StopReason
 from zg.config.compose import Config, compose
 from zg.errors import SettingError, check_whole
-from zg.functions import FunctionTask, Init, Values, as_tensor, check_callable, make_space
+from zg.functions import FunctionTask, Init, Values, check_callable, make_space
+from zg.images import as_numbers
 from zg.loop import Loop
 from zg.losses import Loss
 from zg.method import Method
@@ -63,6 +65,7 @@ def optimize(
     resume: bool = False,
     progress: bool = False,
     curve_points: int = 50,
+    catch_signals: bool = False,
 ) -> Result:
     """Find the parameters x whose render has the lowest loss, by calls of `render` alone.
 
@@ -90,6 +93,8 @@ def optimize(
     progress: print the progress.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
         the method does not see them. The initial and the final x are rendered once more at the end in any case.
+    catch_signals: whether a run that SIGINT or SIGTERM ended returns its result. By default the signal reaches the
+        caller, too, once the files are written: as KeyboardInterrupt, or as the end of the process.
     Raises SettingError for a wrong setting. Warns if most renders failed.
     """
     check_callable(render, "render")
@@ -133,9 +138,11 @@ def optimize(
         observers=[] if callback is None else [Call(callback, StopReason.CALLBACK)],
         curve_points=curve_points,
         say=print if progress else None,
+        deliver_signals=not catch_signals,
     )
-    if result.stop_reason == StopReason.FAILED_RENDERS or result.row["failed_renders"] == result.renders:
-        warnings.warn(f"too many renders failed, the last with {result.row['error'] or 'NaN'}", stacklevel=2)
+    if failed := result.row["failed_renders"]:
+        first = result.first_error or "a value that is not finite"
+        warnings.warn(f"{failed} of {result.renders} renders failed, the first with {first}", stacklevel=2)
     return result
 
 
@@ -202,7 +209,9 @@ class Optimizer:
 
     def tell(self, losses: Any) -> None:
         """Tell the losses [B] of the x that `ask` returned, in the same order. NaN is a failed render."""
-        told = as_tensor(losses, "losses").double().reshape(-1).to(self._batch.device)
+        if self._handed == self._told:
+            raise SettingError("tell must follow ask: no losses are missing")
+        told = as_losses(losses).to(self._batch.device)
         if len(told) != self._handed - self._told:
             raise SettingError(f"losses must be {self._handed - self._told} numbers, one for each x, got {len(told)}")
         self._losses.append(told)
@@ -226,6 +235,13 @@ class Optimizer:
     def recommend(self) -> Tensor:
         """The best estimate of the optimal x [n] at present, in the user's units."""
         return self.space.to_user(self.method.recommend())
+
+
+def as_losses(losses: Any) -> Tensor:
+    """Told losses [B] as float64; None is a failed render."""
+    if isinstance(losses, list | tuple):
+        losses = [math.nan if loss is None else loss for loss in losses]
+    return as_numbers(losses, "losses").double().reshape(-1)
 
 
 def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Config]:

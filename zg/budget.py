@@ -45,6 +45,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_whole(max_renders=self.max_renders)
+        object.__setattr__(self, "max_renders", int(self.max_renders))  # numbers of NumPy are numbers, too
         if self.patience is not None:
             check_whole(patience=self.patience)
         if self.max_seconds is not None:

@@ -2,20 +2,18 @@
 
 import inspect
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from zg.errors import SettingError, check_whole
+from zg.images import as_image, as_numbers, channels_first, read_reference
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
@@ -43,9 +41,9 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
     elif init is None:
         raise SettingError("init must be given if space is not")
     elif isinstance(init, Mapping):
-        return ParameterSpace({name: Block(as_tensor(value, f"init.{name}")) for name, value in init.items()})
+        return ParameterSpace({name: Block(as_numbers(value, f"init.{name}")) for name, value in init.items()})
     else:
-        return ParameterSpace(x=Block(as_tensor(init, "init")))
+        return ParameterSpace(x=Block(as_numbers(init, "init")))
     if init is None:
         return space if isinstance(space, ParameterSpace) else ParameterSpace(blocks)
     starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
@@ -56,58 +54,10 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
 
 def _with_init(name: str, block: Block, start: Values) -> Block:
     """The block with another initial value."""
-    init, declared = as_tensor(start, f"init.{name}"), torch.as_tensor(block.init)
+    init, declared = as_numbers(start, f"init.{name}"), torch.as_tensor(block.init)
     if declared.ndim and init.shape != declared.shape:
         raise SettingError(f"init.{name} must have shape {list(declared.shape)} as space says, got {list(init.shape)}")
     return replace(block, init=init)
-
-
-def as_tensor(value: Any, setting: str) -> Tensor:
-    """Real numbers as a tensor. Raises SettingError, with the name of the setting, for any other value."""
-    try:
-        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-        found = torch.as_tensor(array.astype(np.int32) if array.dtype == np.uint16 else array)
-    except (TypeError, ValueError):
-        raise SettingError(f"{setting} must be numbers, got {type(value).__name__}") from None
-    if found.is_complex():
-        raise SettingError(f"{setting} must be real numbers, got complex ones")
-    return found
-
-
-def as_image(value: Any, setting: str) -> Tensor:
-    """An image as a floating-point tensor. 8-bit and 16-bit unsigned integers are scaled to 0 … 1, others are not."""
-    largest = {"uint8": 255.0, "uint16": 65535.0}.get(str(getattr(value, "dtype", "")).removeprefix("torch."), 1.0)
-    values = as_tensor(value, setting)
-    return values.double() / largest if largest > 1 or not values.is_floating_point() else values
-
-
-def read_reference(reference: Any, linear: bool) -> Tensor:
-    """The reference [C, H, W] float32, from numbers or an image file.
-
-    linear: whether its values are linear radiance. Other values are display values: it warns if they are not in [0, 1].
-    """
-    if isinstance(reference, str | Path):
-        try:
-            reference = imageio.imread(reference)
-        except (OSError, ValueError) as error:
-            raise SettingError(f"reference must be a picture that can be read, got '{reference}' ({error})") from None
-    image = channels_first(as_image(reference, "reference").float())
-    if not linear and image.ndim >= 3 and (image.min() < 0 or image.max() > 1):
-        warnings.warn(
-            f"reference has values from {image.min():g} to {image.max():g}; "
-            "pictures and PSNR expect 0 … 1 (for linear radiance, set linear=True)",
-            stacklevel=2,
-        )
-    return image
-
-
-def channels_first(image: Tensor) -> Tensor:
-    """[H, W] -> [1, H, W]; [H, W, C] with C = 1, 3 or 4 -> [C, H, W]; any other shape is not changed."""
-    if image.ndim == 2:
-        return image[None]
-    if image.ndim == 3 and image.shape[-1] in (1, 3, 4) and image.shape[0] not in (1, 3, 4):
-        return image.permute(2, 0, 1).contiguous()
-    return image
 
 
 @dataclass(frozen=True)
@@ -169,7 +119,7 @@ class FunctionTask(Task):
         self.penalty, self.linear, self.workers = regulariser, linear, workers
         scalar = not named and not batched and isinstance(like, int | float)
         self.calling = Calling(args, dict(kwargs or {}), batched, named, isinstance(like, Tensor), scalar)
-        self.pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
 
     def build(self) -> None:
         if self.target is not None:
@@ -183,9 +133,16 @@ class FunctionTask(Task):
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         if self.calling.batched:
             return self.image(self._call(x), len(x))
-        if self.pool is None:
+        if self.workers == 1:
             return torch.stack([self.image(self._call(one), None) for one in x])
-        return self._render_in_threads(self.pool, x)
+        self._pool = self._pool or ThreadPoolExecutor(self.workers)
+        return self._render_in_threads(self._pool, x)
+
+    def close(self) -> None:
+        """End the threads; a later render starts them again."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def _render_in_threads(self, pool: ThreadPoolExecutor, x: Tensor) -> Tensor:
         """Images [B, ...] of x [B, n]. A call that raises gives NaN and is not repeated, unless all calls raise."""
@@ -206,25 +163,43 @@ class FunctionTask(Task):
         return 0.0 if self.penalty is None else self.penalty(x)
 
     def image(self, rendered: Any, batch: int | None) -> Tensor:
-        """The returned value as images [(B,) C, H, W] float32, or as losses [(B)] float64. batch: B or None."""
-        values = as_image(rendered, "the value that render returns").to(self.device)
-        values = values.double() if values.ndim <= (batch is not None) else values.float()
-        if batch is None:
-            return channels_first(values)
-        return torch.stack([channels_first(value) for value in values]) if len(values) else values
+        """The returned value as images [(B,) C, H, W] float32, or as losses [(B)] float64. batch: B or None.
 
+        None is a failed render: NaN.
+        """
+        reference = self.reference()
+        if rendered is None and batch is None:
+            shape = () if reference is None else reference.shape
+            return torch.full(shape, math.nan, device=self.device, dtype=torch.float32 if shape else torch.float64)
+        values = as_image(rendered, "the value that render returns").to(self.device)
+        is_loss = reference is None and values.numel() == (1 if batch is None else batch)
+        if is_loss:
+            return values.double().reshape(() if batch is None else (batch,))
+        if batch is None:
+            return channels_first(values.float())
+        return torch.stack([channels_first(value) for value in values.float()]) if len(values) else values
+
+    @torch.enable_grad()
     def _call(self, x: Tensor) -> Any:
+        """Call the function with a copy of its own; it may use PyTorch's autograd."""
         if self.calling.named:
-            named = {name: self._converted(value) for name, value in self.space.split(x).items()}
+            blocks = self.space.split(x).items()
+            named = {name: self._converted(value, self.space.blocks[name]) for name, value in blocks}
             return self.function(*self.calling.args, **named, **self.calling.kwargs)
         shape = self.space.shapes[0] if len(self.space.shapes) == 1 else x.shape[-1:]
-        shaped = self._converted(x.reshape((*x.shape[:-1], *shape)))
+        block = next(iter(self.space.blocks.values())) if len(self.space.shapes) == 1 else None
+        shaped = self._converted(x.reshape((*x.shape[:-1], *shape)), block)
         return self.function(shaped, *self.calling.args, **self.calling.kwargs)
 
-    def _converted(self, x: Tensor) -> Any:
+    def _converted(self, x: Tensor, block: Block | None) -> Any:
+        """A copy as the user's function gets it: integers and binaries as integers, one number as a scalar."""
+        is_whole = block is not None and block.kind != "real"
         if self.calling.scalar:
-            return float(x)
-        return x if self.calling.tensors else x.cpu().numpy()
+            return int(x) if is_whole else float(x)
+        if self.calling.tensors:
+            return x.to(torch.int64) if is_whole else x.clone()
+        array = x.cpu().numpy()
+        return array.astype(np.int64)[()] if is_whole else array.copy()[()]
 
 
 def check_callable(render: Any, setting: str) -> None:

@@ -54,6 +54,7 @@ class Ledger:
     last_loss: float = math.nan
     improved_at: int = 0
     last_error: str = ""
+    first_error: str = ""
 
     def __post_init__(self) -> None:
         if self.max_renders < 1:
@@ -79,12 +80,17 @@ class Ledger:
             losses = torch.where(valid, losses, math.nan)
             self.failed += len(values) - len(finite)
         if finite:
-            self.last_loss = math.fsum(finite) / len(finite)
+            self.last_loss = _mean(finite)
             lowest = min(finite)
             if lowest < self.best_loss:
                 self.best_loss, self.improved_at = lowest, self.renders
                 self.best_theta = theta[values.index(lowest)].clone()
         return Evaluation(losses, valid)
+
+    def note_error(self, error: str) -> None:
+        """Remember why a render failed."""
+        self.first_error = self.first_error or error
+        self.last_error = error
 
     def state(self) -> dict[str, Any]:
         """Every field except `max_renders`, as plain values and tensors."""
@@ -94,3 +100,11 @@ class Ledger:
         """Restore what `state` returned."""
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _mean(values: list[float]) -> float:
+    """The exact mean, also of penalties near the largest number there is."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zg.budget import Budget
+from zg.errors import SettingError
 from zg.ledger import Evaluation, Ledger
 from zg.method import Method
 from zg.objective import Objective
@@ -97,10 +98,29 @@ class Loop:
         seconds = self.seconds_method + self.ledger.seconds_render
         return self.asked_to_stop or self.budget.stop_reason(self.ledger, seconds) or self.method.finished()
 
+    def _identity(self) -> dict[str, Any]:
+        """What a state is a state of."""
+        method = type(self.method)
+        name = f"{method.__module__}.{method.__qualname__}"
+        return {"method": name, "seed": self.seed, "start": self.method.space.init.cpu()}
+
+    def _check_identity(self, other: dict[str, Any]) -> None:
+        """Raise SettingError unless a state is of the same method, seed, number of parameters and start."""
+        own = self._identity()
+        for name in ("method", "seed"):
+            if own[name] != other[name]:
+                raise SettingError(f"resume must keep the {name}: the saved run has {other[name]}, got {own[name]}")
+        sizes = len(other["start"]), len(own["start"])
+        if sizes[0] != sizes[1]:
+            raise SettingError(f"resume must keep the parameters: the saved run has {sizes[0]}, got {sizes[1]}")
+        if not torch.equal(other["start"], own["start"]):
+            raise SettingError("resume must keep the start of the saved run, got another one")
+
     def state(self) -> dict[str, Any]:
         """The state of the run for a checkpoint, as tensors and plain values."""
         before = self._generator_before
         return {
+            "identity": self._identity(),
             "iteration": self.iteration,
             "seconds_method": self.seconds_method,
             "ledger": self.ledger.state(),
@@ -111,6 +131,7 @@ class Loop:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned. The loop must be started, with the same method and seed."""
+        self._check_identity(state["identity"])
         device = self.method.space.init.device
         self.iteration, self.seconds_method = state["iteration"], state["seconds_method"]
         self.ledger.load_state(on_device(state["ledger"], device))

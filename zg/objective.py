@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zg.errors import SettingError
+from zg.images import mismatch
 from zg.ledger import Evaluation, Ledger
 from zg.problem import ImageLoss
 from zg.seeding import derive_seed, render_seeds
@@ -35,6 +36,8 @@ class Objective:
         self.image_loss = ImageLoss(task.loss, task.regulariser)
         self.path: list[Tensor] = []
         self.measured = 0
+        # Whether a render has succeeded, in this process.
+        self._has_rendered = False
         self._last_measured: tuple[Tensor, float, Tensor] | None = None  # θ, its loss and its image
 
     @property
@@ -100,13 +103,16 @@ class Objective:
         expected = (len(x),) if reference is None else (len(x), *reference.shape)
         try:
             images = self._call(x, seeds)
+            self._has_rendered = True
         except SettingError:
             raise
-        except Exception as error:
-            self._keep(error)
+        except (Exception, SystemExit) as error:
+            if len(x) == 1:
+                self._fail(error)
             images = self._render_singly(x, seeds, expected)
         if task.last_error:
-            self.ledger.last_error, task.last_error = task.last_error, ""
+            self.ledger.note_error(task.last_error)
+            task.last_error = ""
         self._check_images(images, expected, reference)
         losses, penalty = task.loss(images, reference), torch.as_tensor(task.regulariser(x))
         if tuple(losses.shape) != (len(x),) or (penalty.ndim and tuple(penalty.shape) != (len(x),)):
@@ -118,22 +124,29 @@ class Objective:
 
     def _render_singly(self, x: Tensor, seeds: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Images [B, ...] after an exception in a batch. Each x is rendered alone; NaN where it raises again."""
-        images = torch.full(shape, math.nan, device=self.task.device)
+        are_losses = len(shape) == 1
+        dtype = torch.float64 if are_losses else torch.float32
+        images = torch.full(shape, math.nan, device=self.task.device, dtype=dtype)
         if len(x) == 1:
             return images
         for k in range(len(x)):
             one = slice(k, k + 1)
             try:
                 images[one] = self._call(x[one], None if seeds is None else seeds[one])
-            except Exception as error:
-                self._keep(error)
+                self._has_rendered = True
+            except (Exception, SystemExit) as error:
+                self._fail(error)
         return images
 
     def _call(self, x: Tensor, seeds: Tensor | None) -> Tensor:
         return self.task.render(x) if seeds is None else self.task.render(x, seeds)
 
-    def _keep(self, error: Exception) -> None:
-        self.ledger.last_error = f"{type(error).__name__}: {error}"
+    def _fail(self, error: BaseException) -> None:
+        """Keep the error of a failed render. Raise it if that was the first render of a new run: it is the user's."""
+        is_first = not self._has_rendered and self.ledger.renders == 0
+        if is_first:
+            raise error
+        self.ledger.note_error(f"{type(error).__name__}: {error}")
 
     def _check_images(self, images: Tensor, expected: tuple[int, ...], reference: Tensor | None) -> None:
         """Raise SettingError unless `render` returned images of the expected shape."""
@@ -146,5 +159,5 @@ class Objective:
             )
         raise SettingError(
             f"{type(self.task).__name__}.render must return shape {list(expected)} for {expected[0]} parameter "
-            f"vectors, got {list(images.shape)}"
+            f"vectors, got {list(images.shape)}: {mismatch(images.shape, expected)}"
         )

@@ -310,11 +310,29 @@ def test_a_wrong_setting_raises_a_setting_error_of_one_line(call, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_render_that_always_raises_gives_a_warning_with_the_error():
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("curve_points", [0, 50])
+def test_an_exception_of_the_first_render_is_raised_with_its_traceback(workers, curve_points):
     def broken(x):
         raise ValueError("my own mistake")
 
-    with pytest.warns(UserWarning, match="too many renders failed, the last with ValueError: my own mistake"):
-        result = zg.minimize(broken, [1.0], max_renders=100)
-    assert result.stop_reason == "failed renders"
-    assert result.row["error"] == "ValueError: my own mistake"
+    with pytest.raises(ValueError, match="my own mistake") as caught:
+        zg.minimize(broken, [1.0], max_renders=100, workers=workers, curve_points=curve_points)
+    assert caught.traceback[-1].name == "broken", "the traceback must end in the function of the user"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("error", [ValueError("no light"), SystemExit(3)], ids=["exception", "sys.exit"])
+def test_later_exceptions_are_failed_renders_and_reported_at_the_end(workers, error):
+    calls = []
+
+    def fragile(x):
+        calls.append(x)
+        if len(calls) % 9 == 8:
+            raise error
+        return float(x @ x)
+
+    with pytest.warns(UserWarning, match=f"of 60 renders failed, the first with {type(error).__name__}: "):
+        result = zg.minimize(fragile, [1.0, 2.0], max_renders=60, workers=workers, curve_points=0)
+    assert result.row["failed_renders"] > 3
+    assert result.loss < 0.1

@@ -131,7 +131,8 @@ def next_folder(config: Config) -> Path:
     """The folder runs/TASK-METHOD-N in the working directory, with the next free number N."""
     names = (class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model")))
     stem = "-".join(names)
-    taken = [int(path.name.rpartition("-")[2]) for path in Path("runs").glob(f"{stem}-[0-9]*")]
+    numbers = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{stem}-*")]
+    taken = [int(number) for number in numbers if number.isdecimal()]  # others are copies that somebody made
     return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
 
 
@@ -149,6 +150,8 @@ def report(result: Result, seconds: float) -> None:
         print(f"error   {error:.4g} (distance to the known solution, scaled units)")
     times = f"{row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in total"
     print(f"time    {times}")
+    if failed := row["failed_renders"]:
+        print(f"failed  {failed} renders, the first with {result.first_error or 'a value that is not finite'}")
     if result.folder:
         for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
             if (result.folder / name).is_file():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 
+import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -20,7 +21,7 @@ class TaskData(LightningDataModule):
         self.task.setup(self.trainer.strategy.root_device if self.trainer else None)
 
     def train_dataloader(self) -> DataLoader[int]:
-        return DataLoader(_Counter(), batch_size=None)
+        return DataLoader(_Counter(), batch_size=None, generator=torch.Generator())
 
 
 class _Counter(IterableDataset[int]):

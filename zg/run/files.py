@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,15 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
+@contextmanager
+def decoration(name: str) -> Iterator[None]:
+    """Around what a run can do without. An exception becomes a warning that names it: the result is there already."""
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"{name} failed: {type(error).__name__}: {' '.join(str(error).split())}", stacklevel=2)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, complete or not at all. NaN and infinities become null."""
     with written_whole(path) as partial:
@@ -39,4 +49,6 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # one number of NumPy or PyTorch
+        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,7 +15,7 @@ from zg.config.compose import Config
 from zg.errors import SettingError
 from zg.loop import Loop
 from zg.run.checkpoint import CHECKPOINT_FILE
-from zg.run.files import written_whole
+from zg.run.files import decoration, written_whole
 from zg.run.history import History
 from zg.run.metrics import draw
 
@@ -76,20 +76,26 @@ def write_pictures(folder: Path, loop: Loop, theta: Tensor, image: Tensor, histo
     task or run does not have are left out.
     """
     objective, task = loop.objective, loop.objective.task
-    picture = draw(loop, theta, image)
-    if picture is not None:
-        pictures.write_png(folder / "panel.png", picture)
-    reference = task.reference()
-    if reference is not None and image.ndim >= 3:
-        start = objective.measure(objective.start, "start")[1]
-        for name, part in (("render", image), ("start", start), ("reference", reference)):
-            pictures.write_png(folder / f"{name}.png", pictures.to_display(part, task.linear))
-    measured = [row for row in history.rows if "loss" in row]
-    if measured:
-        renders, losses = ([row[name] for row in measured] for name in ("renders", "loss"))
-        pictures.write_curve(folder / "curve.png", [max(1, count) for count in renders], losses)
+    with decoration("panel.png"):
+        picture = draw(loop, theta, image)
+        if picture is not None:
+            pictures.write_png(folder / "panel.png", picture)
+    with decoration("render.png, start.png or reference.png"):
+        reference = task.reference()
+        if reference is not None and image.ndim >= 3:
+            start = objective.measure(objective.start, "start")[1]
+            for name, part in (("render", image), ("start", start), ("reference", reference)):
+                pictures.write_png(folder / f"{name}.png", pictures.to_display(part, task.linear))
+    with decoration("curve.png"):
+        measured = [row for row in history.rows if "loss" in row]
+        if measured:
+            renders, losses = ([row[name] for row in measured] for name in ("renders", "loss"))
+            pictures.write_curve(folder / "curve.png", [max(1, count) for count in renders], losses)
     frames = sorted((folder / "frames").glob("*.png"))
-    if frames:
+    if not frames:
+        return
+    with decoration("the video"):
         pictures.write_video([pictures.read_png(frame) for frame in frames], folder / "video")
+    with decoration("the film"):
         if (film := task.film(objective.space.to_user(theta))) is not None:
             pictures.write_video(list(film), folder / "film")

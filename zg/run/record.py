@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from zg.loop import Loop
+from zg.run.files import decoration
 from zg.run.history import History
 from zg.run.observer import Observer
 
@@ -110,7 +111,8 @@ class Record(Observer):
         if panel:
             for logger in self.loggers:
                 if hasattr(logger, "log_image"):
-                    logger.log_image("panel", [str(panel)], step=ledger.renders)
+                    with decoration(f"logging to {type(logger).__name__}"):
+                        logger.log_image("panel", [str(panel)], step=ledger.renders)
 
     def _measure(self, loop: Loop, row: dict[str, float]) -> Path | None:
         """Add the loss and the metrics of the recommended θ to a row, and write its frame.
@@ -125,19 +127,23 @@ class Record(Observer):
         loss, image = objective.measure(theta, str(loop.renders))
         row["loss"] = loss
         row |= result_metrics(loop, theta, image)
-        picture = draw(loop, theta, image) if self.frames else None
-        if self.frames is None or picture is None:
+        if self.frames is None:
             return None
         from zg import pictures  # imports matplotlib
 
-        frame = self.frames / f"{loop.renders:09d}.png"
-        pictures.write_png(frame, picture)
-        return frame if len(list(self.frames.iterdir())) % PANEL_EVERY == 0 else None
+        with decoration("a frame of the video"):
+            picture = draw(loop, theta, image)
+            if picture is not None:
+                frame = self.frames / f"{loop.renders:09d}.png"
+                pictures.write_png(frame, picture)
+                return frame if len(list(self.frames.iterdir())) % PANEL_EVERY == 0 else None
+        return None
 
     def _flush(self) -> None:
         for row in self._pending:
             for logger in self.loggers:
-                logger.log_metrics(row, step=int(row["renders"]))
+                with decoration(f"logging to {type(logger).__name__}"):
+                    logger.log_metrics(row, step=int(row["renders"]))
         self._pending, self._flushed = [], time.monotonic()
 
 

@@ -23,6 +23,7 @@ class Result:
     row: the row of the run, as in row.json.
     records: the rows of `history`.
     folder: the folder with the files of the run, or None.
+    first_error: message of the first failed render, where the reason is known.
     """
 
     theta: Tensor
@@ -32,6 +33,7 @@ class Result:
     row: Row
     records: list[dict[str, float]] = field(repr=False)
     folder: Path | None = None
+    first_error: str = ""
 
     @property
     def history(self) -> "pd.DataFrame":

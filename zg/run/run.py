@@ -12,7 +12,7 @@ from zg.loop import Loop
 from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, renders_in
-from zg.run.files import write_json
+from zg.run.files import decoration, write_json
 from zg.run.history import History
 from zg.run.observer import Observer, drive
 from zg.run.record import CURVE_POINTS, Record
@@ -48,6 +48,7 @@ def run(
     group: str | None = None,
     jobs: int = 1,
     names: tuple[str, str] | None = None,
+    deliver_signals: bool = False,
 ) -> Result:
     """Optimise a task with a method until a limit of the budget is reached.
 
@@ -69,12 +70,14 @@ def run(
     check_positive(checkpoint_seconds=checkpoint_seconds)
     if checkpoint_renders is not None:
         check_whole(checkpoint_renders=checkpoint_renders)
-    mode = wandb_mode(wandb)
+    mode, seed = wandb_mode(wandb), int(seed)
+    folder = folder.absolute() if folder else None  # the task may change the working directory
     task.seed = seed
     loop, history = Loop(method, budget, seed), History(folder)
     labels = label(task, method, config or {}, jobs, names)
     record = Record(budget.max_renders, history, folder, video, curve_points)
-    every_observer = [Signals(), record, *observers]
+    signals = Signals()
+    every_observer = [signals, record, *observers]
     with contextlib.closing(task), _folder(folder, resume, labels):
         if folder:
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
@@ -94,7 +97,10 @@ def run(
             if folder:
                 _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
-        return _finish(loop, labels, history, folder, loggers)
+        result = _finish(loop, labels, history, folder, loggers)
+    if deliver_signals:
+        signals.deliver_again()
+    return result
 
 
 def _drive(
@@ -128,16 +134,19 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
     row["final_loss"] = loss
     from zg.run.metrics import result_metrics
 
-    metrics = {f"metric_{key}": value for key, value in result_metrics(loop, theta, image).items()}
-    row = cast(Row, {**row, **metrics})
+    with decoration("the metrics of the result"):
+        metrics = {f"metric_{key}": value for key, value in result_metrics(loop, theta, image).items()}
+        row = cast(Row, {**row, **metrics})
     if folder:
         from zg.run.folder import write_pictures
 
+        write_json(folder / ROW_FILE, row)  # before anything that is only decoration
         write_pictures(folder, loop, theta, image, history)
-        log_pictures(loggers, folder, row)
-        write_json(folder / ROW_FILE, row)
+        with decoration("the upload to Weights & Biases"):
+            log_pictures(loggers, folder, row)
     x = task.space.to_user(theta).cpu()
-    return Result(x, loss, loop.renders, row["stop_reason"], row, history.rows, folder)
+    reason, first_error = row["stop_reason"], loop.ledger.first_error
+    return Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error)
 
 
 @contextlib.contextmanager
@@ -168,6 +177,8 @@ def _record_failure(
 
         discard(folder, loggers)
         return
+    if isinstance(exception, SettingError) and resume:
+        return  # the row of the run stays
     error = f"{type(exception).__name__}: {exception}"
     with contextlib.suppress(OSError):
         write_json(folder / ROW_FILE, describe(loop, task, labels, error))

@@ -22,12 +22,14 @@ class Signals(Observer):
         former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         self._former = {number: handler for number, handler in former.items() if handler is not None}
         self._are_set = False
+        #: The signal that ended the run, or None.
+        self.number: int | None = None
 
     def started(self, loop: Loop) -> None:
         def on_signal(number: int, frame: Any) -> None:
             if loop.asked_to_stop == StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
-            loop.asked_to_stop = StopReason.INTERRUPTED
+            loop.asked_to_stop, self.number = StopReason.INTERRUPTED, number
 
         if threading.current_thread() is threading.main_thread():
             for number in self._former:
@@ -39,3 +41,8 @@ class Signals(Observer):
             for number, handler in self._former.items():
                 signal.signal(number, handler)
             self._are_set = False
+
+    def deliver_again(self) -> None:
+        """Send the signal that ended the run to this process, whose own handlers are back: it is the caller's, too."""
+        if self.number is not None:
+            signal.raise_signal(self.number)

@@ -27,7 +27,15 @@ def test_a_checkpoint_has_the_number_of_counted_renders(checkpoint):
 def test_a_checkpoint_holds_tensors_and_plain_values_only(checkpoint):
     state = torch.load(checkpoint, weights_only=True)
     assert state["loop"]["ledger"]["renders"] == 60
-    assert state["loop"].keys() == {"iteration", "seconds_method", "ledger", "path", "generator", "method"}
+    assert state["loop"].keys() == {
+        "identity",
+        "iteration",
+        "seconds_method",
+        "ledger",
+        "path",
+        "generator",
+        "method",
+    }
 
 
 FOREIGN = {

@@ -1,0 +1,171 @@
+"""Functions of users, as users write them: what they are given, what they may return, and what is left behind."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import zg
+from tests.zg.test_api import disk
+from zg.errors import SettingError
+
+
+def test_integers_and_binaries_arrive_as_integers():
+    seen = set()
+
+    def f(count, on, shade):
+        seen.update((type(count), type(on), type(shade)))
+        return float(sum(1 for _ in range(count)) - 5) ** 2 + (0 if on else 1) + float(shade) ** 2
+
+    space = {
+        "count": zg.Block(8, low=1, high=40, kind="integer"),
+        "on": zg.Block(0, kind="binary"),
+        "shade": zg.Block(1.0),
+    }
+    result = zg.minimize(f, None, space=space, max_renders=200)
+    assert seen == {np.int64, np.float64}
+    assert result.loss < 0.5
+
+
+def test_the_function_has_a_copy_of_its_own():
+    def in_place(x):
+        loss = float(np.sum((x - 1) ** 2))
+        x *= 0
+        return loss
+
+    settings = {"regulariser": lambda x: 10 * ((x - 3) ** 2).sum(-1), "max_renders": 80}
+    plain = zg.minimize(lambda x: float(np.sum((x - 1) ** 2)), [2.0, 2.0], **settings)
+    assert torch.equal(zg.minimize(in_place, [2.0, 2.0], **settings).theta, plain.theta)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_function_may_use_autograd(workers):
+    def f(x):
+        w = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+        ((w - torch.as_tensor(x)) ** 2).sum().backward()
+        return float(w.grad.square().sum())
+
+    assert zg.minimize(f, [2.0, 2.0], workers=workers, max_renders=100).loss < 1e-6
+
+
+@pytest.mark.parametrize("wrap", [lambda v: np.array([v]), lambda v: [v], lambda v: torch.tensor([[v]]), np.float32])
+def test_a_loss_may_be_one_number_in_any_wrapping(wrap):
+    assert zg.minimize(lambda x: wrap(float(np.sum((x - 1) ** 2))), [2.0, 2.0], max_renders=60).loss < 1e-3
+
+
+def test_losses_stay_double_where_a_batch_raises():
+    def f(xs):
+        if len(xs) > 1:
+            raise RuntimeError("one at a time")
+        return 1e9 + ((xs - 1) ** 2).sum(-1)
+
+    result = zg.minimize(f, [2.0, 2.0], batched=True, max_renders=120)
+    assert result.theta == pytest.approx(torch.ones(2, dtype=torch.float64), abs=1e-2)
+
+
+def test_none_is_a_failed_render():
+    calls = []
+
+    def f(x):
+        calls.append(x)
+        return None if len(calls) % 7 == 0 else float(x @ x)
+
+    with pytest.warns(UserWarning, match="renders failed"):
+        result = zg.minimize(f, [1.0, 2.0], max_renders=60, curve_points=0)
+    assert 0 < result.row["failed_renders"] < 20 and result.loss < 1
+
+
+@pytest.mark.parametrize("method", ["zerograds", "cmaes", "es"])
+def test_the_largest_number_is_a_bad_loss_and_no_crash(method):
+    def f(x):
+        return sys.float_info.max if x[0] > 1.5 else float(np.sum((x - 1) ** 2))
+
+    assert math.isfinite(zg.minimize(f, [1.45, 0.0], method=method, max_renders=80).loss)
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_run_and_reaches_the_script(signal_name):
+    script = f"""
+import os, signal, zg
+calls = []
+def f(x):
+    calls.append(x)
+    if len(calls) == 5:
+        os.kill(os.getpid(), signal.{signal_name})
+    return float(x @ x)
+for seed in range(3):
+    zg.minimize(f, [2.0, 2.0], method="es", seed=seed, max_renders=40, curve_points=0)
+    print("done", seed)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == -getattr(signal, signal_name), ended.stderr
+    assert "done" not in ended.stdout
+
+
+def test_a_caught_signal_returns_the_result():
+    before, calls = signal.getsignal(signal.SIGTERM), []
+
+    def f(x):
+        calls.append(x)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return float(x @ x)
+
+    result = zg.minimize(f, [2.0, 2.0], max_renders=40, curve_points=0, catch_signals=True)
+    assert result.stop_reason == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_threads_end_with_the_run():
+    before = threading.active_count()
+    for _ in range(3):
+        zg.minimize(lambda x: float(x @ x), [2.0, 2.0], method="es", workers=4, max_renders=40, curve_points=0)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"x0": [2.0] * 3}, "resume must keep the parameters: the saved run has 2, got 3"),
+        ({"x0": [2.0, 3.0]}, "resume must keep the start"),
+        ({"method": "cmaes"}, "resume must keep the method: the saved run has baselines.es.ES"),
+        ({"seed": 9}, "resume must keep the seed: the saved run has 0, got 9"),
+    ],
+)
+def test_another_run_cannot_be_resumed(changed, told, tmp_path):
+    given = {"x0": [2.0, 2.0], "method": "es", "max_renders": 40, "folder": tmp_path / "run", "curve_points": 0}
+    zg.minimize(lambda x: float(x @ x), **given)
+    row = (tmp_path / "run" / "row.json").read_text()
+    with pytest.raises(SettingError, match=told):
+        zg.minimize(lambda x: float(x @ x), resume=True, **{**given, "max_renders": 80, **changed})
+    assert (tmp_path / "run" / "row.json").read_text() == row, "the row of the saved run must stay"
+
+
+def test_the_row_is_there_although_every_decoration_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.warns(UserWarning, match="the video failed"):
+        result = zg.optimize(
+            disk, [11.0, 14.0], target=[12.0, 15.0], max_renders=60, folder=tmp_path / "run", seed=np.int64(3)
+        )
+    assert json.loads((tmp_path / "run" / "row.json").read_text())["final_loss"] == result.loss
+
+
+def test_a_render_may_change_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    def f(x):
+        os.chdir(tmp_path / "elsewhere")
+        return float(x @ x) - 5
+
+    result = zg.minimize(f, [1.0, 2.0], max_renders=60, folder="run")
+    assert (tmp_path / "run" / "row.json").is_file()
+    assert result.loss < -4, "losses below 0 have a curve, too"
