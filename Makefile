@@ -73,6 +73,6 @@ lint: .venv/installed-test
 # torch is at its lower bound in constraints.txt too; the build that is there satisfies uv.
 .venv-lowest/installed: .venv/installed-test
 	$(BIN)/uv venv -q --clear --seed --python $(BIN)/python .venv-lowest
-	$(LOWEST)/python $(PIP) torch
+	$(LOWEST)/python $(PIP) --no-deps torch
 	$(BIN)/uv pip install -q --python $(LOWEST)/python --resolution lowest-direct -e '.[test]'
 	touch $@

@@ -1,5 +1,7 @@
 """Fixtures of all tests."""
 
+import signal
+
 import matplotlib
 import pytest
 import torch
@@ -18,3 +20,12 @@ def _elsewhere(tmp_path, monkeypatch):
 def _untracked(monkeypatch):
     """W&B is disabled, as its start takes 1 s per run. The tests of tracking undo this."""
     monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers_stay():
+    """No test may leave a signal handler behind: a run restores those of its caller."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    assert [signal.getsignal(number) for number in numbers] == before, "a signal handler was left behind"

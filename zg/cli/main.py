@@ -81,8 +81,6 @@ def _run(words: list[str]) -> int:
     from zg.config.registry import check_packages
 
     check_packages()
-    if "" not in sys.path:
-        sys.path.append("")  # a class path may name a module in the working directory
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0

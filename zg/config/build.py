@@ -2,7 +2,10 @@
 
 import importlib
 import inspect
+import os
 import re
+import sys
+from types import ModuleType
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -83,7 +86,7 @@ def check_keys(key: str, component: Config) -> None:
     path = component["class_path"]
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = getattr(_import_module(module), name)
     except Exception as error:  # the module of a user may raise any exception
         refuse_missing(error, KINDS[key], path)
         why = f"{type(error).__name__}: {error}"
@@ -94,6 +97,22 @@ def check_keys(key: str, component: Config) -> None:
     for setting in component["init_args"]:
         if setting not in known:
             raise SettingError(f"{key}.{setting} is unknown{nearest(setting, known)}")
+
+
+def _import_module(module: str) -> ModuleType:
+    """Import a module of an installed package, or else of the working directory.
+
+    The working directory is searched last, and only for a class path that needs it: a file there that is called as an
+    installed package is never run by accident.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        is_not_installed = error.name == module.partition(".")[0]
+        if not is_not_installed or os.getcwd() in sys.path:
+            raise
+        sys.path.append(os.getcwd())
+        return importlib.import_module(module)
 
 
 def refuse_missing(error: Exception, kind: str, path: str) -> None:

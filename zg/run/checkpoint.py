@@ -37,6 +37,8 @@ class WriteCheckpoint(Observer):
 
     def started(self, loop: Loop) -> None:
         self._has_started = True
+        if loop.renders == 0:
+            self._write(loop)  # a run that is killed before its first checkpoint can be resumed, too
 
     def iterated(self, loop: Loop) -> None:
         enough_seconds = time.monotonic() - self._saved_time >= self.every_seconds

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,11 +17,13 @@ from zg.config.compose import Config
 from zg.errors import SettingError
 from zg.loop import Loop
 from zg.run.checkpoint import CHECKPOINT_FILE
-from zg.run.files import decoration, written_whole
+from zg.run.files import decoration, partial_of, written_whole
 from zg.run.history import History
 from zg.run.metrics import draw
 
 CONFIG_FILE = "config.yaml"
+# Is there while a process runs in the folder, and holds its number.
+LOCK_FILE = ".lock"
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -35,24 +39,49 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
         raise SettingError(f"out must be on a disk with room for a run, got '{folder}': {error.strerror}") from error
 
 
-def prepare_folder(folder: Path, resume: bool, config: Config) -> None:
-    """Make the folder of a run, and write its config.
+@contextlib.contextmanager
+def held_folder(folder: Path, resume: bool, config: Config) -> Iterator[None]:
+    """Makes the folder of a run with its config, and holds it: a second process is told which one has it.
 
-    Raises SettingError for a folder that is not empty; or, with `resume`, for a folder without a checkpoint.
+    The kernel lets go of the lock however the process ends. Raises SettingError for a folder that another run holds,
+    that is not empty, or, with `resume`, that has no checkpoint.
     """
+    if resume and not folder.is_dir():
+        raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise SettingError(f"out must not be in use, and process {holder} runs in '{folder}'") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            _check_content(folder, resume)
+            if config or not resume:
+                write_config(folder, config)
+            yield
+        finally:
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+
+
+def _check_content(folder: Path, resume: bool) -> None:
+    """Raise SettingError unless a run may start in a folder, or go on."""
     if resume:
         if not (folder / CHECKPOINT_FILE).is_file():
             raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}")
-        if config:
-            write_config(folder, config)
         return
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(folder, config)
-    except OSError as error:
-        raise SettingError(f"out must be a folder that can be written, got '{folder}': {error.strerror}") from None
+    there = {path.name for path in folder.iterdir()} - {LOCK_FILE}
+    has_died_before_its_start = CONFIG_FILE in there and there <= {CONFIG_FILE, partial_of(Path(CONFIG_FILE)).name}
+    if there and not has_died_before_its_start:
+        raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
 
 
 def write_config(folder: Path, config: Config) -> None:

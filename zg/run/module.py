@@ -19,7 +19,7 @@ from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import KEY, WriteCheckpoint
 from zg.run.data import TaskData
-from zg.run.observer import Observer
+from zg.run.observer import Observer, closing_all
 from zg.task import Task
 
 #: Seconds of iterations in one batch of Lightning. Lightning itself takes about 0.5 ms per batch, which is longer than
@@ -116,14 +116,14 @@ class Hooks(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         assert isinstance(pl_module, RunModule)
-        for observer in pl_module.observers:
-            observer.failed(pl_module.loop)
-        self.teardown(trainer, pl_module, "fit")
+        with closing_all(pl_module.observers):
+            for observer in pl_module.observers:
+                observer.failed(pl_module.loop)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         assert isinstance(pl_module, RunModule)
-        for observer in pl_module.observers:
-            observer.closed()
+        with closing_all(pl_module.observers):
+            pass
 
 
 def fit(

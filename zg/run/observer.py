@@ -1,6 +1,7 @@
 """Observers of a run. They are called by the bare loop, `drive`, and by Lightning's hooks (`zg.run.module`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from zg.loop import Loop
@@ -33,23 +34,30 @@ class Observer:
 
 
 def drive(loop: Loop, observers: Sequence[Observer]) -> None:
-    """Iterate a started loop until it has a reason to stop."""
-    try:
-        for observer in observers:
-            observer.started(loop)
-        while not loop.stop_reason():
-            loop.iterate()
+    """Run a started loop to its end, without Lightning."""
+    with closing_all(observers):
+        try:
             for observer in observers:
-                observer.iterated(loop)
-        for observer in observers:
-            observer.ended(loop)
-    except BaseException:
-        for observer in observers:
-            observer.failed(loop)
-        raise
-    finally:
-        for observer in observers:
-            observer.closed()
+                observer.started(loop)
+            while not loop.stop_reason():
+                loop.iterate()
+                for observer in observers:
+                    observer.iterated(loop)
+            for observer in observers:
+                observer.ended(loop)
+        except BaseException:
+            for observer in observers:
+                observer.failed(loop)
+            raise
+
+
+@contextmanager
+def closing_all(observers: Sequence[Observer]) -> Iterator[None]:
+    """Closes every observer at the end of the block, also where a method of another one raises."""
+    with ExitStack() as stack:
+        for observer in reversed(observers):
+            stack.callback(observer.closed)
+        yield
 
 
 class Call(Observer):

@@ -58,7 +58,7 @@ class Record(Observer):
             for frame in self.frames.glob("*.png"):  # frames of the interrupted run that are later than its checkpoint
                 if int(frame.stem) > loop.renders or not loop.renders:
                     frame.unlink()
-        if loop.renders == 0:
+        if self.logged < 0:
             self.record(loop, measured=bool(self.curve_at))
         self._advance(loop.renders)
 

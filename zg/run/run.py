@@ -155,10 +155,9 @@ def _folder(folder: Path | None, resume: bool, labels: Labels) -> Iterator[None]
     if folder is None:
         yield
         return
-    from zg.run.folder import prepare_folder, report_disk_errors
+    from zg.run.folder import held_folder, report_disk_errors
 
-    with report_disk_errors(folder):
-        prepare_folder(folder, resume, labels.config)
+    with report_disk_errors(folder), held_folder(folder, resume, labels.config):
         yield
 
 

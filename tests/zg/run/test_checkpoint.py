@@ -95,10 +95,10 @@ class Watch(Observer):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"checkpoint_renders": 40}, [None, None, 40, 40, 80]),
-        ({"checkpoint_renders": 50}, [None, None, None, 60, 60]),
-        ({"checkpoint_seconds": 1e-9}, [None, 20, 40, 60, 80]),
-        ({}, [None, None, None, None, None]),
+        ({"checkpoint_renders": 40}, [0, 0, 40, 40, 80]),
+        ({"checkpoint_renders": 50}, [0, 0, 0, 60, 60]),
+        ({"checkpoint_seconds": 1e-9}, [0, 20, 40, 60, 80]),
+        ({}, [0, 0, 0, 0, 0]),
     ],
     ids=["every 40 renders", "every 50 renders", "as often as possible", "every minute"],
 )
