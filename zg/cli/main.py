@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
 from zg.errors import SettingError, nearest
+from zg.extras import missing_package
 
 Command = Callable[[list[str]], int]
 
@@ -43,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(f"zg: {error}", file=sys.stderr)
+        return WRONG_SETTING
+    except ModuleNotFoundError as error:
+        lacking = missing_package(error)
+        if debug or not lacking:
+            raise
+        print(f"zg: {words[0]} {lacking}", file=sys.stderr)
         return WRONG_SETTING
     except KeyboardInterrupt:
         return INTERRUPTED
