@@ -1,7 +1,7 @@
 """Take every fingerprint: python -m tests.fingerprints.record [CASE ...] [--out FILE].
 
-Without --out it writes `recorded.json`, with which `make test` compares. Whoever records anew says why in the commit,
-and changes nothing else in it. The same bits need one thread and plain vector instructions, which `environment` sets,
+Without --out it writes `recorded.json`, with which `make test` compares. A commit that records again says why,
+and changes nothing else in it. The same bits need one thread and plain vector instructions, which `ENVIRONMENT` sets,
 and the same libraries on the same kind of processor, which `platform` tells.
 """
 

@@ -55,7 +55,7 @@ def iterate(surrogate, loss):
 
 
 def drive(task, surrogate, renders=3000, noise=0.0):
-    """Iterate until it fails or converges, or for so many renders; returns how many it took."""
+    """Iterate until it fails or converges, or until `renders` are spent; returns the number of renders."""
     generator, done = make_generator(0, "noise"), 0
     while done < renders and not surrogate.failed:
 
