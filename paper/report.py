@@ -14,7 +14,7 @@ from baselines.compare import page
 from baselines.compare.markup import Cell, Line, render
 from baselines.compare.markup import Table as Sortable
 from baselines.compare.rows import Run, unique
-from baselines.compare.summary import describe_budget
+from baselines.compare.summary import are_of_different_code, describe_budget
 from paper import formats
 from paper.claims import NOT, VIEWS, Verdict
 from paper.names import name_of
@@ -115,7 +115,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
         found.append(f"Budgets: {'; '.join(budgets[:LISTED])}{' …' if len(budgets) > LISTED else ''}.")
     if any(run.row["jobs"] != 1 for run in runs):
         found.append("Runs were made side by side: seconds are not to be compared.")
-    if len(unique(runs, lambda run: run.row["code_hash"])) > 1:
+    if are_of_different_code([run.row for run in runs]):
         found.append("Rows are of different states of the code.")
     return found
 

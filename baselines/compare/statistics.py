@@ -158,8 +158,8 @@ def median_and_quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def floor(curves: Iterable[Curve]) -> float:
-    """The loss at which the gain has its largest value. Drawn curves are cut off there."""
-    return max(float(curve.losses[0]) for curve in curves) * 10**-MOST_GAIN or 10**-MOST_GAIN
+    """The loss at which the gain has its largest value. Drawn curves are cut off there. Any, if there is no curve."""
+    return max((float(curve.losses[0]) for curve in curves), default=0.0) * 10**-MOST_GAIN or 10**-MOST_GAIN
 
 
 def quartile_band(

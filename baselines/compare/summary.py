@@ -202,7 +202,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
         counts = Counter(row["method"] for row in of_task)
         if len(set(counts.values())) > 1:
             said.append(f"{task}: methods have from {min(counts.values())} to {max(counts.values())} seeds.")
-    if len({row["code_hash"] for row in rows}) > 1:
+    if are_of_different_code(rows):
         said.append("Rows are of different states of the code.")
     if len({row["machine"] for row in rows}) > 1:
         said.append("Rows are from different machines: seconds are not to be compared.")
@@ -218,3 +218,11 @@ def describe_budget(row: Row) -> str:
     """The budget of a run in words."""
     seconds = row.get("max_seconds")
     return f"{row['max_renders']} renders" + (f", {seconds:g} s" if seconds else "")
+
+
+def are_of_different_code(rows: Sequence[Row]) -> bool:
+    """Whether rows of one task and method were made by different states of the code that such a run imports."""
+    hashes: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        hashes.setdefault((row["task"], row["method"]), set()).add(row["code_hash"])
+    return any(len(found) > 1 for found in hashes.values())

@@ -160,7 +160,17 @@ def test_the_summary_ranks_what_sees_images_apart_and_counts_failures():
 
 
 def test_unequal_terms_are_told():
-    runs = [make_run(0.1), make_run(0.1, method="b", max_renders=20, jobs=2, code_hash="d", seed=1)]
+    runs = [make_run(0.1), make_run(0.1, method="b", max_renders=20, jobs=2, seed=1)]
+    runs.append(make_run(0.1, code_hash="d", seed=1))
     said = " ".join(summarise(runs, "a").notes)
     for words in ("budgets differ", "2 side by side", "different states of the code"):
         assert words in said
+
+
+def test_methods_that_import_different_code_are_of_one_state_of_it():
+    runs = [make_run(0.1, code_hash="c"), make_run(0.1, method="b", code_hash="d")]
+    assert not any("different states of the code" in note for note in summarise(runs, "a").notes)
+
+
+def test_a_task_of_which_every_run_failed_has_a_floor():
+    assert statistics.floor([]) > 0
