@@ -42,7 +42,7 @@ class Ledger:
     renders: number of counted renders. failed: how many of them failed. seconds_render: seconds spent on them.
     last_loss: mean of the valid losses of the last batch that has any.
     improved_at: value of `renders` when `best_loss` was found.
-    last_error: message of the last failed render, where the reason is known.
+    first_error, last_error: messages of the first and the last failed render, where the reason is known.
     """
 
     max_renders: int
