@@ -14,10 +14,20 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from benchmarks.zoo import hard_shapes, path_tracing, splats
+from benchmarks.zoo import colour, fractals, hard_shapes, materials, particles, path_tracing, splats, text, tiles
 from benchmarks.zoo.base import ZooTask
 
-_DEVELOPMENT: tuple[ModuleType, ...] = (hard_shapes, splats, path_tracing)
+_DEVELOPMENT: tuple[ModuleType, ...] = (
+    hard_shapes,
+    splats,
+    path_tracing,
+    text,
+    colour,
+    materials,
+    fractals,
+    particles,
+    tiles,
+)
 _HELD_OUT: tuple[ModuleType, ...] = ()
 
 
