@@ -13,6 +13,7 @@ Everything random comes from `rng`, which depends on the name of the problem and
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -27,18 +28,24 @@ from tasks.images import load_image
 from zg.images import as_image, channels_first
 from zg.losses import Loss
 from zg.seeding import derive_seed, render_seeds
-from zg.space import Block, Kind, Numbers, ParameterSpace
+from zg.space import Block, Kind, ParameterSpace
 from zg.task import Task
 
 Array = NDArray[np.float64]
-PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "colorwheel")
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 @dataclass(frozen=True)
 class Part(Block):
-    """A block that starts at `init`. goal: the values that the reference shows; None if no values show it."""
+    """A block that starts at `init`. Its values may also be NumPy's.
 
-    goal: Numbers | None = None
+    goal: the values that the reference shows; None if no values show it.
+    """
+
+    init: Any
+    low: Any = None
+    high: Any = None
+    goal: Any = None
 
 
 class ZooTask(Task):
@@ -100,9 +107,8 @@ class ZooTask(Task):
 class Batched(ZooTask):
     """A problem that renders a batch at once."""
 
-    def draw(self, *seeds: Tensor, **parts: Tensor) -> Tensor:
-        """Parts [B, *shape] float32, by name -> images [B, C, H, W]. seeds: [B], for noisy problems only."""
-        raise NotImplementedError(f"{type(self).__name__} must implement draw")
+    #: (seeds [B], for noisy problems only; parts [B, *shape] float32, by name) -> images [B, C, H, W].
+    draw: Callable[..., Tensor]
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         return self.draw(*seeds, **self.named.split(x.float()))
@@ -111,9 +117,8 @@ class Batched(ZooTask):
 class Painted(ZooTask):
     """A problem that renders one picture at a time, in NumPy or Pillow."""
 
-    def paint(self, **parts: Array) -> Any:
-        """Parts [*shape] float64, by name -> a PIL picture, or an array [H, W] or [H, W, C]."""
-        raise NotImplementedError(f"{type(self).__name__} must implement paint")
+    #: Parts [*shape] float64, by name -> a PIL picture, or an array [H, W] or [H, W, C].
+    paint: Callable[..., Any]
 
     render = Task.render
 
@@ -157,9 +162,10 @@ def boxed(
     if kind != "real":
         init = init.round()
     if not bounded:
-        return Part(torch.as_tensor(init), goal=torch.as_tensor(goal))
-    bounds = (None, None) if kind == "binary" else (torch.as_tensor(low), torch.as_tensor(high))
-    return Part(torch.as_tensor(init), *bounds, kind=kind, goal=torch.as_tensor(goal))
+        return Part(init, goal=goal)
+    if kind == "binary":
+        return Part(init, kind=kind, goal=goal)
+    return Part(init, low, high, kind=kind, goal=goal)
 
 
 def without_goal(part: Part) -> Part:

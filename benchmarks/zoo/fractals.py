@@ -90,7 +90,7 @@ class ChaosGame(Batched):
             "shift": Part(shifts + rng.uniform(-0.2, 0.2, (3, 2)), goal=shifts),
         }
 
-    def draw(self, seeds: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:  # type: ignore[override]
+    def draw(self, seeds: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
         chosen = (self.MAPS * uniform(seeds, self.STEPS, self.POINTS)).long()
         rows = torch.arange(len(seeds))[:, None]
         place = torch.zeros(len(seeds), self.POINTS, 2)

@@ -42,7 +42,7 @@ class PathTracer(Batched):
             "power": boxed(rng, 2, 12, share=0.3),
         }
 
-    def draw(self, seeds: Tensor, **scene: Tensor) -> Tensor:  # type: ignore[override]
+    def draw(self, seeds: Tensor, **scene: Tensor) -> Tensor:
         rays = len(self.screen)
         random = uniform(seeds, 2 + 5 * self.BOUNCES, rays)
         x, y = self.screen.T[:, None] + (random[:, :2].movedim(1, 0) - 0.5) * 2 / self.SIZE
@@ -105,7 +105,7 @@ class SoftShadow(Batched):
             "log_radius": boxed(rng, -1.5, -0.8, share=0.4, bounded=False),
         }
 
-    def draw(  # type: ignore[override]
+    def draw(
         self,
         seeds: Tensor,
         light: Tensor,
@@ -145,9 +145,10 @@ class Room(Batched):
             "emission": Part(np.full(count, 0.15), 0, 1, goal=lamps),
         }
 
-    def draw(self, seeds: Tensor, albedo: Tensor, emission: Tensor) -> Tensor:  # type: ignore[override]
+    def draw(self, seeds: Tensor, albedo: Tensor, emission: Tensor) -> Tensor:
         random = uniform(seeds, self.BOUNCES, len(self.inside))
-        place, weight, radiance = self.inside.expand(len(seeds), -1, -1), 1.0, torch.zeros(random[:, 0].shape)
+        place, radiance = self.inside.expand(len(seeds), -1, -1), torch.zeros_like(random[:, 0])
+        weight = torch.ones_like(radiance)
         sector = torch.arange(self.PATHS).repeat_interleave(self.SIZE**2)  # a path in each, for less noise
         angle = 2 * math.pi * (sector + random[:, 0]) / self.PATHS
         for bounce in range(self.BOUNCES):

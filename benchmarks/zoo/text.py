@@ -82,7 +82,7 @@ class Paragraph(Painted):
             "width": boxed(rng, 30, 64, share=0.5),
             "leading": boxed(rng, 0.9, 1.8, share=0.5),
             "size": boxed(rng, 6, 12, share=0.5, kind="integer"),
-            "bold": boxed(rng, 0, 1, share=0.5, kind="binary"),
+            "bold": boxed(rng, 0, 1, share=1, kind="binary"),
             "grey": boxed(rng, 0, 0.8, share=0.5),
         }
 

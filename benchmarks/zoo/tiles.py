@@ -61,8 +61,8 @@ class Skyline(Painted):
     def paint(self, floors: Array) -> Image.Image:
         picture = Image.new("RGB", (64, 64), (40, 60, 90))
         pen = ImageDraw.Draw(picture)
-        for (row, column), count in np.ndenumerate(floors):
-            x, y, h = 32 + 5 * (column - row), 26 + 2.5 * (column + row), 2.5 * count
+        for (row, column), h in np.ndenumerate(2.5 * floors):
+            x, y = 32 + 5 * (column - row), 26 + 2.5 * (column + row)
             colour = self.colours[row * self.SIDE + column]
             left, right = (tuple(int(shade * value) for value in colour) for shade in (0.5, 0.75))
             pen.polygon([(x - 5, y + 2.5), (x, y + 5), (x, y + 5 - h), (x - 5, y + 2.5 - h)], fill=left)
