@@ -14,7 +14,26 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from benchmarks.zoo import colour, fractals, hard_shapes, materials, particles, path_tracing, splats, text, tiles
+from benchmarks.zoo import (
+    calibration,
+    colour,
+    distance_scenes,
+    fractals,
+    hard_shapes,
+    materials,
+    particles,
+    path_tracing,
+    plants,
+    printing,
+    relief,
+    rigid_bodies,
+    sounds,
+    splats,
+    strokes,
+    text,
+    tiles,
+    volumes,
+)
 from benchmarks.zoo.base import ZooTask
 
 _DEVELOPMENT: tuple[ModuleType, ...] = (
@@ -28,7 +47,17 @@ _DEVELOPMENT: tuple[ModuleType, ...] = (
     particles,
     tiles,
 )
-_HELD_OUT: tuple[ModuleType, ...] = ()
+_HELD_OUT: tuple[ModuleType, ...] = (
+    strokes,
+    distance_scenes,
+    plants,
+    rigid_bodies,
+    sounds,
+    calibration,
+    printing,
+    relief,
+    volumes,
+)
 
 
 @dataclass(frozen=True)
