@@ -1,6 +1,7 @@
 """The table of the zoo, or a contact sheet of its references and starts.
 
     python -m benchmarks.zoo [NAME ...] [--instance 1]
+    python -m benchmarks.zoo --families
     python -m benchmarks.zoo --draw OUT.png [NAME ...] [--instance 1]
 
 Milliseconds are CPU time of one thread for a render, in batches of 8 and alone. The
@@ -15,7 +16,7 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from benchmarks.zoo import ZOO, names
+from benchmarks.zoo import DEVELOPMENT, HELD_OUT, ZOO, names
 from benchmarks.zoo.base import ZooTask
 from zg.seeding import render_seeds
 
@@ -47,10 +48,7 @@ def line(name: str, instance: int) -> str:
     task.setup()
     space = task.space
     start = space.to_user(space.init)[None]
-    bounds = "yes" if space.bounded else "no"
-    whole = f"{int(space.discrete.sum())} whole" if space.any_discrete else ""
-    notes = ", ".join(filter(None, [whole, "noise" if task.noisy else "", "" if task.reachable else "photo"]))
-    cells = [name, ZOO[name].family, space.n, len(space.names), bounds, notes]
+    cells = [name, ZOO[name].family, space.n, len(space.names), ", ".join(task.difficulties())]
     cells += [f"{milliseconds(task, BATCH):.2f}", f"{milliseconds(task, 1):.2f}", f"{float(task.truth(start)):.3g}"]
     if task.solution is not None:
         scaled = space.to_scaled(task.solution.to(space.dtype))
@@ -58,6 +56,14 @@ def line(name: str, instance: int) -> str:
     else:
         cells.append("")
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def family(name: str) -> str:
+    """A family in a line: its problems, with their numbers of parameters."""
+    tasks = [entry.make(1) for entry in ZOO.values() if entry.family == name]
+    for task in tasks:
+        task.setup()
+    return f"{name:<16} " + ", ".join(f"{task.name} {task.space.n:,}" for task in tasks)
 
 
 def draw(out: Path, chosen: list[str], instance: int) -> None:
@@ -89,14 +95,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="problems; all by default")
     parser.add_argument("--instance", type=int, default=1)
     parser.add_argument("--draw", type=Path, metavar="OUT.png")
+    parser.add_argument("--families", action="store_true", help="the families, and n of their problems")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.families:
+        for half in (DEVELOPMENT, HELD_OUT):
+            print(*map(family, half), "", sep="\n")
+        return
     chosen = options.names or names("all")
     if options.draw:
         draw(options.draw, chosen, options.instance)
         return
-    print("| name | family | n | blocks | bounds | notes | ms | ms alone | loss at the start | distance |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| name | family | n | blocks | difficulties | ms | ms alone | loss at the start | distance |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in chosen:
         print(line(name, options.instance), flush=True)
 

@@ -32,6 +32,8 @@ from zg.space import Block, Kind, ParameterSpace
 from zg.task import Task
 
 Array = NDArray[np.float64]
+# Traits that a problem declares. The others are seen from its space: whole numbers, no bounds, noise, a photo.
+HARD, SYMMETRIC, MANY = "hard edges", "symmetric start", "many minima"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
@@ -56,6 +58,8 @@ class ZooTask(Task):
 
     #: The name in the zoo, also of the stream of random numbers.
     name: ClassVar[str]
+    #: Which of HARD, SYMMETRIC and MANY make the problem difficult.
+    traits: ClassVar[tuple[str, ...]] = ()
     #: Whether the reference is a render of hidden parameters. The lowest true loss is 0 then.
     reachable: ClassVar[bool] = True
     #: Number of renders that the reference and the true loss average, for noisy problems.
@@ -79,6 +83,16 @@ class ZooTask(Task):
         return self.clean(self.solution[None].to(self.named.dtype))[0]
 
     # Inherited by a problem
+
+    def difficulties(self) -> list[str]:
+        """What makes the problem difficult: its traits, and what its space and its noise show. Needs `setup`."""
+        shown = {
+            "whole numbers": self.space.any_discrete,
+            "no bounds": not self.space.bounded,
+            "noise": self.noisy,
+            "photo": not self.reachable,
+        }
+        return [*self.traits, *(name for name, is_so in shown.items() if is_so)]
 
     def build(self) -> None:
         rng = np.random.default_rng(derive_seed(self.instance, "zoo", self.name))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from benchmarks.zoo.base import Batched, Part, boxed, photo, pixel_centres
+from benchmarks.zoo.base import HARD, MANY, Batched, Part, boxed, photo, pixel_centres
 
 
 def sampled(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -18,6 +18,7 @@ class CameraPose(Batched):
     """From where is a chessboard with a mark seen? Rotation, place, focal length; n = 7. Squares have hard edges."""
 
     name = "camera_pose"
+    traits = (HARD, MANY)
     SIZE = 40
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.zoo.base import Batched, Part, boxed, pixel_centres
+from benchmarks.zoo.base import HARD, MANY, Batched, Part, boxed, pixel_centres
 
 Distance = Callable[[Tensor], Tensor]  # places [B, P, 3] -> distances [B, P]
 
@@ -51,6 +51,7 @@ class OrbitCamera(Traced):
     """From where is a fixed group of boxes seen? Angles, distance and zoom; n = 4. It may start anywhere."""
 
     name = "orbit_camera"
+    traits = (HARD, MANY)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.screen()
@@ -108,6 +109,7 @@ class Colonnade(Traced):
     """Columns around a court: their count is whole, sizes, camera and colours are real; n = 12."""
 
     name = "colonnade"
+    traits = (HARD,)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.screen()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed
+from benchmarks.zoo.base import MANY, Batched, Part, boxed
 
 
 def deposit(place: Tensor, size: int) -> Tensor:
@@ -104,6 +104,7 @@ class Orbits(Batched):
     """The trails of three bodies that attract each other, 28²; n = 12, without bounds. Late trails are chaotic."""
 
     name = "orbits"
+    traits = (MANY,)
     STEPS, SIZE = 40, 28
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

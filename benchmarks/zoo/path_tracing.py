@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.zoo.base import Batched, Part, boxed, pixel_centres, uniform
+from benchmarks.zoo.base import SYMMETRIC, Batched, Part, boxed, pixel_centres, uniform
 
 FAR = 1e9
 
@@ -131,6 +131,7 @@ class Room(Batched):
     """
 
     name = "room"
+    traits = (SYMMETRIC,)
     noisy = True
     samples = 128
     SIZE, PATHS, BOUNCES, PATCHES = 16, 8, 3, 10

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.zoo.base import Array, Painted, Part, boxed
+from benchmarks.zoo.base import HARD, MANY, SYMMETRIC, Array, Painted, Part, boxed
 
 #: What the numbers of a rule mean: F draws a step, + and − turn, and a bracket is a side branch.
 SYMBOLS = ("F", "+", "-", "[+F]", "[-F]")
@@ -13,6 +13,7 @@ class Tree(Painted):
     """A tree of three branches a fork, 56²: angles, ratios, bend and width are real, the depth is whole; n = 9."""
 
     name = "tree"
+    traits = (HARD,)
     SIZE = 56
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -42,6 +43,7 @@ class Rule(Painted):
     """Which rule for F made this plant, 48²? Seven symbols of five kinds and the angle, applied twice; n = 8, mixed."""
 
     name = "rule"
+    traits = (HARD, MANY)
     SIZE, LENGTH = 48, 7
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -76,6 +78,7 @@ class Meadow(Painted):
     """Fourteen flowers in a row, 64 × 40: place, height, lean, petals' size and tint; n = 70. All start equal."""
 
     name = "meadow"
+    traits = (HARD, SYMMETRIC)
     COUNT = 14
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
 
-from benchmarks.zoo.base import Array, Batched, Painted, Part, photo
+from benchmarks.zoo.base import HARD, MANY, SYMMETRIC, Array, Batched, Painted, Part, photo
 from benchmarks.zoo.text import FONT
 
 
@@ -14,6 +14,7 @@ class Halftone(Batched):
     """Which of 32² dots are inked, so that from afar they look like a photo? n = 1,024, all binary."""
 
     name = "halftone"
+    traits = (SYMMETRIC,)
     reachable = False
     SIZE = 32
 
@@ -38,6 +39,7 @@ class Stipple(Painted):
     """Where do 250 equal dots go, so that they look like a photo? n = 500. They start on a regular grid."""
 
     name = "stipple"
+    traits = (HARD, SYMMETRIC)
     reachable = False
     SIZE, DOTS = 64, 250
 
@@ -62,6 +64,7 @@ class AsciiArt(Batched):
     """Which of 24 characters stands in each of 10 × 8 cells of a photo? n = 80, all whole; darker ones come later."""
 
     name = "ascii_art"
+    traits = (SYMMETRIC,)
     reachable = False
     ROWS, COLUMNS, CELL = 8, 10, (8, 6)
     CHARACTERS = " .'-:~+=/\\|<>xo*VYAHNMW@#"[:24]
@@ -90,6 +93,7 @@ class Weave(Batched):
     """A cloth from a loom of four shafts: threading, treadling, tie-up and two threads' colours; n = 62, mixed."""
 
     name = "weave"
+    traits = (MANY,)
     THREADS, SHAFTS = 20, 4
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

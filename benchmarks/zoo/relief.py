@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, normalize
 
-from benchmarks.zoo.base import Batched, Part, photo, pixel_centres
+from benchmarks.zoo.base import SYMMETRIC, Batched, Part, photo, pixel_centres
 
 
 def hills(rng: np.random.Generator, size: int, count: int = 8) -> np.ndarray:
@@ -20,6 +20,7 @@ class HeightField(Batched):
     """50² heights under three lights; n = 2,500, without bounds. It starts flat."""
 
     name = "height_field"
+    traits = (SYMMETRIC,)
     SIZE = 50
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -39,6 +40,7 @@ class NormalMap(Batched):
     """40² normals of a shiny surface under two lights; n = 4,800. It starts flat."""
 
     name = "normal_map"
+    traits = (SYMMETRIC,)
     SIZE = 40
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.zoo.base import Array, Painted, Part, boxed
+from benchmarks.zoo.base import HARD, MANY, SYMMETRIC, Array, Painted, Part, boxed
 from zg.extras import load_package
 
 #: A body that moves in the plane of x and z.
@@ -56,6 +56,7 @@ class Throw(RigidBodies):
     """A ball is thrown at a stack of boxes: angle and speed; n = 2. Most throws miss, and hits differ."""
 
     name = "throw"
+    traits = (HARD, MANY)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         boxes = "".join(
@@ -90,6 +91,7 @@ class Chain(RigidBodies):
     """A chain of four links swings: lengths, masses and damping, whose logarithms have no bounds; n = 9."""
 
     name = "chain"
+    traits = (HARD, MANY)
     STEPS, EVERY = 60, 6
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -124,6 +126,7 @@ class Arm(RigidBodies):
     """The torques of an arm of three joints at 20 moments, from the trail of its hand; n = 60. It starts at rest."""
 
     name = "arm"
+    traits = (HARD, SYMMETRIC)
     STEPS, EVERY = 60, 3
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

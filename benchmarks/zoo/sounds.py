@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed, uniform
+from benchmarks.zoo.base import MANY, SYMMETRIC, Batched, Part, boxed, uniform
 
 SAMPLES, RATE, WINDOW, HOP = 2048, 8000, 128, 64
 
@@ -28,6 +28,7 @@ class FrequencyModulation(Sound):
     """A bell: carrier, ratio, index and two decays; n = 5. The spectra of wrong ratios hardly overlap."""
 
     name = "frequency_modulation"
+    traits = (MANY,)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         return {
@@ -50,6 +51,7 @@ class Partials(Sound):
     """
 
     name = "partials"
+    traits = (SYMMETRIC,)
     COUNT = 24
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -72,6 +74,7 @@ class Wind(Sound):
     """Noise through four bands that move: places, glides, widths and loudness; n = 16. Each render has new noise."""
 
     name = "wind"
+    traits = (MANY,)
     noisy = True
     BANDS, GRAINS = 4, 8
 
@@ -98,6 +101,7 @@ class DrumMachine(Sound):
     """Four drums in a bar of 16 steps: which strike when, and how loudly; n = 68, mixed. It starts silent."""
 
     name = "drum_machine"
+    traits = (SYMMETRIC,)
     STEPS, DRUMS = 16, 4
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

@@ -5,7 +5,19 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from benchmarks.zoo.base import Array, Batched, Painted, Part, boxed, photo, pixel_centres, without_goal
+from benchmarks.zoo.base import (
+    HARD,
+    MANY,
+    SYMMETRIC,
+    Array,
+    Batched,
+    Painted,
+    Part,
+    boxed,
+    photo,
+    pixel_centres,
+    without_goal,
+)
 
 
 def bernstein(points: int) -> Array:
@@ -18,6 +30,7 @@ class Brushwork(Painted):
     """Sixteen opaque strokes against a photo of 40²; n = 192. All start grey, on grey."""
 
     name = "brushwork"
+    traits = (HARD, SYMMETRIC)
     reachable = False
     COUNT, SIZE = 16, 40
 
@@ -47,6 +60,7 @@ class Outline(Painted):
     """A filled closed curve through ten points, 56²; n = 20. It starts as a small circle in the middle."""
 
     name = "outline"
+    traits = (HARD, SYMMETRIC)
     POINTS, SIZE = 10, 56
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -101,6 +115,7 @@ class Spirograph(Painted):
     """The thin line of a wheel that rolls in a wheel, 56²; n = 6. Its ratio has a minimum at every other pattern."""
 
     name = "spirograph"
+    traits = (HARD, MANY)
     SIZE = 56
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

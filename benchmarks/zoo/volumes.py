@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from benchmarks.zoo.base import Batched, Part, boxed, pixel_centres, uniform
+from benchmarks.zoo.base import SYMMETRIC, Batched, Part, boxed, pixel_centres, uniform
 
 
 class XRay(Batched):
     """Densities of 18² cells from 12 directions, by counted photons; n = 324. It starts uniform."""
 
     name = "x_ray"
+    traits = (SYMMETRIC,)
     noisy = True
     SIZE, VIEWS, PHOTONS = 18, 12, 400
 
