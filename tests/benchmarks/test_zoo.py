@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -5,6 +6,7 @@ import benchmarks.zoo
 from benchmarks.zoo import DEVELOPMENT, HELD_OUT, ZOO, names, renders
 from benchmarks.zoo.__main__ import family
 from zg.seeding import render_seeds
+from zg.space import ParameterSpace
 
 LARGEST = 5_000
 
@@ -62,6 +64,16 @@ def test_the_space_holds_the_start_and_the_hidden_parameters(task):
         assert (x >= space.low_user).all()
         assert (x <= space.high_user).all()
         assert torch.equal(x[space.discrete], x[space.discrete].round())
+
+
+def test_other_instances_stay_inside_their_bounds(entry):
+    for instance in range(20, 25):
+        parts = entry.make(instance).parts(np.random.default_rng(instance))
+        space = ParameterSpace(parts)  # raises for a start that is outside
+        if entry.make.reachable:
+            goal = torch.cat([torch.as_tensor(part.goal).double().reshape(-1) for part in parts.values()])
+            assert (goal >= space.low_user).all()
+            assert (goal <= space.high_user).all()
 
 
 def test_an_instance_has_its_own_reference_and_the_same_bits_each_time(entry, task):
