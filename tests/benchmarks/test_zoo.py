@@ -113,6 +113,15 @@ def test_every_block_shows_in_the_picture(task):
         assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.make.noisy])
+def test_the_loss_with_noise_tells_the_hidden_parameters_from_the_start(name, tasks):
+    task = tasks[name]
+    hidden = task.solution[None].to(task.space.dtype)
+    both = torch.cat([hidden.expand(8, -1), start(task).expand(8, -1)])
+    losses = task.loss(task.render(both, *seeds(task, 16)), task.reference())
+    assert losses[:8].mean() < 0.5 * losses[8:].mean()  # noise itself costs less than half of what there is to gain
+
+
 def test_one_block_is_the_same_problem(entry, task):
     whole = built(entry, 1, one_block=True)
     assert whole.space.sizes == [task.space.n]
