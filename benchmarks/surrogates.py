@@ -2,7 +2,7 @@
 
     python -m benchmarks.surrogates [--n 200 ...] [--surrogate sketched_gradient ...] [--out FILE] [--table]
 
-One row a surrogate and n: probes an iteration, milliseconds of ask and tell without rendering, those of the floor, peak
+One row a surrogate and n: probes an iteration, milliseconds of the processor for ask and tell, those of the floor, peak
 memory, revision, machine. The floor is to draw as many Gaussian probes as the surrogate asks for, and to touch each.
 Peak memory is that of a process of its own, less what it had before. At the end the table of docs/results/cost.md;
 `--table` prints it from the rows that are there.
@@ -15,7 +15,7 @@ import multiprocessing
 import resource
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import torch
 
@@ -28,7 +28,7 @@ from zg.zerograds.surrogates import SURROGATES
 ROWS = Path(__file__).parents[1] / "results" / "surrogates_cost.csv"
 COLUMNS = "surrogate n probes ms ms_floor peak_mb revision machine".split()
 SIZES = (2, 20, 128, 200, 1_024, 12_288, 35_152, 196_608, 1_000_000)
-WARM_UP, ITERATIONS = 3, 5
+WARM_UP, ITERATIONS = 3, 10
 
 
 def peak() -> float:
@@ -54,20 +54,20 @@ def measure(kind: str, n: int) -> tuple[float, float, float, int]:
     surrogate = SURROGATES[kind](problem, start, 0.05)  # type: ignore[call-arg]
     own, probes = [], 0
     for _ in range(WARM_UP + ITERATIONS):
-        begin = perf_counter()
+        begin = process_time()
         theta = surrogate.ask()
-        asked = perf_counter()
+        asked = process_time()
         losses = bowl(theta)
-        told = perf_counter()
+        told = process_time()
         surrogate.tell(theta, losses, losses.isfinite())
-        own.append(asked - begin + perf_counter() - told)
+        own.append(asked - begin + process_time() - told)
         probes += len(theta)
     held, probes = peak() - before, math.ceil(probes / len(own))
     floor = []
     for _ in range(3):
-        begin = perf_counter()
+        begin = process_time()
         torch.randn(probes, n, generator=problem.generator, dtype=start.dtype).add_(start)
-        floor.append(perf_counter() - begin)
+        floor.append(process_time() - begin)
     return 1e3 * min(own[WARM_UP:]), 1e3 * min(floor), held, probes
 
 
