@@ -69,8 +69,8 @@ def optimize(
 ) -> Result:
     """Find the parameters x whose render has the lowest loss, by calls of `render` alone.
 
-    render: called as render(x, *args, **kwargs), where x has the type of `init`: a NumPy array, a tensor or a float. If
-        `init` or `space` has names, it is called as render(*args, name=…, **kwargs). It returns an image [H, W],
+    render: called as `render(x, *args, **kwargs)`, where x has the type of `init`: a NumPy array, a tensor or a float.
+        If `init` or `space` has names, it is called as `render(*args, name=…, **kwargs)`. It returns an image [H, W],
         [H, W, C] or [C, H, W]; 8-bit and 16-bit images are scaled to 0 … 1.
     init: the initial x in the user's units; None for the one in `space`.
     reference: the image to match, as numbers or as the path of a file. target: the x whose render is to be matched.
