@@ -15,6 +15,7 @@ from baselines.compare import options as compare_words
 from docs.write_tables import RESULTS, TABLES, renewed
 from paper.run import paper_options
 from zg.cli.main import main
+from zg.zerograds.choose import FEW, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, TABLE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,6 +53,14 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_that_of_its_rows(name: str) -> None:
     assert (RESULTS / name).read_text() == renewed(name), "run: python -m docs.write_tables"
+
+
+def test_the_page_on_choosing_has_the_numbers_of_the_rules() -> None:
+    page = (DOCS / "choosing.md").read_text()
+    for text in (f"≤ {FEW} ", f"> {FEW} ", f"{FEW + 1} … {SOME} ", f"after {RENDERS_PER_PARAMETER} n renders"):
+        assert text in page, f"docs/choosing.md lacks '{text}'"
+    assert SIGMA_BEYOND == 3, "docs/choosing.md says three times the first σ"
+    assert {rule.surrogate for rule in TABLE} == set(re.findall(r"surrogates/(\w+)\.md\)", page)) - {"neural", "paper"}
 
 
 def test_every_relative_link_leads_to_a_file() -> None:
