@@ -1,6 +1,9 @@
+# make help              this list
 # make demo [TASK=toy]   optimise an example, write its video and pictures
 # make test              lint, types and the tests that CI runs
 # make test-slow         the tests that take minutes
+# make format            format the code and sort its imports
+# make docs              build the site with the API reference in build/site
 # make lowest            the tests, on the lowest versions that setup.cfg allows, in .venv-lowest
 # make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
 # make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
@@ -24,7 +27,10 @@ PIP := -m pip install -q --disable-pip-version-check -c constraints.txt
 # A file of tests stays in one process, for its fixtures are made once.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow lowest gallery lint tuning comparison paper
+.PHONY: help demo test test-slow format docs lowest gallery lint tuning comparison paper
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 demo: .venv/installed $(EXTRAS:%=.venv/installed-%)
 	$(BIN)/zg fit --config configs/$(TASK).yaml
@@ -37,6 +43,13 @@ test-slow: .venv/installed-test
 
 lowest: .venv-lowest/installed
 	$(LOWEST)/python $(PYTEST) tests/zg tests/tasks tests/baselines
+
+format: .venv/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 gallery: .venv/installed-all
 	$(BIN)/python docs/draw_gallery.py

@@ -14,7 +14,7 @@ where they have tuned settings: of `configs/tuned` or, for the YAMLs in `configs
 and of the autoencoder, layers and splats by snes and spsa, too. The other tasks have the renders of their own YAML or,
 where a render is slow, a share of them that the name says.
 
-At the end the table of docs/surrogates.md; `--table` prints it from the rows that are there.
+At the end the table of docs/results/many_parameters.md; `--table` prints it from the rows that are there.
 """
 
 import argparse

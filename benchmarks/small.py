@@ -3,7 +3,7 @@
     python -m benchmarks.small [--seeds 3] [--out results/surrogates_small.csv] [--table]
 
 One row a run: problem, variant, seed, renders, the true loss of what was recommended, revision, command. At the end the
-table of docs/surrogates.md; `--table` prints it from the rows that are there.
+table of docs/results/parts.md; `--table` prints it from the rows that are there.
 """
 
 import argparse

@@ -1,14 +1,159 @@
-"""Numbers in the guide are those of the rows that stand beside it."""
+"""The pages of docs/: tables are those of the rows, links and commands lead somewhere, and the site builds."""
 
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks import large, small
+from baselines.compare import options as compare_words
+from docs.write_tables import RESULTS, TABLES, renewed
+from paper.run import paper_options
+from zg.cli.fit import parse_words
+from zg.config.build import instantiate, parse
+from zg.config.compose import compose
+from zg.zerograds.choose import FEW, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, TABLE
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "paper").glob("*.md"), ROOT / "results/README.md"])
+CHROMIUM = shutil.which("chromium")
+LINES, SURROGATE_LINES, CHOOSING_LINES = 250, 120, 60
+LINK = re.compile(r"(?:\]\(|(?:src|href)=\")([^)\s\"]+)[)\"]")
+#: Names in commands that stand for something of the reader.
+PLACEHOLDERS = ("disk.yaml", "mine.yaml", "mine.Light", "mine.Coil", "disk,toy")
+TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+#: What the site may fetch nothing with: tags, and functions of a style sheet.
+FETCHES = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>|url\(\"?https?://"
+)
 
 
-@pytest.mark.parametrize("bench", [small, large])
-def test_a_table_of_surrogates_is_that_of_its_rows(bench):
-    assert bench.table(bench.ROWS) in (DOCS / "surrogates.md").read_text()
+def texts() -> Iterator[tuple[str, str]]:
+    """Each page without its blocks of code in fences: its path and its text."""
+    for path in PAGES:
+        text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        yield path.relative_to(ROOT).as_posix(), text
+
+
+def commands() -> list[str]:
+    """The commands that stand on lines of their own, without README.md's, which run in a test of their own."""
+    found = {
+        line.strip().partition("  #")[0]
+        for path, text in texts()
+        if path != "README.md"
+        for line in re.findall(r"^ {4}(?:zg [a-z]|make |python -m ).*$", text, re.MULTILINE)
+    }
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_that_of_its_rows(name: str) -> None:
+    assert (RESULTS / name).read_text() == renewed(name), "run: python -m docs.write_tables"
+
+
+def test_the_page_on_choosing_has_the_numbers_of_the_rules() -> None:
+    page = (DOCS / "choosing.md").read_text()
+    for text in (f"≤ {FEW} ", f"> {FEW} ", f"{FEW + 1} … {SOME} ", f"after {RENDERS_PER_PARAMETER} n renders"):
+        assert text in page, f"docs/choosing.md lacks '{text}'"
+    assert SIGMA_BEYOND == 3, "docs/choosing.md says three times the first σ"
+    assert {rule.surrogate for rule in TABLE} == set(re.findall(r"surrogates/(\w+)\.md\)", page)) - {"neural", "paper"}
+
+
+def test_every_relative_link_leads_to_a_file() -> None:
+    broken = [
+        f"{page}: {link}"
+        for page, text in texts()
+        for link in LINK.findall(text)
+        if not link.startswith(("https://", "#")) and not (ROOT / page).parent.joinpath(link.split("#")[0]).exists()
+    ]
+    assert not broken, f"links that lead nowhere: {broken}"
+
+
+def test_pages_are_short() -> None:
+    most = {page: CHOOSING_LINES if page.name == "choosing.md" else LINES for page in PAGES}
+    most |= {page: SURROGATE_LINES for page in PAGES if page.parent.name == "surrogates"}
+    long = {
+        page.relative_to(ROOT).as_posix(): lines
+        for page in PAGES
+        if "notebook" not in page.parts and (lines := len(page.read_text().splitlines())) > most[page]
+    }
+    assert not long, f"pages with more lines than allowed: {long}"
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_guides_is_understood(command: str) -> None:
+    program, *words = shlex.split(command)
+    if program == "make":
+        assert words[0] in TARGETS, f"the Makefile has no target {words[0]}"
+    elif program == "python":
+        module = importlib.util.find_spec(words[1])
+        assert module and module.origin, f"there is no module {words[1]}"
+        source = Path(module.origin).read_text()
+        unknown = [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in source]
+        assert not unknown, f"{words[1]} has no option {unknown}"
+    elif words[0] == "fit" and "--resume" not in words and not set(words) & set(PLACEHOLDERS):
+        layers, _ = parse_words(words[1:])
+        instantiate("model", parse(compose({"model": "zerograds"}, *layers))["model"])
+    elif words[0] in ("compare", "tune", "report"):
+        getattr(compare_words, f"{words[0]}_options")(words[1:])
+    elif words[0] == "paper":
+        paper_options(words[1:])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built in strict mode: a warning ends the build."""
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return out
+
+
+def test_the_site_fetches_nothing_from_the_network(site: Path) -> None:
+    files = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
+    assert len(files) > 50
+    fetched = {path.name: found for path in files if (found := FETCHES.findall(path.read_text(encoding="utf-8")))}
+    assert not fetched
+
+
+def test_the_site_has_every_page_every_setting_and_every_formula(site: Path) -> None:
+    for page in DOCS.rglob("*.md"):
+        assert (site / page.relative_to(DOCS)).with_suffix(".html").is_file(), f"{page.name} is not in the site"
+    for page in (DOCS / "surrogates").glob("*.md"):
+        shown = (site / "surrogates" / page.name).with_suffix(".html").read_text()
+        assert "<math" in shown, f"{page.name} has no formula"
+        assert not re.search(r"\\\(|\\\[|<!-- settings of", shown), f"{page.name} has a formula or settings in source"
+    assert "creep_sweeps" in (site / "surrogates" / "quasi_newton.html").read_text()
+
+
+def test_the_reference_explains_the_arguments_of_a_call(site: Path) -> None:
+    shown = (site / "reference" / "calls.html").read_text()
+    assert "<li><code>regulariser</code>: a function of x" in re.sub(r"\s+", " ", shown)
+
+
+def test_the_search_finds_a_setting_and_skips_source_files(site: Path) -> None:
+    index = (site / "search" / "search_index.js").read_text()
+    assert "creep_sweeps" in index
+    assert "source/zg/loop.py" not in index
+
+
+def test_the_path_of_a_theta_in_the_architecture_is_that_of_a_run() -> None:
+    command = [sys.executable, "-m", "docs.trace", "--print"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert made.strip() in (DOCS / "architecture.md").read_text(), "the run goes another way: python -m docs.trace"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+def test_a_browser_searches_the_site_that_is_opened_as_files(site: Path, tmp_path: Path) -> None:
+    flags = f"--headless --no-sandbox --disable-gpu --user-data-dir={tmp_path} --virtual-time-budget=10000 --dump-dom"
+    command = [str(CHROMIUM), *flags.split(), f"{(site / 'index.html').as_uri()}?q=kinks"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert re.search(r"md-search-result__meta\">\d+ matching documents", shown), "the search found nothing"
+    assert "surrogates/quasi_newton.html" in shown

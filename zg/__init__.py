@@ -60,6 +60,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    """A public name, from the module that has it."""
     if name not in _HOMES:
         raise AttributeError(f"module 'zg' has no attribute '{name}'")
     return getattr(importlib.import_module(f"zg.{_HOMES[name]}"), name)

@@ -69,8 +69,8 @@ def optimize(
 ) -> Result:
     """Find the parameters x whose render has the lowest loss, by calls of `render` alone.
 
-    render: called as render(x, *args, **kwargs), where x has the type of `init`: a NumPy array, a tensor or a float. If
-        `init` or `space` has names, it is called as render(*args, name=…, **kwargs). It returns an image [H, W],
+    render: called as `render(x, *args, **kwargs)`, where x has the type of `init`: a NumPy array, a tensor or a float.
+        If `init` or `space` has names, it is called as `render(*args, name=…, **kwargs)`. It returns an image [H, W],
         [H, W, C] or [C, H, W]; 8-bit and 16-bit images are scaled to 0 … 1.
     init: the initial x in the user's units; None for the one in `space`.
     reference: the image to match, as numbers or as the path of a file. target: the x whose render is to be matched.
@@ -96,6 +96,14 @@ def optimize(
     catch_signals: whether a run that SIGINT or SIGTERM ended returns its result. By default the signal reaches the
         caller, too, once the files are written: as KeyboardInterrupt, or as the end of the process.
     Raises SettingError for a wrong setting. Warns if most renders failed.
+
+    >>> import numpy as np
+    >>> def ramp(x):  # an image [1, 4]
+    ...     return x[0] + x[1] * np.arange(4.0)[None]
+    >>> import zg
+    >>> result = zg.optimize(ramp, init=np.array([0.1, 0.1]), reference=ramp([0.4, 0.2]), max_renders=60)
+    >>> result.theta.round(decimals=3).tolist()
+    [0.4, 0.2]
     """
     check_callable(render, "render")
     if callback is not None:
@@ -147,7 +155,13 @@ def optimize(
 
 
 def minimize(f: Callable[..., Any], x0: Values | Mapping[str, Values], **settings: Any) -> Result:
-    """Find the x with the lowest f(x), where f returns a number. The other settings are those of `optimize`."""
+    """Find the x with the lowest f(x), where f returns a number. The other settings are those of `optimize`.
+
+    >>> import zg
+    >>> result = zg.minimize(lambda x: (x[0] - 3) ** 2 + (x[1] + 1) ** 2, x0=[0.0, 0.0], max_renders=60)
+    >>> result.theta.round(decimals=3).tolist()
+    [3.0, -1.0]
+    """
     for name in ("reference", "target", "loss", "linear"):
         if name in settings:
             raise SettingError(f"{name} is a setting of optimize; minimize uses the number that f returns")
@@ -162,6 +176,13 @@ class Optimizer:
     method: as in `optimize`; a method that needs images is refused.
     max_renders: the budget, for methods with a schedule. It does not stop `ask`.
     Raises SettingError for a wrong setting, and for calls of `ask` and `tell` in the wrong order.
+
+    >>> import zg
+    >>> optimizer = zg.Optimizer({"x": zg.Block([2.0])})
+    >>> while optimizer.renders < 60:
+    ...     optimizer.tell([(float(x[0]) - 5) ** 2 for x in optimizer.ask()])
+    >>> round(float(optimizer.recommend()[0]), 3)
+    5.0
     """
 
     def __init__(

@@ -35,6 +35,13 @@ class Budget:
     patience: number of renders without a new lowest loss.
     max_failed: fraction of failed renders in (0, 1], checked from 20 renders on.
     Raises SettingError for a limit that is out of range.
+
+    >>> import zg
+    >>> zg.Budget(max_renders=500, max_seconds=60).max_failed
+    0.5
+    >>> zg.Budget(max_renders=0)
+    Traceback (most recent call last):
+    zg.errors.SettingError: max_renders must be > 0, got 0
     """
 
     max_renders: int = 2000

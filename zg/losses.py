@@ -35,6 +35,13 @@ def multiscale(images: Tensor, reference: Tensor) -> Tensor:
     """Mean squared error, averaged over an image pyramid that is halved while both sides have 8 pixels or more.
 
     Its coarse levels still change when an object is displaced by more than its own size.
+
+    >>> import torch
+    >>> dot = torch.zeros(3, 1, 16, 16)
+    >>> dot[0, 0, 8, 4] = dot[1, 0, 8, 6] = dot[2, 0, 8, 14] = 1.0
+    >>> near, far = multiscale(dot[1:], dot[0]).tolist()
+    >>> near < far
+    True
     """
     a = images.reshape(-1, *images.shape[-2:]).unsqueeze(1)
     b = reference.reshape(-1, *reference.shape[-2:]).unsqueeze(1)

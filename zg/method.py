@@ -34,6 +34,26 @@ class Method:
 
     `saved` names the attributes that are the state of the method: tensors, plain values, and objects with a
     `state_dict`, such as an optimiser of PyTorch. A checkpoint holds these attributes and nothing else of the method.
+
+    >>> import torch
+    >>> import zg
+    >>> class Guess(zg.Method):
+    ...     saved = ("best",)
+    ...
+    ...     def build(self, theta):
+    ...         self.best = theta
+    ...
+    ...     def ask(self):
+    ...         return torch.rand(8, self.space.n, generator=self.generator)
+    ...
+    ...     def tell(self, theta, evaluation):
+    ...         self.best = self.ledger.best_theta
+    ...
+    ...     def recommend(self):
+    ...         return self.best
+    >>> result = zg.minimize(lambda x: abs(x[0] - 0.5), x0=[0.0], method=Guess(), max_renders=400)
+    >>> result.loss < 0.05
+    True
     """
 
     #: What the method is told: the losses, or also the images. Tables rank methods that see images separately.

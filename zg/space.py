@@ -34,6 +34,12 @@ class Block:
         The default is high − low (log high − log low if `log`) if both bounds are given, else 1.
     kind: `integer` and `binary` coordinates are rounded before rendering. `binary` sets the bounds 0 and 1.
     log: x = exp(scale · θ). Needs a positive `init`.
+
+    >>> import zg
+    >>> zg.Block([0.3, 0.7], low=0, high=1).init
+    [0.3, 0.7]
+    >>> zg.ParameterSpace(roughness=zg.Block(0.1, low=0.01, high=1, log=True)).scale.exp().round().tolist()
+    [100.0]
     """
 
     init: Numbers
@@ -47,8 +53,14 @@ class Block:
 class ParameterSpace:
     """Named blocks, concatenated into one vector θ of n coordinates.
 
-    Example: `ParameterSpace(position=Block([0.0, 0.0]), count=Block(8, low=2, high=40, kind="integer"))`.
     Raises SettingError for a block with a wrong setting. Tensors are on the CPU until `to(device)`.
+
+    >>> import zg
+    >>> space = zg.ParameterSpace(place=zg.Block([0.0, 0.0]), count=zg.Block(8, low=0, high=40, kind="integer"))
+    >>> space.n, space.names
+    (3, ['place', 'count'])
+    >>> space.to_user(space.init + 0.21).tolist()  # the count moves by 0.21 · 40 = 8.4, and is rounded
+    [0.21, 0.21, 16.0]
     """
 
     def __init__(self, blocks: Mapping[str, Block] | None = None, /, **named: Block) -> None:

@@ -50,6 +50,20 @@ class Task:
     the task and the seed, so that with the same seed every method starts at the same point.
 
     loss: name of a loss in `zg.losses`, or a function (images [B, ...], reference [...]) -> [B].
+
+    >>> import torch
+    >>> import zg
+    >>> class Grey(zg.Task):
+    ...     def build(self):
+    ...         self.space = zg.ParameterSpace(grey=zg.Block(0.2, low=0, high=1))
+    ...         self.set_reference(self.render(torch.tensor([[0.6]]))[0])
+    ...
+    ...     def render(self, x):  # [B, 1] -> [B, 1, 4, 4]
+    ...         return x[:, :, None, None].expand(-1, 1, 4, 4).float()
+    >>> task = Grey()
+    >>> task.setup()
+    >>> task.loss(task.render(torch.tensor([[0.6], [1.0]])), task.reference()).round(decimals=2).tolist()
+    [0.0, 0.16]
     """
 
     #: Whether two renders of the same parameters differ. Then `render` gets a second argument, seeds [B] (int64).

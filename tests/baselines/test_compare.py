@@ -193,7 +193,7 @@ def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path, slow_task):
     assert all((a.curve.losses == b.curve.losses).all() for a, b in zip(cut, whole, strict=True))
 
 
-def test_control_c_keeps_what_there_is(tmp_path, slow_task, capsys):
+def test_ctrl_c_ends_a_comparison_and_keeps_its_finished_rows(tmp_path, slow_task, capsys):
     def interrupt() -> None:
         if wait_for(lambda: written(tmp_path / "out") and under_way(tmp_path / "out")):
             os.kill(os.getpid(), signal.SIGINT)
@@ -280,7 +280,7 @@ def test_published_settings_are_for_the_published_method():
 
 
 @pytest.mark.parametrize("command", ["compare", "report", "tune", "paper"])
-def test_help_is_there_at_once(command):
+def test_help_is_printed_without_slow_imports(command):
     code = f"import sys; from zg.cli.main import main; sys.argv = ['zg', '{command}', '--help']\ntry: main()\nfinally: "
     code += "print({'torch', 'pytorch_lightning', 'numpy'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout

@@ -44,7 +44,7 @@ def test_an_unknown_optimizer_is_named() -> None:
         fit(config.compose(SPHERE, {"model": "nevergrad:TwoPointDE"}), None)
 
 
-def test_a_suffix_where_none_is_known() -> None:
+def test_a_suffix_is_refused_for_a_method_that_takes_none() -> None:
     with pytest.raises(SettingError, match=r"model.optimizer is unknown"):
         parse(config.compose(SPHERE, {"model": "es:fast"}))
 

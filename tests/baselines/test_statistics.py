@@ -49,7 +49,7 @@ def test_interquartile_mean_is_that_of_the_sorted_middle(count):
     assert statistics.interquartile_mean(values) == pytest.approx(middle.mean(-1))
 
 
-def test_interquartile_mean_by_hand():
+def test_the_interquartile_mean_equals_one_worked_by_hand():
     assert statistics.interquartile_mean(np.array([100.0, 1.0, 2.0, 3.0])) == 2.5
     assert statistics.overall_gain([np.array([0.0, 2.0]), np.array([4.0, 100.0])]).value == 3.0
 
@@ -116,13 +116,13 @@ def test_what_is_drawn_does_not_touch_the_global_generator():
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
-def test_renders_and_seconds_to_a_target():
+def test_the_target_is_reached_at_the_first_point_below_it():
     curve = Curve(np.array([1.0, 10.0, 100.0]), np.array([0.1, 0.2, 0.3]), np.array([5.0, 0.5, 0.7]))
     assert statistics.reached(curve, 0.6) == (10.0, 0.2)
     assert statistics.reached(curve, 0.1) == statistics.reached(None, 9.0) == (math.inf, math.inf)
 
 
-def test_quartiles_with_failures():
+def test_quartiles_count_failures_as_infinite():
     assert statistics.median_and_quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 3.0, 4.0)
     assert statistics.median_and_quartiles([1.0, 2.0]) == (1.25, 1.5, 1.75)
     assert statistics.median_and_quartiles([1.0, 1.0, 1.0, math.inf, math.inf]) == (1.0, 1.0, math.inf)
@@ -159,7 +159,7 @@ def test_the_summary_ranks_what_sees_images_apart_and_counts_failures():
     assert any("1 of 6 runs failed" in note for note in summarise(runs, "b").notes)
 
 
-def test_unequal_terms_are_told():
+def test_the_summary_says_where_runs_are_not_comparable():
     runs = [make_run(0.1), make_run(0.1, method="b", max_renders=20, jobs=2, seed=1)]
     runs.append(make_run(0.1, code_hash="d", seed=1))
     said = " ".join(summarise(runs, "a").notes)

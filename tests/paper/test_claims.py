@@ -39,7 +39,7 @@ def verdict(found, claim, view="as published"):
         ({name: [0.99 - 0.01 * place] * 3 for place, name in enumerate(reversed(ORDERED))}, claims.UNTESTED),
     ],
 )
-def test_an_order_of_methods(changed, expected):
+def test_a_claim_is_judged_by_the_order_of_its_methods(changed, expected):
     assert verdict(material(ORDERED | changed), "texture").verdict == expected
 
 
@@ -50,7 +50,7 @@ def test_what_has_no_rows_is_not_tested_and_a_pair_without_rows_is_no_proof():
     assert verdict(material(some), "texture").verdict == claims.PARTLY
 
 
-def test_memory_lowers_the_variance_or_does_not():
+def test_the_claim_about_memory_is_judged_seed_by_seed():
     def rows(with_memory, without):
         both = {"with memory": with_memory, "without memory": without}
         about = {"task": "toy", "seed": 0, "error": ""}

@@ -27,7 +27,7 @@ def test_a_barrier_separates_the_solution_from_a_second_basin(toy):
     assert basin == pytest.approx(0.8, abs=0.05)
 
 
-def test_the_start_is_1_1(toy):
+def test_the_search_starts_at_1_1(toy):
     assert toy.space.to_user(toy.space.init).tolist() == pytest.approx([1.1])
 
 

@@ -78,13 +78,13 @@ def test_the_surrogate_suits_the_problem(task, surrogate):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_rosenbrock_below_a_thousandth_within_5000_renders(seed):
+def test_the_default_solves_rosenbrock_within_750_renders(seed):
     result = run(Rosenbrock(), ZeroGrads(), Budget(5000, target_loss=1e-12), seed=seed)
     assert result.loss < 1e-3
     assert result.renders < 750
 
 
-def test_steps_without_a_slope_are_climbed_down():
+def test_the_default_reaches_the_minimum_of_a_loss_of_steps():
     assert run(Steps(), ZeroGrads(), Budget(2000)).loss == 0
 
 
@@ -101,7 +101,7 @@ class Creased(Quadratic):
 
 
 @pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
-def test_the_curved_surrogate_does_not_creep_along_creases(sigma):
+def test_dd_cmaes_takes_over_where_quasi_newton_creeps_along_kinks(sigma):
     method = ZeroGrads(sigma=sigma)
     result = run(Creased(10, condition=100.0), method, Budget(4000))
     assert method.present == "dd_cmaes"
@@ -138,7 +138,7 @@ def test_a_minimum_in_a_corner_is_reached(start):
     assert run(Corner(), ZeroGrads(), Budget(100)).loss == 20
 
 
-def test_some_hundred_parameters_are_left_to_curvature_in_the_end():
+def test_a_few_hundred_parameters_are_handed_over_to_quasi_newton():
     method = ZeroGrads()
     result = run(Rotated(200, condition=1e3), method, Budget(16000))
     assert method.present == "quasi_newton"
@@ -146,7 +146,7 @@ def test_some_hundred_parameters_are_left_to_curvature_in_the_end():
     assert result.loss < 0.3 * alone.loss
 
 
-def test_eight_renders_a_pixel_bring_a_texture_within_a_hundredth():
+def test_a_texture_ends_below_a_hundredth_after_eight_renders_a_pixel():
     result = run(Texture(size=16), ZeroGrads(), Budget(8 * 768))
     assert result.loss < 0.01 * result.row["init_loss"]
 
@@ -186,7 +186,7 @@ def test_a_plateau_around_the_start_is_left():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_toy_below_a_ten_thousandth_within_500_renders(seed):
+def test_the_default_brings_the_toy_below_a_ten_thousandth_within_500_renders(seed):
     assert run(Toy(), ZeroGrads(), Budget(500), seed=seed).loss < 1e-4
 
 
@@ -202,7 +202,7 @@ def test_a_first_sigma_ten_times_off_costs_at_most_twice_the_renders():
     assert max(renders[0.1], renders[10.0]) <= 2 * renders[1.0]
 
 
-def test_a_minimum_is_believed_after_as_many_renders_again():
+def test_a_run_converges_after_as_many_renders_again_without_a_lower_loss():
     result = run(Quadratic(), ZeroGrads(), Budget(5000))
     assert result.stop_reason == "converged"
     method = ZeroGrads()

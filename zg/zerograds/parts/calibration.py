@@ -14,7 +14,7 @@ and its unit is set so that all blocks have the same curvature a coordinate:
 One radius, one cap on steps and one curvature then suit every block. With noise, r and the units stay what they were.
 
 Cost: 34 renders for each radius, at most five times; then at most 16 renders for each block, and at most n / 16 for all
-blocks. Memory O(n). Our own; measured in docs/surrogates.md.
+blocks. Memory O(n). Our own; measured in docs/notebook.
 """
 
 import math
@@ -34,7 +34,7 @@ from zg.zerograds.parts.part import Part
 class CalibrationSettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md. "Measured": docs/surrogates.md has the numbers.
+    "Experience": chosen on problems of docs/results. "Measured": docs/notebook has the numbers.
     """
 
     #: Directions probed, both ways, for a radius and at most for a block. Experience. ×10: ten times the renders.

@@ -11,7 +11,7 @@ Half of g is forgotten each block, unless c is the mean curvature L. Where c > L
 which turn while θ moves. What g holds by chance would then lead every step the same way; forgotten, chances cancel.
 
 Cost: n numbers. Source: the correction is that of SEGA (Hanzely, Mishchenko and Richtárik 2018, "SEGA: Variance
-Reduction via Gradient Sketching"). Gain and forgetting are our own (docs/surrogates.md).
+Reduction via Gradient Sketching"). Gain and forgetting are our own (docs/surrogates/sketched_gradient.md).
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from zg.zerograds.parts.slopes import Probes, SlopeEstimator
 class MemorySettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md. "Measured": docs/surrogates.md has the numbers.
+    "Experience": chosen on problems of docs/results. "Measured": docs/notebook has the numbers.
     """
 
     #: Part of g that a block keeps where c is not L. Measured on the MLP. ×10 (above 1): g explodes.

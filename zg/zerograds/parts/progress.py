@@ -6,7 +6,7 @@ Without noise the best θ is that of the lowest f. Where m has not fallen for tw
 With noise the lowest f is luck. The best θ is then that of the lowest m, and the search goes back to it where m has
 risen by more than chance: m > lowest m + 1.5 √v.
 
-Our own; measured in docs/surrogates.md.
+Our own; measured in docs/notebook.
 """
 
 import math
@@ -22,7 +22,7 @@ from zg.zerograds.parts.running_mean import running_mean
 class ProgressSettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md. "Measured": docs/surrogates.md has the numbers.
+    "Experience": chosen on problems of docs/results. "Measured": docs/notebook has the numbers.
     """
 
     #: Sweeps of n probes without a lower mean, after which it goes back. Measured on the caustic. ×10: it never does.

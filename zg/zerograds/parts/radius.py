@@ -11,7 +11,7 @@ r widens
   where a block did not lead to a step (`adapt`, factor `widen`).
 r is what it was where the loss was lowest on average, once noise has led uphill (`return_to_lowest`).
 
-Our own rules; the numbers behind them are in docs/surrogates.md.
+Our own rules; the numbers behind them are in docs/notebook.
 """
 
 import math
@@ -25,7 +25,7 @@ from zg.zerograds.parts.slopes import TINY, SlopeEstimator
 class RadiusSettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md. "Measured": docs/surrogates.md has the numbers.
+    "Experience": chosen on problems of docs/results. "Measured": docs/notebook has the numbers.
     """
 
     #: Largest r / calibrated r, unless all is flat or a bowl; σ is good to two decades. Experience. ×10: no limit.

@@ -71,7 +71,7 @@ class Probes:
 class SlopeSettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md.
+    "Experience": chosen on problems of docs/results.
     """
 
     #: Blocks over which measured numbers are averaged. Experience. ×10: rules see what was true a sweep ago.

@@ -6,7 +6,7 @@ y [k] are the slopes of the first block, L is the curvature. Where units saturat
 the cap starts low and grows slowly. It grows at once only where all directions have the same curvature, because there
 every direction is as good as g says.
 
-Our own; measured in docs/surrogates.md.
+Our own; measured in docs/notebook.
 """
 
 import math
@@ -20,7 +20,7 @@ from zg.zerograds.parts.running_mean import running_mean
 class StepCapSettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md. "Measured": docs/surrogates.md has the numbers.
+    "Experience": chosen on problems of docs/results. "Measured": docs/notebook has the numbers.
     """
 
     #: Initial cap / step that the first (mostly noise) gradient estimate implies. Measured. ×10: pixels saturate.

@@ -33,7 +33,7 @@ from zg.zerograds.surrogates.base import Surrogate, resolution
 
 @dataclass(frozen=True)
 class BayesianQuadraticSettings:
-    """Values without a source are chosen by experience; see docs/surrogates.md. ×10: what ten times the value does."""
+    """Values without a source are chosen by experience. ×10: what ten times the value does."""
 
     #: Antithetic pairs an iteration; None for n / 2 (n samples) within the next two. ×10: too few steps.
     pairs: int | None = None

@@ -27,7 +27,7 @@ from zg.zerograds.surrogates.base import Surrogate
 class CoordinateSearchSettings:
     """Meaning, unit and source of each; "10 ×" says what a value ten times larger does.
 
-    All were chosen by experience on the display and on lamps like those of the tests; see docs/surrogates.md.
+    All were chosen by experience on the display and on lamps like those of the tests.
     """
 
     #: Single changes, and renders, of an iteration. 10 ×: more changes are tried together, and they spoil one another.

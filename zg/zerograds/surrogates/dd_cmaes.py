@@ -36,7 +36,7 @@ TINY = 1e-300
 class DDCMAESSettings:
     """Meaning, unit and source of each; "10 ×" says what a value ten times larger does.
 
-    Without a source: chosen by experience on Rastrigin, the mosaic and the procedural material; see docs/surrogates.md.
+    Without a source: chosen by experience on Rastrigin, the mosaic and the procedural material; see docs/notebook.
     """
 
     #: λ, samples an iteration at first; None for 4 + ⌊3 ln n⌋ (Hansen 2016). 10 ×: steps are better, and dearer.

@@ -31,7 +31,7 @@ from zg.zerograds.surrogates.base import Surrogate, resolution
 class NeuralSettings:
     """Meaning, unit and source of each; "10 ×" says what a value ten times larger does.
 
-    All without a source were chosen by experience; see docs/surrogates.md.
+    All without a source were chosen by experience.
     """
 
     #: Antithetic pairs of samples an iteration; None for n + 1 within the next two. 10 ×: few iterations, far behind.

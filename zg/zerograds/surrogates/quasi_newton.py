@@ -12,7 +12,7 @@ moves to the best of them.
 
 Cost: H and the basis take 2 n² numbers; an iteration takes 2 n + 7 renders and O(n³) operations.
 Sources: Nocedal and Wright 2006, "Numerical Optimization" (NW): trust region 4.1, differences 8.1, damped BFGS 18.3.
-The sweeps along the axes of H, the six lengths and the test for kinks are our own (docs/surrogates.md).
+The sweeps along the axes of H, the six lengths and the test for kinks are our own (docs/surrogates/quasi_newton.md).
 """
 
 import math
@@ -29,7 +29,7 @@ from zg.zerograds.surrogates.base import Surrogate, resolution
 
 @dataclass(frozen=True)
 class QuasiNewtonSettings:
-    """Values without a source are chosen by experience; see docs/surrogates.md. ×10: what ten times the value does."""
+    """Values without a source are chosen by experience. ×10: what ten times the value does."""
 
     #: Lengths of the trial steps, in Newton's steps; the first has to be 1. ×10: most leave the trust radius.
     step_lengths: tuple[float, ...] = (1.0, 0.5, 0.1, 0.02, 2.0, 4.0)
@@ -51,7 +51,7 @@ class QuasiNewtonSettings:
     uncut: float = 0.99
     #: Least curvature in the first H / the curvature that brings the steepest axis to the trust radius. ×10: little.
     least_curvature: float = 1e-6
-    #: Whether H takes the change of g along a step. Without it Rosenbrock is slow (measured, docs/surrogates.md).
+    #: Whether H takes the change of g along a step. Without it Rosenbrock is slow (measured, docs/results/parts.md).
     secant: bool = True
     #: Curvature along a step that BFGS must leave, of the old one (NW 18.3: 0.2). ×10 (1 at most): it only grows.
     damping: float = 0.1
@@ -59,7 +59,7 @@ class QuasiNewtonSettings:
     irreproducible: float = 0.1
     #: Failures from which the surrogate has failed. ×10: more sweeps that lead nowhere.
     patience: int = 2
-    #: Sweeps that are compared for creeping (measured on kinks, docs/surrogates.md). ×10: it creeps ten times as long.
+    #: Sweeps that are compared for creeping (measured on kinks, docs/notebook). ×10: it creeps ten times as long.
     creep_sweeps: int = 10
     #: Remaining loss after them, from which it may creep (measured likewise). ×10: it never creeps.
     creep_remaining: float = 0.1

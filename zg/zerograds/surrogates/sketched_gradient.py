@@ -16,7 +16,7 @@ c), `radius` (r), `step_cap`, and `progress` (when to go back to the best θ).
 
 Cost: at most 8 n numbers beside one batch [B, n]; 33 to 123 renders an iteration.
 Source: the correction is that of SEGA (Hanzely, Mishchenko and Richtárik 2018, "SEGA: Variance Reduction via Gradient
-Sketching"). The rest is our own (docs/surrogates.md).
+Sketching"). The rest is our own (docs/surrogates/sketched_gradient.md).
 """
 
 import math
@@ -41,7 +41,7 @@ from zg.zerograds.surrogates.base import Surrogate
 class SketchedGradientSettings:
     """One line each: meaning, unit, source; what happens at ten times the value (×10).
 
-    "Experience": chosen on the problems of docs/surrogates.md. "Measured": docs/surrogates.md has the numbers.
+    "Experience": chosen on problems of docs/results. "Measured": docs/notebook has the numbers.
     """
 
     #: Ablation: whether g is remembered. If not, g is the correction of the last block. Measured.
