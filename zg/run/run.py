@@ -78,11 +78,14 @@ def run(
     record = Record(budget.max_renders, history, folder, video, curve_points)
     signals = Signals()
     every_observer = [signals, record, *observers]
-    with contextlib.closing(task), _folder(folder, resume, labels):
+    with (
+        contextlib.closing(task),
+        _folder(folder, resume, labels),
+        track_run(folder, mode, group, seed, labels) as tracked,
+    ):
+        loggers = [*loggers, *tracked]
         if folder:
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
-            tracked = track_run(folder, mode, group, seed, labels)
-            loggers = [*loggers, *([tracked] if tracked else [])]
         if say:
             from zg.run.progress import ShowProgress
 
