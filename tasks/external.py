@@ -14,6 +14,7 @@ from torch import Tensor
 from tasks.hidden import guess_around
 from tasks.renderers import external
 from zg.errors import SettingError, nearest
+from zg.extras import load_package
 from zg.images import read_picture
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
@@ -56,6 +57,8 @@ class External(WorkerTask):
             raise SettingError("target or reference must be given, and not both")
         if not argv or shutil.which(argv[0]) is None:
             raise SettingError(f"argv must start with an executable program, got {argv[:1]}")
+        if format == "exr":
+            load_package("OpenEXR", "format exr")  # told here, before processes start
         self.blocks = {name: make_block(name, settings) for name, settings in space.items()}
         self.shape, self.target, self.reference_path, self.jitter = shape, target, reference, jitter
         self.noisy, self.linear = noisy, format == "exr"
