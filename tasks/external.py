@@ -3,6 +3,7 @@
 An example is configs/external_demo.yaml; docs/renderers.md explains it.
 """
 
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -59,6 +60,8 @@ class External(WorkerTask):
             raise SettingError(f"argv must start with an executable program, got {argv[:1]}")
         if format == "exr":
             load_package("OpenEXR", "format exr")  # told here, before processes start
+        if len(shape) != 3 or min(shape) < 1:
+            raise SettingError(f"shape must be [C, H, W], three numbers > 0, got {shape}")
         self.blocks = {name: make_block(name, settings) for name, settings in space.items()}
         self.shape, self.target, self.reference_path, self.jitter = shape, target, reference, jitter
         self.noisy, self.linear = noisy, format == "exr"
@@ -124,6 +127,6 @@ def make_block(name: str, settings: dict[str, Any]) -> Block:
 def find(setting: str, path: str) -> Path:
     """The path from the current folder, else from the repository. Raises SettingError when neither exists."""
     for found in (Path(path), REPOSITORY / path):
-        if found.exists():
+        if os.path.exists(found):  # Path.exists raises for a name that is too long
             return found.resolve()
     raise SettingError(f"{setting} must be a path that exists, got '{path}'")

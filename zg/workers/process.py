@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from zg.errors import SettingError
+from zg.errors import SettingError, signal_name
 from zg.workers import child, guard
 from zg.workers.child import pack
 from zg.workers.memory import SharedImage
@@ -156,11 +156,3 @@ def describe_exit(code: int | None) -> str:
     if code is None:
         return "closed its reply pipe"
     return f"was killed by {signal_name(-code)}" if code < 0 else f"ended with code {code}"
-
-
-def signal_name(number: int) -> str:
-    """The name of a signal. Those for real time, of which Linux has 31, have none in Python."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
