@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from zg.cli.options import OptionParser
 from zg.errors import SettingError, check_positive, nearest
 
 # Where the settings of the methods come from.
@@ -19,7 +20,7 @@ def paper_command(words: list[str]) -> int:
 
 def paper_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg paper`. Raises SettingError for a value that is wrong whatever the preset is."""
-    parser = argparse.ArgumentParser(prog="zg paper", description=(__doc__ or "").partition("\n")[0])
+    parser = OptionParser(prog="zg paper", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", help="smoke, cpu or full, or a YAML like those in paper/presets")
     parser.add_argument("--out", required=True, type=Path, help="folder for everything; given again, it is completed")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side; compare times with 1 only")
@@ -32,7 +33,7 @@ def paper_options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--wandb", default="offline", help="offline (default), online, auto or disabled")
     parser.add_argument("--keep", type=Path, help="write rows, curves, tables, figures and report to this folder too")
     options = parser.parse_args(words)
-    check_positive(jobs=options.jobs)
+    check_positive(jobs=options.jobs, **({} if options.seeds is None else {"seeds": options.seeds}))
     options.settings = options.settings.split(",")
     for name in options.settings:
         if name not in SETTINGS:

@@ -3,6 +3,7 @@
 An example is configs/external_demo.yaml; docs/renderers.md explains it.
 """
 
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 from tasks.hidden import guess_around
 from tasks.renderers import external
 from zg.errors import SettingError, nearest
+from zg.extras import load_package
 from zg.images import read_picture
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
@@ -56,6 +58,10 @@ class External(WorkerTask):
             raise SettingError("target or reference must be given, and not both")
         if not argv or shutil.which(argv[0]) is None:
             raise SettingError(f"argv must start with an executable program, got {argv[:1]}")
+        if format == "exr":
+            load_package("OpenEXR", "format exr")  # told here, before processes start
+        if len(shape) != 3 or min(shape) < 1:
+            raise SettingError(f"shape must be [C, H, W], three numbers > 0, got {shape}")
         self.blocks = {name: make_block(name, settings) for name, settings in space.items()}
         self.shape, self.target, self.reference_path, self.jitter = shape, target, reference, jitter
         self.noisy, self.linear = noisy, format == "exr"
@@ -121,6 +127,6 @@ def make_block(name: str, settings: dict[str, Any]) -> Block:
 def find(setting: str, path: str) -> Path:
     """The path from the current folder, else from the repository. Raises SettingError when neither exists."""
     for found in (Path(path), REPOSITORY / path):
-        if found.exists():
+        if os.path.exists(found):  # Path.exists raises for a name that is too long
             return found.resolve()
     raise SettingError(f"{setting} must be a path that exists, got '{path}'")

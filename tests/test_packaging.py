@@ -136,7 +136,10 @@ def test_a_missing_package_is_told_in_one_line_with_its_extra(bare):
     space = "space: {a: {init: 0}}, target: {a: 0}, shape: [3, 4, 4]"
     Path("exr.yaml").write_text(f"data: {{name: external, argv: ['true'], format: exr, {space}}}\n")
     lines = "".join(f"fit {words} --wandb disabled --out run\n" for words in wanted)
+    lines += "tune --tasks toy --methods es --trials 2\n"
+    wanted["tune"] = "tune needs the package 'optuna': pip install 'zerograds[baselines]'"
     done = run(bare, "python", "-c", REFUSED, input=lines)
+    assert not Path("configs").exists()
     for line, message in zip(done.stderr.splitlines(), wanted.values(), strict=True):
         assert line.startswith("zg: ")
         assert message in line

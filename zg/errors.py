@@ -1,6 +1,7 @@
 """Errors in what the user wrote, reported in one line."""
 
 import math
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -12,6 +13,27 @@ LISTED = 24
 
 class SettingError(ValueError):
     """A setting is wrong. The message names the setting, its value and what is expected."""
+
+
+class RunError(Exception):
+    """A run was ended by an exception that is no wrong setting. The message says where its traceback is."""
+
+
+def in_words(error: BaseException) -> str:
+    """An exception in one line, as `ValueError: a negative radius`. The text of a user's exception may itself raise."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be told"
+    return " ".join(f"{type(error).__name__}: {text}".split())
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal. Those for real time, of which Linux has 31, have none in Python."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

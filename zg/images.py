@@ -74,19 +74,14 @@ def read_picture(path: Path) -> NDArray[Any]:
     8- and 16-bit values become 0 … 1, others stay as they are. Palettes become RGB, and a camera's orientation (EXIF)
     is applied. Raises OSError or ValueError for a file that is no picture, and SettingError for a package that lacks.
     """
-    if path.suffix.lower() == ".npy":
-        pixels = np.load(path, allow_pickle=False)
-    elif path.suffix.lower() in RADIANCE:
-        pixels = _read_radiance(path)
-    elif path.suffix.lower() in (".tif", ".tiff"):
-        import imageio.v3 as imageio
-
-        pixels = imageio.imread(path)  # floating-point ones, too, which PIL does not know
-    else:
-        from PIL import Image, ImageOps
-
-        with Image.open(path) as picture:
-            pixels = _pixels(ImageOps.exif_transpose(picture))
+    try:
+        pixels = _decoded(path)
+    except (OSError, ValueError):  # also SettingError
+        raise
+    except Exception as error:  # decoders raise what they like: EOFError, SyntaxError, errors of their own
+        raise ValueError(f"its content cannot be read: {type(error).__name__}: {error}") from error
+    if pixels.dtype.kind not in "biuf":
+        raise ValueError(f"a picture has real numbers, and this one has {pixels.dtype.name}")
     if pixels.dtype.name in WHITE:
         pixels = pixels / WHITE[pixels.dtype.name]
     if pixels.ndim == 2:
@@ -95,6 +90,22 @@ def read_picture(path: Path) -> NDArray[Any]:
         raise ValueError(f"a picture has 2 or 3 axes, and this one has {pixels.ndim}")
     colours = {2: 1, 4: 3}.get(pixels.shape[-1], pixels.shape[-1])
     return np.moveaxis(pixels[..., :colours], -1, 0).astype(np.float32)
+
+
+def _decoded(path: Path) -> NDArray[Any]:
+    """The pixels of a picture file as a library reads them. Raises what the library raises."""
+    if path.suffix.lower() == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if path.suffix.lower() in RADIANCE:
+        return _read_radiance(path)
+    if path.suffix.lower() in (".tif", ".tiff"):
+        import imageio.v3 as imageio
+
+        return imageio.imread(path)  # floating-point ones, too, which PIL does not know
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as picture:
+        return _pixels(ImageOps.exif_transpose(picture))
 
 
 def read_reference(reference: Any, linear: bool) -> Tensor:

@@ -7,7 +7,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from zg.errors import SettingError
+from zg.errors import SettingError, in_words
 from zg.images import mismatch
 from zg.ledger import Evaluation, Ledger
 from zg.problem import ImageLoss
@@ -146,7 +146,7 @@ class Objective:
         is_first = not self._has_rendered and self.ledger.renders == 0
         if is_first:
             raise error
-        self.ledger.note_error(f"{type(error).__name__}: {error}")
+        self.ledger.note_error(in_words(error))
 
     def _check_images(self, images: Tensor, expected: tuple[int, ...], reference: Tensor | None) -> None:
         """Raise SettingError unless `render` returned images of the expected shape."""

@@ -15,9 +15,10 @@ from baselines.compare import report, wandb_summary
 from baselines.compare.display import GridDisplay
 from baselines.compare.grid import Job, code_of, plan
 from baselines.compare.isolation import Beat, Pool
+from baselines.compare.options import make_folder
 from baselines.compare.rows import ROW_FILE, Row, failed, read_history, read_row
-from zg.errors import SettingError, check_positive
-from zg.run.files import write_json
+from zg.errors import SettingError, check_positive, in_words
+from zg.run.files import write_error, write_json
 from zg.run.provenance import config_hash, machine, revision
 from zg.run.tracking import wandb_mode
 
@@ -33,7 +34,8 @@ def compare_command(options: argparse.Namespace) -> int:
     """Run `zg compare` with these options."""
     names = ("max_renders", "max_seconds")
     limits = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    hang = options.hang_seconds or (options.max_seconds + GRACE_SECONDS if options.max_seconds else HANG_SECONDS)
+    own = HANG_SECONDS if options.max_seconds is None else options.max_seconds + GRACE_SECONDS
+    hang = own if options.hang_seconds is None else options.hang_seconds
     check_positive(jobs=options.jobs, hang_seconds=hang, **limits)
     refuse_strange_folder(options.out)
     mode = wandb_mode(options.wandb)
@@ -55,10 +57,7 @@ def refuse_strange_folder(out: Path) -> None:
     """Raise SettingError for a folder that holds anything but a comparison."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "runs").is_dir())):
         raise SettingError(f"out must be a new folder or that of a comparison to go on with, got '{out}'")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError(f"out must be a folder that can be written, got '{out}': {error.strerror}") from None
+    make_folder("out", out)
 
 
 def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: bool, mode: str) -> bool:
@@ -139,7 +138,9 @@ def execute(job: Job, side_by_side: int, mode: str, group: str, beat: Beat) -> R
         fit(job.config, job.folder, resume=resume, observers=observers, jobs=side_by_side, names=known_as, **tracking)
         error = ""
     except Exception as exception:
-        error = f"{type(exception).__name__}: {exception}"
+        error = in_words(exception)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_error(job.folder, exception)
     row = missing_row(job, error, 0, side_by_side) | (read_row(job.folder) or {}) | names(job)
     if error:
         row |= {"stop_reason": "error", "error": error}

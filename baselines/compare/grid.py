@@ -66,7 +66,7 @@ def plan(
     limits: Config,
     out: Path,
     settings: Settings = "default",
-    tuned: Path = TUNED,
+    tuned: Sequence[Path] = (TUNED,),
 ) -> list[Job]:
     """The jobs of a grid, task by task and seed by seed, so that all methods have a first result early.
 
@@ -103,8 +103,13 @@ def labelled(setting: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def label_of(name: str) -> str:
-    """The name of a task or method in tables: the stem of a path; `nevergrad-CMA` for `nevergrad:CMA`."""
+    """The name of a task or method in tables and folders: the stem of a path; `nevergrad-CMA` for `nevergrad:CMA`.
+
+    Raises SettingError for a path such as `...yaml`, whose stem is no name of a folder.
+    """
     stem = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    if not stem.strip(".") or not stem.isprintable():
+        raise SettingError(f"a task or method must have a name that a folder can have, got '{name}'")
     return stem.replace(":", "-").replace("/", "-")
 
 
@@ -122,12 +127,21 @@ def model_of(method: str) -> Config:
 
 
 def choose_settings(
-    task: str, method: str, task_layer: Config, layer: Config, settings: Settings, tuned: Path = TUNED
+    task: str,
+    method: str,
+    task_layer: Config,
+    layer: Config,
+    settings: Settings,
+    tuned: Sequence[Path] = (TUNED,),
 ) -> tuple[list[Config], str]:
-    """The layers of a method's config on a task, and where the settings come from (`Job.settings`)."""
+    """The layers of a method's config on a task, and where the settings come from (`Job.settings`).
+
+    tuned: folders of tuned configs; the first that has one for the task and the method is taken.
+    """
     if settings == "tuned":
-        path = tuned / task / f"{method}.yaml"
-        return ([layer, read_yaml(path)], "tuned") if path.is_file() else ([layer], "untuned")
+        paths = [folder / task / f"{method}.yaml" for folder in tuned]
+        path = next((path for path in paths if path.is_file()), None)
+        return ([layer], "untuned") if path is None else ([layer, read_yaml(path)], "tuned")
     if settings == "paper":
         for name in (task, class_name("task", compose(task_layer)["data"])):
             path = PUBLISHED / f"{name}.yaml"

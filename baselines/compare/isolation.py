@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.compare.rows import Row
+from zg.errors import signal_name
 
 # Called after an iteration with the renders so far and the budget.
 Beat = Callable[[int, int], None]
@@ -131,7 +132,7 @@ def exit_of(process: Any) -> str:
     """How a process ended."""
     code = process.exitcode
     if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process was ended by {signal_name(-code)}"
     return f"its process ended with exit code {code}"
 
 

@@ -1,8 +1,10 @@
 """The options of `zg compare`, `zg report` and `zg tune`. Importing this module imports neither torch nor Lightning."""
 
 import argparse
+import os
 from pathlib import Path
 
+from zg.cli.options import OptionParser
 from zg.config.registry import CONFIGS
 from zg.errors import SettingError
 
@@ -10,21 +12,27 @@ from zg.errors import SettingError
 FIRST_SEED = 1000
 # Where the settings of the methods come from.
 SETTINGS = ("default", "tuned", "paper")
-# The tuned configs, TASK/METHOD.yaml.
+# The tuned configs of this project, TASK/METHOD.yaml.
 TUNED = CONFIGS / "tuned"
-# The tables of the trials that led to them, TASK/METHOD.csv.
-TRIALS = CONFIGS.parent / "results" / "tuning"
+# Where `zg tune` writes by default: tuned configs, and the tables of the trials that led to them, TASK/METHOD.csv. In
+# the working directory, for an installed package is not written to; in a clone these are the project's own.
+OWN_TUNED = Path("configs", "tuned")
+OWN_TRIALS = Path("results", "tuning")
 
 
 def compare_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg compare`."""
-    parser = argparse.ArgumentParser(prog="zg compare", description="Methods × tasks × seeds on equal terms.")
+    parser = OptionParser(prog="zg compare", description="Methods × tasks × seeds on equal terms.")
     add_grid(parser)
     parser.add_argument("--max-renders", type=int, help="renders of every run; by default the task's own budget")
     parser.add_argument("--max-seconds", type=float, help="longest time of a run, rendering and method together")
     parser.add_argument("--seeds", default="3", help="the number of seeds (5: 0 to 4) or a list (3,7,9); default 3")
     parser.add_argument("--settings", default="default", help="default, tuned (--tuned) or paper (configs/paper)")
-    parser.add_argument("--tuned", type=Path, default=TUNED, help="folder of zg tune --out; default configs/tuned")
+    parser.add_argument(
+        "--tuned",
+        type=Path,
+        help="folder of zg tune --out; by default configs/tuned in the working directory, then that of this project",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side; compare times with 1 only")
     parser.add_argument("--retry", action="store_true", help="run again what ended in an error")
     parser.add_argument("--hang-seconds", type=float, help="kill a run after this time without a sign of life")
@@ -35,13 +43,16 @@ def compare_options(words: list[str]) -> argparse.Namespace:
     options.seeds = parse_seeds(options.seeds)
     if options.settings not in SETTINGS:
         raise SettingError(f"settings must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got '{options.settings}'")
+    if options.tuned is not None and not os.path.isdir(options.tuned):
+        raise SettingError(f"tuned must be a folder of zg tune --out, got '{options.tuned}'")
+    options.tuned = [OWN_TUNED, TUNED] if options.tuned is None else [options.tuned]
     return options
 
 
 def report_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg report`."""
     description = "Tables, figures and page of a comparison, written again from its rows."
-    parser = argparse.ArgumentParser(prog="zg report", description=description)
+    parser = OptionParser(prog="zg report", description=description)
     parser.add_argument("folder", type=Path, help="the folder of a comparison")
     add_versus(parser)
     return parser.parse_args(words)
@@ -49,23 +60,28 @@ def report_options(words: list[str]) -> argparse.Namespace:
 
 def tune_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg tune`."""
-    parser = argparse.ArgumentParser(prog="zg tune", description="The best settings of each method on each task.")
+    parser = OptionParser(prog="zg tune", description="The best settings of each method on each task.")
     add_grid(parser)
     parser.add_argument("--trials", type=int, default=24, help="for every method, its default included; default 24")
     parser.add_argument("--max-renders", type=int, help="renders of a trial; by default a fifth of the task's budget")
     parser.add_argument("--max-seconds", type=float, default=60.0, help="longest time of a trial; default 60")
     parser.add_argument("--seeds", type=int, default=1, help=f"seeds of a trial, from {FIRST_SEED} on; default 1")
     parser.add_argument("--jobs", type=int, default=1, help="methods tuned side by side")
-    parser.add_argument("--out", type=Path, default=TUNED, help="folder for TASK/METHOD.yaml; default configs/tuned")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=OWN_TUNED,
+        help="folder for TASK/METHOD.yaml; default configs/tuned in the working directory",
+    )
     parser.add_argument(
         "--trials-out",
         type=Path,
-        help="folder for the tables of trials, TASK/METHOD.csv; default results/tuning, "
+        help="folder for the tables of trials, TASK/METHOD.csv; default results/tuning in the working directory, "
         "or the folder of --out where that is not configs/tuned",
     )
     options = parser.parse_args(words)
     if options.trials_out is None:
-        options.trials_out = TRIALS if options.out.resolve() == TUNED else options.out
+        options.trials_out = OWN_TRIALS if options.out.resolve() == OWN_TUNED.resolve() else options.out
     return options
 
 
@@ -78,6 +94,14 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
 def add_versus(parser: argparse.ArgumentParser) -> None:
     """The option that names the reference of the probability of improvement."""
     parser.add_argument("--versus", default="zerograds", help="the method that the others are compared with")
+
+
+def make_folder(setting: str, path: Path) -> None:
+    """Make a folder that a command writes to. Raises SettingError, which names the setting, where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{setting} must be a folder that can be written, got '{path}': {error.strerror}") from None
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from zg.errors import SettingError
+
 # The result of a run: what was run, what it cost, where it ended.
 Row = dict[str, Any]
 # The row in a run's folder.
@@ -51,16 +53,25 @@ def read_runs(out: Path) -> list[Run]:
     """Every run in a comparison's folder that has ended, sorted by task, method and seed."""
     found = []
     for path in sorted((out / "runs").glob(f"*/*/seed*/{ROW_FILE}")):
-        row = json.loads(path.read_text())
-        if row["stop_reason"] != "interrupted" and "key" in row:
+        row = read_row(path.parent) or {}
+        is_own = path.parent.name == f"seed{row.get('seed')}"  # and no copy, such as seed0-backup
+        if is_own and row["stop_reason"] != "interrupted" and "key" in row:
             found.append(Run(row, path.parent, read_curve(path.parent)))
     return sorted(found, key=lambda run: (run.row["task"], run.row["method"], run.row["seed"]))
 
 
 def read_row(folder: Path) -> Row | None:
-    """The row of a run, or None."""
+    """The row of a run, or None. Raises SettingError for a file that is none."""
     path = folder / ROW_FILE
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise SettingError(f"'{path}' must be the row of a run as JSON; remove its folder to run it again")
+    return row
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

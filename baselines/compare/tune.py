@@ -23,11 +23,12 @@ import yaml
 from baselines.compare import statistics
 from baselines.compare.grid import check, code_of, labelled, model_of, without
 from baselines.compare.isolation import Beat, Ended, Pool
-from baselines.compare.options import FIRST_SEED
+from baselines.compare.options import FIRST_SEED, make_folder
 from baselines.compare.rows import Row, failed
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, task_config
 from zg.errors import check_positive
+from zg.extras import load_package
 from zg.method import Range
 from zg.run.files import written_whole
 from zg.run.provenance import machine, revision
@@ -49,6 +50,8 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
     if options.max_renders is not None:
         limits["max_renders"] = options.max_renders
     check_positive(trials=options.trials, seeds=options.seeds, jobs=options.jobs, **limits)
+    if options.trials > 1:
+        load_package("optuna", "tune")  # told here, before the first trial
     tasks = {
         label: without(task_config(name), "model")
         for label, name in labelled("tasks", options.tasks.split(",")).items()
@@ -67,6 +70,8 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
                 studies.append(study)
             else:
                 print(f"{task} · {method}  declares no ranges, so it stays at its defaults")
+    make_folder("out", options.out)
+    make_folder("trials_out", options.trials_out)
     run_studies(studies, options.jobs, options.max_seconds + GRACE_SECONDS)
     return 0
 

@@ -12,6 +12,7 @@ scene file of `zg.workers`, which has the time-out: it kills the whole process g
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +30,10 @@ OWN_WORDS = ("output", "parameters", "seed", "width", "height")
 PLACEHOLDER = re.compile(r"\{(\w+)(?:\[(\d+)\])?\}")
 # How often a program is run that is ended by a signal.
 TRIES = 2
+# Bytes that a pipe holds.
+PIPE = 65536
+# Seconds between two looks whether a program has ended while a child of it still holds its output.
+POLL_SECONDS = 0.02
 # Bytes of printed output that are kept for error messages: the last ones.
 KEPT_OUTPUT = 4096
 
@@ -68,7 +73,6 @@ class ExternalRenderer:
         if taken := self.blocks.keys() & set(OWN_WORDS):
             raise ValueError(f"a block cannot be named '{taken.pop()}', which has a meaning of its own in argv")
         self.version_text = self._version(version_argv, at_least) if version_argv else ""
-        self.scratch = tempfile.TemporaryDirectory(prefix="zg-external-")
 
     def version(self) -> str:
         """The version that the program printed."""
@@ -84,35 +88,40 @@ class ExternalRenderer:
 
     def __call__(self, parameters: Mapping[str, Any], seed: int = 0) -> np.ndarray:
         """{block: number or list of numbers} -> [C, H, W] float32."""
-        output = Path(self.scratch.name, f"image.{self.format}")
-        given = Path(self.scratch.name, "parameters.json")
-        given.write_text(json.dumps({**parameters, "seed": seed}))
-        known = {**parameters, **self.size, "output": output, "parameters": given, "seed": seed}
-        words = [PLACEHOLDER.sub(lambda match: _filled(match, known), word) for word in self.argv]
         for _ in range(TRIES):
-            output.unlink(missing_ok=True)  # so that the image of an earlier render is not returned
-            code, said = self._run(words, os.devnull if "{parameters}" in "".join(self.argv) else given)
+            # A folder for each run of the program: whatever an earlier one left, removed or still writes is elsewhere.
+            with tempfile.TemporaryDirectory(prefix="zg-external-", ignore_cleanup_errors=True) as folder:
+                code, said = self._run_in(Path(folder), parameters, seed)
+                output = self._output(Path(folder))
+                if code == 0 and output.is_file():
+                    return read_picture(output)
+                instead = ", and a folder is in its place" if output.is_dir() else ""
             if code >= 0:
                 break
         if code:
             raise RuntimeError(f"{self.argv[0]} ended with code {code}{said}")
-        if not output.is_file():
-            raise RuntimeError(f"{self.argv[0]} wrote no image.{self.format}{said}")
-        return read_picture(output)
+        raise RuntimeError(f"{self.argv[0]} wrote no image.{self.format}{instead}{said}")
+
+    def _output(self, folder: Path) -> Path:
+        return folder / f"image.{self.format}"
+
+    def _run_in(self, folder: Path, parameters: Mapping[str, Any], seed: int) -> tuple[int, str]:
+        """Run the program with the files of one render in a folder; returns as `_run` does."""
+        given = folder / "parameters.json"
+        given.write_text(json.dumps({**parameters, "seed": seed}))
+        known = {**parameters, **self.size, "output": self._output(folder), "parameters": given, "seed": seed}
+        words = [PLACEHOLDER.sub(lambda match: _filled(match, known), word) for word in self.argv]
+        return self._run(words, os.devnull if "{parameters}" in "".join(self.argv) else given)
 
     def _run(self, words: list[str], given: str | Path) -> tuple[int, str]:
         """Run the program -> its exit code, and its last output as text for an error message."""
-        kept = b""
         with open(given) as stdin:
             process = subprocess.Popen(
                 words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.folder
             )
         assert process.stdout is not None
         try:
-            while part := os.read(process.stdout.fileno(), 65536):
-                kept = (kept + part)[-KEPT_OUTPUT:]
-                if self.echo:
-                    os.write(1, part)
+            kept = self._printed(process)
         except BaseException:
             process.kill()
             raise
@@ -121,6 +130,20 @@ class ExternalRenderer:
             process.wait()
         lines = [" ".join(line.split()) for line in kept.decode(errors="replace").splitlines()]
         return process.returncode, "; last output: " + " | ".join([line for line in lines if line][-3:])[-300:]
+
+    def _printed(self, process: "subprocess.Popen[bytes]") -> bytes:
+        """The last bytes that a program prints until it ends. Children that it leaves may hold its output open."""
+        assert process.stdout is not None
+        kept = b""
+        while True:
+            has_ended = process.poll() is not None  # first: all that it printed is in the pipe then, at most PIPE bytes
+            is_ready = bool(select.select([process.stdout], [], [], 0 if has_ended else POLL_SECONDS)[0])
+            part = os.read(process.stdout.fileno(), PIPE) if is_ready else b""
+            kept = (kept + part)[-KEPT_OUTPUT:]
+            if self.echo:
+                os.write(1, part)
+            if has_ended or (is_ready and not part):
+                return kept
 
     def _version(self, argv: Sequence[str], at_least: str) -> str:
         done = subprocess.run(

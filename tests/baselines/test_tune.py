@@ -8,7 +8,7 @@ import yaml
 
 from baselines.compare.grid import task_config
 from baselines.compare.isolation import Ended
-from baselines.compare.options import TRIALS, TUNED, tune_options
+from baselines.compare.options import tune_options
 from baselines.compare.tune import WORST, Paths, Study, score
 from zg.cli.main import main
 from zg.config.compose import compose
@@ -83,14 +83,14 @@ def test_the_tables_of_trials_have_a_folder_of_their_own(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "tables"),
     [
-        ("", TRIALS),
-        (f"--out {TUNED}", TRIALS),
+        ("", Path("results/tuning")),
+        ("--out ./configs/tuned", Path("results/tuning")),
         ("--out elsewhere", Path("elsewhere")),
         ("--out elsewhere --trials-out tables", Path("tables")),
         ("--trials-out tables", Path("tables")),
     ],
 )
-def test_tables_go_beside_the_configs_unless_these_are_the_projects_own(words, tables):
+def test_tables_go_beside_the_configs_unless_these_are_in_configs_tuned(words, tables):
     assert tune_options(["--tasks", "toy", "--methods", "es", *words.split()]).trials_out == tables
 
 

@@ -1,4 +1,7 @@
+import contextlib
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -83,6 +86,46 @@ def test_a_program_that_is_ended_by_a_signal_is_run_once_more(tmp_path):
     script = f'if [ -e {once} ]; then exec "$@"; fi; touch {once}; kill -9 $$'
     image = ExternalRenderer(["sh", "-c", script, "sh", *DRAW, *WORDS], format="npy")(VALUES)
     assert np.array_equal(image, expected(0.4, 0.7, 2))
+
+
+@pytest.mark.parametrize(
+    "evil, said",
+    [
+        ('mkdir "$3"; exit 0', r"wrote no image.npy, and a folder is in its place"),
+        ('rm -r "$(dirname "$3")"; exit 1', r"ended with code 1"),
+        ('rm -r "$(dirname "$3")"; mkdir -p "$3/again"; exit 1', r"ended with code 1"),
+    ],
+)
+def test_whatever_a_program_does_to_its_folder_costs_one_render(evil, said, tmp_path):
+    once = tmp_path / "once"
+    script = f'if [ -e {once} ]; then exec "$@"; fi; touch {once}; {evil}'
+    renderer = ExternalRenderer(["sh", "-c", script, "sh", *DRAW, *WORDS], format="npy")
+    with pytest.raises(RuntimeError, match=said):
+        renderer(VALUES)
+    assert np.array_equal(renderer(VALUES), expected(0.4, 0.7, 2))
+
+
+@pytest.mark.parametrize("child", ["sleep 600", "yes"])
+def test_a_program_has_ended_when_it_ends_and_not_when_its_child_closes_their_output(child, tmp_path):
+    script = f'{child} & echo $! > {tmp_path}/pid; exec "$@"'
+    image = ExternalRenderer(["sh", "-c", script, "sh", *DRAW, *WORDS], format="npy")(VALUES)
+    assert np.array_equal(image, expected(0.4, 0.7, 2))
+    with contextlib.suppress(ProcessLookupError):  # `yes` has ended: nobody reads what it prints
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x76/1\x01 no picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
+@pytest.mark.parametrize("kind", ["npy", "exr", "png", "tif"])
+def test_a_reference_that_is_no_picture_is_refused_in_one_line(kind, content, tmp_path):
+    (tmp_path / f"broken.{kind}").write_bytes(content)
+    with pytest.raises(SettingError, match=f"^reference must be a PNG, EXR or NPY file, got 'broken.{kind}': "):
+        make(*WORDS).read_reference(f"broken.{kind}")
+
+
+def test_a_reference_of_complex_numbers_is_refused():
+    np.save("complex.npy", np.ones((4, 4)) * 1j)
+    with pytest.raises(SettingError, match=r"a picture has real numbers, and this one has complex128"):
+        make(*WORDS).read_reference("complex.npy")
 
 
 def test_a_yaml_file_alone_is_a_task(tmp_path, capsys):

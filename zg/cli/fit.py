@@ -7,10 +7,13 @@ from typing import Any
 import yaml
 
 from zg.budget import Budget
+from zg.cli.output import say
 from zg.config.build import BASES, instantiate, parse, resolved
 from zg.config.compose import KINDS, Config, assign, class_name, compose, locate, read_yaml
 from zg.config.registry import configured, registered
-from zg.errors import SettingError
+from zg.errors import RunError, SettingError, in_words
+from zg.extras import missing_package
+from zg.run.files import ERROR_FILE
 from zg.run.folder import CONFIG_FILE
 from zg.run.result import Result
 from zg.run.run import run
@@ -63,9 +66,22 @@ def fit_command(words: list[str]) -> int:
         print(yaml.safe_dump(resolved(config, parse(config)), sort_keys=False, allow_unicode=True), end="")
         return 0
     start = time.monotonic()
-    result = fit(config, folder or next_folder(config), resume=resume, say=print)
+    result = fit_in_folder(config, (folder or next_folder(config)).absolute(), resume)
     report(result, time.monotonic() - start)
     return 130 if result.stop_reason == "interrupted" else 0
+
+
+def fit_in_folder(config: Config, folder: Path, resume: bool) -> Result:
+    """`fit` for the command line. Raises RunError for an exception that left its traceback in the folder."""
+    try:
+        return fit(config, folder, resume=resume, say=say)
+    except SettingError:
+        raise
+    except Exception as error:
+        path = folder / ERROR_FILE
+        if missing_package(error) or not path.is_file():
+            raise
+        raise RunError(f"the run failed with {in_words(error)}; the traceback is in {path}") from error
 
 
 def fit(config: Config, folder: Path | None, **options: Any) -> Result:
@@ -120,11 +136,13 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
 
 def choose(key: str, name: str) -> Config:
     """The config of `--data NAME` or `--model NAME`; read from the YAML file of this name, if there is one."""
-    value = assign(key, name)
-    kind = KINDS[key]
-    if value[key] in registered(kind) or value[key] not in configured(kind):
+    value, kind = assign(key, name), KINDS[key]
+    if isinstance(value[key], dict) and not name.lstrip().startswith("{"):
+        value = {key: name}  # `nevergrad:`, which YAML takes for a key without a value
+    chosen = value[key]
+    if not isinstance(chosen, str) or chosen in registered(kind) or chosen not in configured(kind):
         return value
-    return read_yaml(configured(kind)[value[key]])
+    return read_yaml(configured(kind)[chosen])
 
 
 def next_folder(config: Config) -> Path:
@@ -137,24 +155,24 @@ def next_folder(config: Config) -> Path:
 
 
 def report(result: Result, seconds: float) -> None:
-    """Print the result and the files of a run. seconds: duration of the whole run."""
+    """Say the result and the files of a run. seconds: duration of the whole run."""
     row = result.row
     theta = result.theta.tolist()
     shown = ", ".join(f"{value:.4g}" for value in theta[:SHOWN])
     if len(theta) > SHOWN:
         shown += f", … ({len(theta)} values)"
-    print(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
-    print(f"θ       {shown}")
-    print(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
+    say(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
+    say(f"θ       {shown}")
+    say(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
     if (error := row.get("metric_theta_error")) is not None:
-        print(f"error   {error:.4g} (distance to the known solution, scaled units)")
+        say(f"error   {error:.4g} (distance to the known solution, scaled units)")
     times = f"{row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in total"
-    print(f"time    {times}")
+    say(f"time    {times}")
     if failed := row["failed_renders"]:
-        print(f"failed  {failed} renders, the first with {result.first_error or 'a value that is not finite'}")
+        say(f"failed  {failed} renders, the first with {result.first_error or 'a value that is not finite'}")
     if result.folder:
         for name in ("video.mp4", "video.gif", "film.mp4", "panel.png", "curve.png", "history.csv", "row.json"):
             if (result.folder / name).is_file():
-                print(f"        {result.folder / name}")
+                say(f"        {result.folder / name}")
         if result.stop_reason == "interrupted":
-            print(f"to continue: zg fit --out {result.folder} --resume")
+            say(f"to continue: zg fit --out {result.folder} --resume")

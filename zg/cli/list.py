@@ -1,24 +1,25 @@
 """`zg list`: the names of all tasks or methods."""
 
-import argparse
 from pathlib import Path
 
+from zg.cli.options import OptionParser
+from zg.cli.output import say
 from zg.config.compose import read_yaml
 from zg.config.registry import configured, names, registered
 
 
 def list_command(words: list[str]) -> int:
     """Run `zg list`. words: the words of the command line after `list`. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="zg list", description="Print all tasks or methods, with a description.")
+    parser = OptionParser(prog="zg list", description="Print all tasks or methods, with a description.")
     parser.add_argument("what", choices=("tasks", "methods"))
     parser.add_argument("--plain", action="store_true", help="print names only, one per line")
     options = parser.parse_args(words)
     kind = options.what.removesuffix("s")
     for name in names(kind):
         if options.plain:
-            print(name)
+            say(name)
             continue
         path: Path | None = configured(kind).get(name)
         about = str(read_yaml(path).get("about", "")) if path else registered(kind)[name]
-        print(f"{name:16} {about}")
+        say(f"{name:16} {about}")
     return 0

@@ -8,10 +8,13 @@ first line of its docstring is its line in the usage.
 import inspect
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
-from zg.errors import SettingError, nearest
+from zg.cli import output
+from zg.errors import RunError, SettingError, in_words, nearest
 from zg.extras import missing_package
 
 Command = Callable[[list[str]], int]
@@ -22,16 +25,21 @@ USAGE = """usage: zg COMMAND ...
   zg list tasks|methods [--plain]
 """
 HELP = "`zg COMMAND --help` explains a command. With --debug, an error shows its traceback."
-#: Exit codes: a wrong setting; Ctrl-C (128 + SIGINT); the reader of the output has ended (128 + SIGPIPE).
-WRONG_SETTING, INTERRUPTED, NO_READER = 2, 130, 141
+#: Exit codes: a failure; a wrong setting; Ctrl-C (128 + SIGINT); the reader of the output has ended (128 + SIGPIPE).
+FAILED, WRONG_SETTING, INTERRUPTED, NO_READER = 1, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. A wrong setting is reported in one line, with exit code 2."""
+    """Run a command and return its exit code.
+
+    A wrong setting is reported in one line, with exit code 2. Any other exception is a fault of this project or of the
+    user's own code: the line says what it is and in which file its traceback is, with exit code 1.
+    """
     # By default, OpenMP threads spin while they wait for work. Two runs at the same time on one machine are then ten
     # times slower than one after the other. OpenMP reads this variable once, when PyTorch is first imported; processes
     # that a command starts inherit it. Only a process of our own may set it, so importing zg does not.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    output.open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -43,19 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         if debug:
             raise
-        print(f"zg: {error}", file=sys.stderr)
+        output.complain(str(error))
         return WRONG_SETTING
     except ModuleNotFoundError as error:
         lacking = missing_package(error)
         if debug or not lacking:
             raise
-        print(f"zg: {words[0]} {lacking}", file=sys.stderr)
+        output.complain(f"{words[0]} {lacking}")
         return WRONG_SETTING
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.discard()
         return NO_READER
+    except Exception as error:
+        if debug:
+            raise
+        output.complain(str(error) if isinstance(error, RunError) else _leave_traceback(error, words))
+        return FAILED
 
 
 def fit(words: list[str]) -> int:
@@ -99,8 +112,22 @@ def _run(words: list[str]) -> int:
     else:
         raise SettingError(f"command '{words[0]}' is unknown{nearest(words[0], [*OWN, *others])}")
     code = command(words[1:])
-    sys.stdout.flush()  # raises BrokenPipeError here, where it is handled, and not at the exit of Python
+    if trouble := output.flush():  # here, where it is handled, and not at the exit of Python
+        output.complain(trouble)
+        return code or FAILED
     return code
+
+
+def _leave_traceback(error: Exception, words: list[str]) -> str:
+    """Write the traceback of a command that has no run folder to a temporary file; the line that tells of it."""
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="zg-error-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        path = ""
+    where = f"the traceback is in {path}" if path else "--debug shows the traceback"
+    return f"{words[0] if words else 'zg'} failed with {in_words(error)}; {where}"
 
 
 def _usage() -> str:

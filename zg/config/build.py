@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 from zg.budget import Budget
 from zg.config.compose import KINDS, Config
 from zg.config.registry import registered
-from zg.errors import SettingError, nearest
+from zg.errors import SettingError, in_words, nearest
 from zg.extras import missing_package
 from zg.method import Method
 from zg.task import Task
@@ -41,9 +41,12 @@ def parse(config: Config) -> dict[str, Any]:
     Raises SettingError for an unknown key or a value of the wrong type.
     """
     known = [*BASES, "trainer", *Budget.__dataclass_fields__, *SETTINGS]
-    for key in config:
+    kinds = {name: field.type for name, field in Budget.__dataclass_fields__.items()} | SETTINGS
+    for key, value in config.items():
         if key not in known:
             raise SettingError(f"{key} is unknown{nearest(key, known)}")
+        if value is None and key in kinds and "None" not in str(kinds[key]):
+            raise SettingError(f"{key} must be {getattr(kinds[key], '__name__', kinds[key])}, got null")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Budget)
     for name, kind in SETTINGS.items():
@@ -54,15 +57,32 @@ def parse(config: Config) -> dict[str, Any]:
         check_keys(key, config[key])
         given[key] = parse_component(key, config[key])
     if "trainer" in config:
-        if not isinstance(config["trainer"], dict):
-            raise SettingError(f"trainer must be settings of Lightning's Trainer, got {config['trainer']!r}")
-        from pytorch_lightning import Trainer
-
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False)
-        trainer = parser.instantiate(_parse(parser, {"trainer": config["trainer"]}))["trainer"]
-        given["trainer"] = {key: trainer[key] for key in config["trainer"]}
+        given["trainer"] = parse_trainer(config["trainer"])
     return given
+
+
+def parse_trainer(settings: Any) -> dict[str, Any]:
+    """Arguments of Lightning's Trainer, with their loggers and callbacks made. Raises SettingError for a wrong one."""
+    if not isinstance(settings, dict):
+        raise SettingError(f"trainer must be settings of Lightning's Trainer, got {settings!r}")
+    from pytorch_lightning import Trainer
+
+    parameters = inspect.signature(Trainer.__init__).parameters
+    known = [name for name in parameters if name != "self"]
+    for setting, given in settings.items():
+        if setting not in known:
+            raise SettingError(f"trainer.{setting} is unknown{nearest(str(setting), known)}")
+        check_null(f"trainer.{setting}", given, parameters[setting])
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Trainer, "trainer", fail_untyped=False, instantiate=False)
+    parsed = _parse(parser, {"trainer": settings})
+    try:
+        trainer = parser.instantiate(parsed)["trainer"]
+    except Exception as error:  # of the class of a logger or callback that the user chose
+        if missing_package(error):
+            raise
+        raise SettingError(f"trainer must have loggers and callbacks that can be made: {in_words(error)}") from error
+    return {key: trainer[key] for key in settings}
 
 
 def parse_component(key: str, component: Config) -> Namespace:
@@ -93,10 +113,20 @@ def check_keys(key: str, component: Config) -> None:
         raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({why})") from error
     if not (isinstance(found, type) and issubclass(found, BASES[key])) or found in BASES.values():
         raise SettingError(f"{key} must be a subclass of {BASES[key].__name__}, got '{path}'")
-    known = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
-    for setting in component["init_args"]:
+    parameters = inspect.signature(found.__init__).parameters
+    known = [name for name in parameters if name != "self"]
+    for setting, given in component["init_args"].items():
         if setting not in known:
             raise SettingError(f"{key}.{setting} is unknown{nearest(setting, known)}")
+        check_null(f"{key}.{setting}", given, parameters[setting])
+
+
+def check_null(setting: str, value: Any, parameter: inspect.Parameter) -> None:
+    """Raise SettingError for a null where the type has none; jsonargparse takes a null for every type."""
+    allowed = "None" in str(parameter.annotation) or "Optional" in str(parameter.annotation)
+    if value is None and parameter.default is not None and not allowed:
+        kind = getattr(parameter.annotation, "__name__", str(parameter.annotation))
+        raise SettingError(f"{setting} must be {kind}, got null")
 
 
 def _import_module(module: str) -> ModuleType:

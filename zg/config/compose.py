@@ -13,6 +13,7 @@ class. In the composed config, each task and method is {class_path, init_args}.
 
 import contextlib
 import copy
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,20 @@ for resolvers in Loader.yaml_implicit_resolvers.values():
 
 def load_yaml(text: str) -> Any:
     """The content of a YAML document. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader)  # a SafeLoader
+    try:
+        return yaml.load(text, Loader)  # a SafeLoader
+    except (ValueError, RecursionError) as error:  # PyYAML: a date such as 2026-99-99, a number of 5000 digits, depth
+        raise yaml.YAMLError(str(error)) from error
 
 
 def read_yaml(path: Path) -> Config:
     """A config file as a dictionary. Raises SettingError, with the path, if the file is no config."""
     try:
-        content = load_yaml(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise SettingError(f"config '{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -70,7 +76,8 @@ def locate(name: str) -> Path:
     """The path of a config file. A relative path is first tried in the working directory, then in the repository."""
     path = Path(name)
     in_repository = CONFIGS.parent / name
-    return in_repository if in_repository.is_file() and not path.is_file() else path
+    # Path.is_file would raise for a name that is too long.
+    return in_repository if os.path.isfile(in_repository) and not os.path.isfile(path) else path
 
 
 def compose(*layers: Config) -> Config:

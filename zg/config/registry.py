@@ -3,6 +3,7 @@
 This module imports neither PyTorch nor Lightning.
 """
 
+import os
 from functools import cache
 from importlib.metadata import distribution, entry_points
 from importlib.util import find_spec
@@ -50,7 +51,7 @@ def find_config(kind: str, name: str) -> dict[str, Any] | Path:
     """The YAML file of a task or method, by path or stem; else, for a registered name, a config that selects it."""
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
-        if not path.is_file():
+        if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
             raise SettingError(f"{kind} '{name}' must be a readable YAML file, and there is no such file")
         return path
     if name in configured(kind):

@@ -3,11 +3,17 @@
 import json
 import math
 import os
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from zg.errors import in_words
+
+#: The traceback of the exception that ended a run, in its folder.
+ERROR_FILE = "error.txt"
 
 
 @contextmanager
@@ -34,7 +40,13 @@ def decoration(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        warnings.warn(f"{name} failed: {type(error).__name__}: {' '.join(str(error).split())}", stacklevel=2)
+        warnings.warn(f"{name} failed: {in_words(error)}", stacklevel=2)
+
+
+def write_error(folder: Path, error: BaseException) -> None:
+    """Leave the traceback of an exception in a run folder."""
+    text = "".join(traceback.format_exception(error))
+    (folder / ERROR_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

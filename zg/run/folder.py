@@ -87,7 +87,7 @@ def _check_content(folder: Path, resume: bool) -> None:
 def write_config(folder: Path, config: Config) -> None:
     """Write the composed config. `zg fit --resume` reads it."""
     with written_whole(folder / CONFIG_FILE) as partial:
-        partial.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        partial.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def discard(folder: Path, loggers: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
-from zg.errors import SettingError
+from zg.errors import SettingError, in_words
 from zg.loop import Loop
 from zg.method import Method
 from zg.objective import Objective
@@ -36,6 +36,9 @@ REFUSED = {
     "max_time": "use max_seconds",
     "num_nodes": "a run has one process",
     "strategy": "a run has one process",
+    "gradient_clip_val": "methods have their own optimisers",
+    "gradient_clip_algorithm": "methods have their own optimisers",
+    "accumulate_grad_batches": "methods have their own optimisers",
 }
 
 
@@ -136,28 +139,31 @@ def fit(
     checkpoint: Path | None,
 ) -> None:
     """Run the loop in Lightning's Trainer. settings: arguments of the Trainer. checkpoint: resume from it."""
-    trainer = make_trainer(loggers, [*callbacks, Hooks()], **settings)
+    trainer = make_trainer(loggers, [*callbacks, Hooks()], settings)
     for observer in observers:
         if isinstance(observer, WriteCheckpoint):
             observer.save = trainer.save_checkpoint
     with quiet_lightning():
-        trainer.fit(RunModule(loop, observers), datamodule=TaskData(task), ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(RunModule(loop, observers), datamodule=TaskData(task), ckpt_path=checkpoint, weights_only=True)
+        except MisconfigurationException as error:
+            if not settings:
+                raise
+            raise SettingError(f"trainer must suit a run, got {settings}: {in_words(error)}") from error
 
 
-def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **settings: Any) -> Trainer:
-    """Lightning's Trainer, with one epoch that has no end; the loop ends it. settings: further arguments.
+def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], settings: dict[str, Any]) -> Trainer:
+    """Lightning's Trainer, with one epoch that has no end; the loop ends it. settings: further arguments of it.
 
     Raises SettingError for a setting that a run does not allow, or that this machine does not support.
     """
-    for name in REFUSED.keys() & settings.keys():
-        raise SettingError(f"trainer.{name} is not allowed: {REFUSED[name]}")
+    for name in settings:
+        if name in REFUSED:
+            raise SettingError(f"trainer.{name} is not allowed: {REFUSED[name]}")
     if settings.get("devices", 1) not in (1, "1"):
         raise SettingError(f"trainer.devices must be 1, got {settings['devices']}")
-    extra_loggers = settings.pop("logger", None) or []
-    extra_callbacks = settings.pop("callbacks", None) or []
-    if isinstance(extra_loggers, Logger):
-        extra_loggers = [extra_loggers]
-    every_callback = [*extra_callbacks, *callbacks]
+    every_logger = [*loggers, *listed("logger", settings.get("logger"), Logger)]
+    every_callback = [*listed("callbacks", settings.get("callbacks"), Callback), *callbacks]
     defaults: dict[str, Any] = {
         "accelerator": "cpu",
         "devices": 1,
@@ -170,11 +176,21 @@ def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **set
     }
     with quiet_lightning():
         try:
-            return Trainer(logger=[*loggers, *extra_loggers], callbacks=every_callback, **{**defaults, **settings})
-        except MisconfigurationException as error:
+            return Trainer(**{**defaults, **settings, "logger": every_logger, "callbacks": every_callback})
+        except Exception as error:  # Lightning has no one kind of error for its arguments
+            if not settings:
+                raise
             raise SettingError(
-                f"trainer must suit this machine, got {settings}: {' '.join(str(error).split())}"
-            ) from None
+                f"trainer must suit Lightning and this machine, got {settings}: {in_words(error)}"
+            ) from (error)
+
+
+def listed(setting: str, value: Any, kind: type[Any]) -> list[Any]:
+    """The loggers or callbacks of an argument of the Trainer, which may be one, several or none."""
+    found = [value] if isinstance(value, kind) else value or []
+    if not isinstance(found, list | tuple) or not all(isinstance(item, kind) for item in found):
+        raise SettingError(f"trainer.{setting} must be objects of {kind.__name__}, got {value!r}")
+    return list(found)
 
 
 @contextmanager

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from zg.budget import Budget
 from zg.config.compose import Config
-from zg.errors import SettingError, check_positive, check_whole
+from zg.errors import SettingError, check_positive, check_whole, in_words
 from zg.loop import Loop
 from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, renders_in
-from zg.run.files import decoration, write_json
+from zg.run.files import ERROR_FILE, decoration, write_error, write_json
 from zg.run.history import History
 from zg.run.observer import Observer, drive
 from zg.run.record import CURVE_POINTS, Record
@@ -78,11 +78,15 @@ def run(
     record = Record(budget.max_renders, history, folder, video, curve_points)
     signals = Signals()
     every_observer = [signals, record, *observers]
-    with contextlib.closing(task), _folder(folder, resume, labels):
+    with (
+        contextlib.closing(task),
+        _folder(folder, resume, labels),
+        track_run(folder, mode, group, seed, labels) as tracked,
+    ):
+        loggers = [*loggers, *tracked]
         if folder:
+            (folder / ERROR_FILE).unlink(missing_ok=True)  # of the run that is resumed
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
-            tracked = track_run(folder, mode, group, seed, labels)
-            loggers = [*loggers, *([tracked] if tracked else [])]
         if say:
             from zg.run.progress import ShowProgress
 
@@ -178,6 +182,7 @@ def _record_failure(
         return
     if isinstance(exception, SettingError) and resume:
         return  # the row of the run stays
-    error = f"{type(exception).__name__}: {exception}"
     with contextlib.suppress(OSError):
-        write_json(folder / ROW_FILE, describe(loop, task, labels, error))
+        write_json(folder / ROW_FILE, describe(loop, task, labels, in_words(exception)))
+        if isinstance(exception, Exception) and not isinstance(exception, SettingError):
+            write_error(folder, exception)

@@ -6,12 +6,13 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
 from zg.errors import SettingError
+from zg.run.files import decoration
 from zg.run.provenance import revision
 from zg.run.row import Labels, Row
 
@@ -26,8 +27,10 @@ PROBE_SECONDS = 2.0
 START_SECONDS = 10.0
 #: The file in the run folder that holds the id of the run in W&B.
 ID_FILE = "wandb-id"
-# The values of WANDB_DATA_DIR that were set here, to tell them from a value of the user. W&B has no argument for it.
-_data_dirs = [""]
+# Most characters of a tag, and of the name and the group of a run. W&B refuses longer ones.
+LONGEST_TAG, LONGEST_NAME = 64, 128
+# Modes that W&B itself also knows, by other names.
+OTHER_NAMES = {"dryrun": "offline", "run": "online", "shared": "online"}
 
 
 def wandb_mode(wanted: str = "auto") -> str:
@@ -36,57 +39,119 @@ def wandb_mode(wanted: str = "auto") -> str:
     It is WANDB_MODE if set, else `wanted`. `auto` and `online` become `offline` without a key or without an answer of
     the server. Raises SettingError for an unknown mode.
     """
-    said = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline")  # an older name in W&B
+    said = os.environ.get("WANDB_MODE", "").lower()
+    said = OTHER_NAMES.get(said, said)
     for setting, mode in (("wandb", wanted), ("WANDB_MODE", said or "auto")):
         if mode not in MODES:
             raise SettingError(f"{setting} must be one of {', '.join(MODES)}, got '{mode}'")
     wanted = said or wanted
     if wanted in ("offline", "disabled"):
         return wanted
-    url = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
-    host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
-    trouble = "there is no key" if not _has_key(host) else "" if _reachable(host, port) else f"{host} does not answer"
+    trouble = _trouble(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai")
     if trouble and wanted == "online":
         print(f"W&B is offline: {trouble}")
     return "offline" if trouble else "online"
 
 
-def wandb_logger(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> "Logger | None":
-    """A logger that writes below `folder`; None if disabled. A resumed run goes on with the same run of W&B."""
-    if mode == "disabled":
-        return None
+def _trouble(address: str) -> str:
+    """Why W&B cannot be online with the server at this address; empty if it can."""
+    try:
+        url = urlparse(address)
+        host, port = url.hostname, url.port or (80 if url.scheme == "http" else 443)
+    except ValueError:
+        host, port = None, 0
+    if not host:
+        return f"WANDB_BASE_URL must be an address such as https://api.wandb.ai, got '{address}'"
+    if not _has_key(host):
+        return "there is no key"
+    return "" if _reachable(host, port) else f"{host} does not answer"
+
+
+@contextlib.contextmanager
+def wandb_logger(
+    folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]
+) -> Iterator["Logger | None"]:
+    """A logger that writes below `folder`, for the block; None if W&B is disabled or does not start.
+
+    A resumed run goes on with the same run of W&B. What W&B refuses, such as an odd value in one of its environment
+    variables, becomes a warning: the run goes on without it. After the block, the run of W&B has ended, and the
+    environment is as before.
+    """
+    logger = None
+    if mode != "disabled":
+        with contextlib.ExitStack() as started, decoration("the start of Weights & Biases"):
+            started.enter_context(_environment(folder, mode))
+            logger = _start(folder, mode, name, group, tags)
+            started.push(lambda kind, *_: _finish(logger, failed=kind is not None))
+            ending = started.pop_all()
+    if logger is None:
+        yield None
+        return
+    with ending:
+        yield logger
+
+
+def _start(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> "Logger":
+    """Start or resume the run of W&B that belongs to a folder; online if the mode is, and if the server agrees."""
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
-    if os.environ.get("WANDB_DATA_DIR") in (None, _data_dirs[-1]):  # keep a value of the user
-        _data_dirs.append(str(folder.resolve() / "wandb"))
-        os.environ["WANDB_DATA_DIR"] = _data_dirs[-1]
     known = folder / ID_FILE
     if not known.is_file():
         known.write_text(secrets.token_hex(4))
 
-    def start(settings: wandb.Settings, mode: Literal["online", "offline"]) -> "Logger":
+    def start(mode: Literal["online", "offline"]) -> "Logger":
+        os.environ["WANDB_MODE"] = mode
         run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "zerograds"),
-            name=name,
-            group=group,
-            tags=list(tags),
+            project=os.environ.get("WANDB_PROJECT") or "zerograds",
+            name=name[-LONGEST_NAME:],
+            group=group and group[-LONGEST_NAME:],
+            tags=[tag[-LONGEST_TAG:] for tag in tags],  # the end of a class path tells more than its beginning
             dir=folder,
             mode=mode,
             id=known.read_text().strip(),
             resume="allow",
-            settings=settings,
+            reinit="create_new",  # a run of W&B that the caller has open stays as it is
+            settings=wandb.Settings(silent=True, console="off", init_timeout=START_SECONDS),
         )
         return WandbLogger(experiment=run)
 
-    quiet = wandb.Settings(silent=True, console="off", init_timeout=START_SECONDS)
     if mode == "online":
         try:
-            return start(quiet, "online")
-        except wandb.Error as error:  # the key is refused, or the server does not answer
+            return start("online")
+        except (wandb.Error, ValueError) as error:  # the key is refused or malformed, or the server does not answer
             print(f"W&B is offline: {' '.join(str(error).split())}")
             wandb.teardown()  # otherwise the id of the failed run stays in use
-    return start(quiet, "offline")
+    return start("offline")
+
+
+def _finish(logger: Any, failed: bool) -> None:
+    with decoration("the end of the run in Weights & Biases"):
+        logger.experiment.finish(exit_code=int(failed))
+
+
+@contextlib.contextmanager
+def _environment(folder: Path, mode: str) -> Iterator[None]:
+    """The environment variables that W&B needs, for the block. A value of the user is kept where W&B takes it.
+
+    W&B has no arguments for the folders of its data and its cache, which are below the home by default, and it refuses
+    the words for a mode that only `wandb_mode` knows.
+    """
+    before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder.resolve() / "wandb"))
+    os.environ.setdefault("WANDB_CACHE_DIR", str(folder.resolve() / "wandb" / "cache"))
+    os.environ["WANDB_MODE"] = mode
+    try:
+        yield
+    finally:
+        import wandb
+
+        if "WANDB_SERVICE" not in before and wandb.run is None:  # W&B's process and thread were started here
+            with decoration("the end of Weights & Biases"):
+                wandb.teardown()
+        for name in [name for name in os.environ if name.startswith("WANDB_") and name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 class Writer:
@@ -101,17 +166,22 @@ class Writer:
             self.writer.add_scalar(tag, value, step)
 
 
-def track_run(folder: Path, mode: str, group: str | None, seed: int, labels: Labels) -> "Logger | None":
-    """The W&B logger of a run, with tags, config, seed and revision; None if W&B is disabled."""
+@contextlib.contextmanager
+def track_run(folder: Path | None, mode: str, group: str | None, seed: int, labels: Labels) -> Iterator[list["Logger"]]:
+    """The W&B logger of a run, with tags, config, seed and revision, for the block; none without folder or W&B."""
+    if folder is None:
+        yield []
+        return
     tags = [labels.task, labels.method, f"seed {seed}", revision() or "no revision"]
-    logger = wandb_logger(folder, mode, f"{labels.task}-{labels.method}-{seed}", group, tags)
-    if logger is not None:
-        logger.log_hyperparams({**labels.config, "seed": seed, "revision": revision()})
-    return logger
+    with wandb_logger(folder, mode, f"{labels.task}-{labels.method}-{seed}", group, tags) as logger:
+        if logger is not None:
+            with decoration("the config of the run in Weights & Biases"):
+                logger.log_hyperparams({**labels.config, "seed": seed, "revision": revision()})
+        yield [] if logger is None else [logger]
 
 
 def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
-    """Log the panel, the curve, the video and the row to W&B, and end the run of W&B."""
+    """Log the panel, the curve, the video and the row to W&B."""
     from pytorch_lightning.loggers import WandbLogger
 
     for logger in loggers:
@@ -125,18 +195,17 @@ def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
         logger.experiment.summary.update(
             {key: value for key, value in row.items() if isinstance(value, str | int | float)}
         )
-        logger.experiment.finish()
 
 
 def _has_key(host: str) -> bool:
     """Whether there is a key for this host, in WANDB_API_KEY or in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
     try:
-        return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
+        found = netrc.netrc(os.environ.get("NETRC") or os.path.expanduser("~/.netrc"))
+    except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
         return False
+    return found.authenticators(host) is not None
 
 
 def _reachable(host: str, port: int) -> bool:

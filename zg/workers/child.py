@@ -89,9 +89,11 @@ def serve(requests: int, replies: int, memory: int) -> None:
     except BaseException as error:
         send(replies, pack(FAILED, 0, describe(error, order["scene"])))
         return
-    send(replies, pack(READY, 0, version.encode()))
+    send(replies, pack(READY, 0, encoded(version)))
+    temporary = os.environ["TMPDIR"]
     while True:
         _, number, payload = receive(requests)
+        os.makedirs(temporary, exist_ok=True)  # a render that removed it is not to fail all later ones
         (seed,) = struct.unpack_from("<q", payload)
         x = np.frombuffer(payload, dtype="<f8", offset=8).copy()
         try:
@@ -148,7 +150,16 @@ def describe(error: BaseException, scene: str) -> bytes:
     sys.stderr.flush()
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == scene]
     place = f" ({os.path.basename(scene)}, line {lines[-1]})" if lines else ""
-    return (" ".join(f"{type(error).__name__}: {error}".split())[:500] + place).encode()
+    try:
+        text = str(error)
+    except Exception:  # of the user's class
+        text = "its text cannot be told"
+    return encoded(" ".join(f"{type(error).__name__}: {text}".split())[:500] + place)
+
+
+def encoded(text: str) -> bytes:
+    """Text as UTF-8. What cannot be text, such as a byte of a file name, becomes `\\udcff`."""
+    return text.encode(errors="backslashreplace")
 
 
 def resident() -> int:

@@ -13,7 +13,6 @@ gone.
 """
 
 import json
-import os
 import selectors
 import shutil
 import struct
@@ -253,20 +252,18 @@ class _Pool:
         try:
             for k in range(owner.pool_settings.workers):
                 self.images.append(SharedImage(owner.shape))
-                self.processes.append(self._start(k))
+                self.processes.append(self._start(self.images[k]))
         except BaseException:
             self.end()
             raise
 
     def replace(self, process: RendererProcess) -> None:
         """Start a new process in the place of one that has been ended."""
-        k = self.processes.index(process)
-        self.processes[k] = self._start(k)
+        self.processes[self.processes.index(process)] = self._start(process.image)
 
-    def _start(self, k: int) -> RendererProcess:
-        folder = os.path.join(self.folder, str(k))
+    def _start(self, image: SharedImage) -> RendererProcess:
         return RendererProcess(
-            self.argv, self.load_message, self.images[k], folder, self.selector, self.guard, self.start_timeout
+            self.argv, self.load_message, image, self.folder, self.selector, self.guard, self.start_timeout
         )
 
 

@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 
-from zg.errors import SettingError
+from zg.errors import SettingError, signal_name
 from zg.workers import child, guard
 from zg.workers.child import pack
 from zg.workers.memory import SharedImage
@@ -55,7 +56,8 @@ class RendererProcess:
     """One renderer process. The constructor starts it and orders it to load its scene; `end` ends it.
 
     argv: the command that runs a Python file. load_message: the message that names the scene. image: shared memory of
-    the image. folder: its `TMPDIR`, made here and removed by `end`. timeout: seconds until its scene must be loaded.
+    the image. folder: in it, its `TMPDIR` is made here, and removed by `end`. timeout: seconds until its scene must be
+    loaded.
     ready: whether the scene is loaded. job: number within its batch of the image that it renders now. deadline: the
     `time.monotonic()`, in seconds, at which it is given up. renders: how many it has finished. growth: bytes of memory
     by which it has grown since its tenth render.
@@ -72,13 +74,14 @@ class RendererProcess:
         guard: Guard,
         timeout: float,
     ) -> None:
-        self.image, self.folder, self.guard = image, folder, guard
+        self.image, self.guard = image, guard
         self.ready, self.ended = False, False
         self.job: int | None = None
         self.number = self.renders = 0
         self.settled: int | None = None
         self.growth = 0
-        os.makedirs(folder)
+        os.makedirs(folder, exist_ok=True)  # a renderer may have removed it
+        self.folder = tempfile.mkdtemp(dir=folder)  # never that of a former process, in which something may still write
         self.pipes = Pipes(selector, self)
         self.popen = self._start(argv)
         guard.watch(self.popen.pid)
@@ -88,7 +91,11 @@ class RendererProcess:
     def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         requests, replies, printed = self.pipes.child_ends
         inherited = (requests, replies, self.image.descriptor)
-        environment = {child.ENVIRONMENT: ",".join(map(str, inherited)), "TMPDIR": self.folder}
+        environment = {
+            child.ENVIRONMENT: ",".join(map(str, inherited)),
+            guard.FOLDER: self.folder,
+            "TMPDIR": self.folder,
+        }
         try:
             return subprocess.Popen(
                 [*argv, child.__file__],
@@ -124,7 +131,7 @@ class RendererProcess:
             self.growth = resident - self.settled
 
     def end(self, grace: float = 0.0) -> int | None:
-        """Kill the process and all processes that it started.
+        """Kill the process and all processes that it started, also those that have left its process group.
 
         grace: seconds in which it may end by itself. Returns its exit code if it did so, else None.
         """
@@ -136,6 +143,7 @@ class RendererProcess:
         code = self.popen.returncode
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
+        guard.kill_all_of(self.folder)
         self.guard.release(self.popen.pid)
         self.popen.wait()
         self.pipes.close()
@@ -147,6 +155,4 @@ def describe_exit(code: int | None) -> str:
     """How a process ended that closed its pipes; code: its exit code, None if it still ran."""
     if code is None:
         return "closed its reply pipe"
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with code {code}"
+    return f"was killed by {signal_name(-code)}" if code < 0 else f"ended with code {code}"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from zg.cli.main import main
 from zg.config.compose import read_yaml
 from zg.config.registry import CONFIGS, configured, names
+from zg.errors import RunError
 
 
 def refused(capsys, *words: str) -> str:
@@ -95,6 +97,36 @@ def test_default_folders_are_numbered(tmp_path):
         (["fit", "--data", "json.JSONDecoder"], "data must be a subclass of Task, got 'json.JSONDecoder'"),
         (["fit", "--config", "nowhere.yaml"], "config 'nowhere.yaml' cannot be read: No such file or directory"),
         (["fit", "--data"], "--data needs a value"),
+        (["fit", "--data", "toy", "--model", "nevergrad:"], "model.optimizer '' is unknown"),
+        (["fit", "--data", "toy", "--model", "null"], "model must be the name of a method or its settings, got None"),
+        (["fit", "--data", "toy", "--model", "[es]"], "model must be the name of a method or its settings, got ['es']"),
+        (["fit", "--data", "toy", "--model.surrogate", "null"], "model.surrogate must be str, got null"),
+        (["fit", "--data", "toy", "--model.sigma", "null"], "model.sigma must be float, got null"),
+        (["fit", "--data", "toy", "--seed", "null"], "seed must be int, got null"),
+        (["fit", "--data", "toy", "--trainer", "{es: {}}"], "trainer.es is unknown; known: accelerator, "),
+        (["fit", "--data", "toy", "--trainer.accelerator", "quantum"], "got {'accelerator': 'quantum'}: "),
+        (["fit", "--data", "toy", "--trainer.barebones", "true"], "got {'barebones': True}: "),
+        (["fit", "--data", "toy", "--trainer.logger", "true"], "trainer.logger must be objects of Logger, got True"),
+        (["fit", "--data", "toy", "--trainer.detect_anomaly", "null"], "trainer.detect_anomaly must be bool, got null"),
+        (["fit", "--data", "toy", "--trainer.gradient_clip_val", "1"], "trainer.gradient_clip_val is not allowed"),
+        (["fit", "--config", "a" * 9000], "cannot be read: File name too long"),
+        (["fit", "--config", "a\nb"], "config 'a\\nb' cannot be read: No such file or directory"),
+        (["list", "x"], "what must be one of 'tasks', 'methods', got 'x'"),
+        (["compare", "--tasks", "toy"], "--methods, --out must be given"),
+        (["compare", "--tasks"], "--tasks needs a value"),
+        (
+            ["compare", "--tasks", "toy", "--methods", "es", "--out", "x", "--jobs", "two"],
+            "jobs must be int, got 'two'",
+        ),
+        (["compare", "--tasks", "toy", "--methods", "es", "--out", "x", "--jops", "2"], "did you mean '--jobs'?"),
+        (["compare", "--tasks", "a" * 9000 + ".yaml", "--methods", "es", "--out", "x"], "and there is no such file"),
+        (["compare", "--tasks", "...yaml", "--methods", "es", "--out", "x"], "a folder can have, got '...yaml'"),
+        (
+            ["compare", "--tasks", "toy", "--methods", "es", "--out", "x", "--settings", "tuned", "--tuned", "none"],
+            "tuned must be a folder of zg tune --out, got 'none'",
+        ),
+        (["tune", "--tasks", "toy", "--methods", "es", "--out", "/dev/null"], "out must be a folder that can be"),
+        (["paper", "--out", "x", "--preset", "smoke", "--seeds", "0"], "seeds must be > 0, got 0"),
         (["fit", "toy"], "a setting must be given as --NAME VALUE, got 'toy'"),
         (
             ["compare", "--tasks", "toyy", "--methods", "es", "--out", "x"],
@@ -104,6 +136,67 @@ def test_default_folders_are_numbered(tmp_path):
 )
 def test_a_wrong_command_is_reported_in_one_line_with_exit_code_2(capsys, words, message):
     assert message in refused(capsys, *words)
+
+
+def test_a_method_with_its_settings_is_a_word_of_the_command_line(capsys):
+    words = ["fit", "--data", "{name: toy}", "--model", "{name: es, lr: 0.02}", "--print-config"]
+    assert main(words) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["data"]["class_path"] == "tasks.toy.Toy"
+    assert config["model"]["init_args"]["lr"] == 0.02
+
+
+def test_what_is_no_wrong_setting_leaves_its_traceback_in_the_run_folder(capsys, tmp_path):
+    words = ["fit", "--data", "tests.problems.Troubled", "--data.raises_above", "-9", "--model", "es", "--out", "run"]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    path = tmp_path / "run" / "error.txt"
+    assert said == f"zg: the run failed with RuntimeError: the renderer gave up; the traceback is in {path}\n"
+    assert path.read_text().startswith("Traceback") and "in render" in path.read_text()
+    row = json.loads((tmp_path / "run" / "row.json").read_text())
+    assert (row["stop_reason"], row["error"]) == ("error", "RuntimeError: the renderer gave up")
+    with pytest.raises(RunError, match="the renderer gave up"):
+        main([*words[:-1], "again", "--debug"])
+
+
+def test_what_fails_without_a_run_folder_leaves_its_traceback_in_a_temporary_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "cm" / "runs").mkdir(parents=True)
+    (tmp_path / "cm" / "rows.csv").mkdir()
+    assert main(["report", "cm"]) == 1
+    (path,) = tmp_path.glob("zg-error-*.txt")
+    assert capsys.readouterr().err.endswith(f"Is a directory: 'cm/rows.csv'; the traceback is in {path}\n")
+    assert path.read_text().startswith("Traceback")
+
+
+def test_a_run_whose_output_cannot_be_written_has_its_row_and_says_so(tmp_path, monkeypatch, capfd):
+    with open("/dev/full", "w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "8", "--out", "run"]) == 1
+    assert capfd.readouterr().err == "zg: standard output cannot be written: No space left on device\n"
+    assert json.loads((tmp_path / "run" / "row.json").read_text())["stop_reason"] == "budget"
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "said"),
+    [
+        ("zg list tasks >&-", 0, ""),
+        ("zg list tasks >/dev/full", 1, "zg: standard output cannot be written: No space left on device\n"),
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 zg list methods >out", 0, ""),
+        ("zg list nothing 2>&-", 2, ""),
+    ],
+)
+def test_output_that_is_closed_full_or_ascii_makes_no_traceback(shell, code, said):
+    command = shell.replace("zg", f"{sys.executable} -m zg.cli")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_copy_of_a_run_folder_counts_for_no_number(tmp_path):
+    for name in ("toy-es-0", "toy-es-7-backup", "toy-es-x"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "8", "--video", "false"]) == 0
+    assert (tmp_path / "runs" / "toy-es-1" / "row.json").is_file()
 
 
 def test_a_wrong_setting_that_is_found_late_leaves_no_folder(capsys, tmp_path, monkeypatch):

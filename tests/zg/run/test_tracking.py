@@ -1,12 +1,14 @@
 """Weights & Biases and other loggers: which mode is chosen, and what a run writes."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import wandb
 import yaml
 
 from tests.problems import Stripes
@@ -14,7 +16,7 @@ from zg.budget import Budget
 from zg.cli.main import main
 from zg.errors import SettingError
 from zg.run.run import run
-from zg.run.tracking import wandb_mode
+from zg.run.tracking import wandb_logger, wandb_mode
 from zg.zerograds.method import ZeroGrads
 
 
@@ -135,3 +137,57 @@ def test_a_yaml_adds_a_tensorboard_logger(tmp_path):
     )
     assert main(["fit", "--config", "board.yaml", "--out", "run"]) == 0
     assert list((tmp_path / "board").rglob("events.out.*"))
+
+
+@pytest.mark.parametrize("url", ["notaurl", "http://127.0.0.1:abc", "http://[x"])
+def test_an_address_that_is_none_makes_the_mode_offline(url, tracked, capsys):
+    tracked.setenv("WANDB_API_KEY", "0" * 40)
+    tracked.setenv("WANDB_BASE_URL", url)
+    assert wandb_mode("online") == "offline"
+    assert f"WANDB_BASE_URL must be an address such as https://api.wandb.ai, got '{url}'" in capsys.readouterr().out
+
+
+def test_a_netrc_that_is_no_text_holds_no_key(tracked, tmp_path):
+    (tmp_path / "netrc").write_bytes(b"\xff\xfe\x00machine x\n")
+    tracked.setenv("NETRC", str(tmp_path / "netrc"))
+    assert wandb_mode() == "offline"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WANDB_PROJECT", "a/b"), ("WANDB_DISABLE_GIT", "x"), ("WANDB_SERVICE", "x")]
+)
+def test_what_wandb_refuses_becomes_a_warning_and_the_run_goes_on(name, value, tracked, tmp_path):
+    tracked.setenv("WANDB_MODE", "offline")
+    tracked.setenv(name, value)
+    before = dict(os.environ)
+    with pytest.warns(UserWarning, match="the start of Weights & Biases failed: "):
+        result = run(Stripes(), ZeroGrads(), Budget(8), folder=tmp_path / "run", wandb="auto", video=False)
+    assert result.renders == 8
+    assert (tmp_path / "run" / "row.json").is_file()
+    assert dict(os.environ) == before
+
+
+def test_long_names_odd_cases_and_an_unwritable_home_leave_wandb_at_work_and_nothing_behind(tracked, tmp_path):
+    tracked.setenv("WANDB_MODE", "OFFLINE")
+    tracked.setenv("HOME", "/dev/null")
+    tracked.setenv("WANDB_DATA_DIR", str(tmp_path / "mine"))
+    before = dict(os.environ)
+    with wandb_logger(tmp_path, wandb_mode(), "a" * 300, "b" * 300, ["c" * 65 + "end"]) as logger:
+        assert os.environ["WANDB_DATA_DIR"] == str(tmp_path / "mine"), "the user's value stays"
+        (tag,) = logger.experiment.tags
+        assert len(tag) == 64 and tag.endswith("end")
+        logger.log_table("numbers", columns=["n"], data=[[1]])
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+    assert dict(os.environ) == before
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("wandb")]
+
+
+def test_a_run_of_wandb_that_the_caller_has_open_stays_open_and_apart(tracked, tmp_path):
+    tracked.setenv("WANDB_MODE", "offline")
+    quiet = wandb.Settings(silent=True, console="off")
+    with wandb.init(dir=tmp_path, project="mine", settings=quiet) as mine:
+        run(Stripes(), ZeroGrads(), Budget(8), folder=tmp_path / "run", wandb="auto", video=False)
+        assert wandb.run is mine
+        mine.log({"still": 1})
+    assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 1
+    wandb.teardown()

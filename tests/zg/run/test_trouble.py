@@ -72,6 +72,8 @@ def test_a_folder_that_cannot_be_made_raises_a_setting_error(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_missing_device_raises_a_setting_error_of_one_line():
-    with pytest.raises(SettingError, match=r"trainer must suit this machine, got .*'accelerator': 'gpu'") as caught:
+    with pytest.raises(
+        SettingError, match=r"trainer must suit Lightning and this machine, got .*'accelerator': 'gpu'"
+    ) as caught:
         run(Quadratic(), ES(), Budget(20), trainer={"accelerator": "gpu"})
     assert "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,42 @@ def test_a_render_whose_process_is_lost_twice_fails_and_the_other_renders_succee
         assert re.search(why, error)
     started = [what for _, what in lines(tmp_path / "log")]
     assert started.count(what) == 2 and len(started) == 4
+
+
+@pytest.mark.parametrize(
+    "what, said",
+    [
+        (faulty.NO_TEXT, r"^RuntimeError: cannot read \\udcff.exr \(faulty.py, line "),
+        (faulty.NO_MESSAGE, r"^Unspeakable: its text cannot be told \(faulty.py, line "),
+    ],
+)
+def test_an_exception_with_a_text_that_cannot_be_written_leaves_the_process(what, said):
+    with make() as pool:
+        assert np.isnan(pool.render(rows((what,)))).all()
+        assert pool.lost == 0
+        assert re.match(said, pool.errors[0])
+
+
+def test_a_helper_that_left_the_process_group_and_refills_the_folder_ends_with_its_process(tmp_path):
+    with make() as pool:
+        images = pool.render(rows((faulty.HELPER,), (faulty.RENDER,)))
+        assert np.isnan(images[0]).all() and np.isfinite(images[1]).all()
+        assert pool.lost == 2
+        assert len(marked(tmp_path)) == 2, "only the renderer process and the guard are there"
+
+
+def test_a_renderer_that_removes_its_folder_of_temporary_files_has_it_again_for_the_next_render():
+    with make() as pool:
+        assert np.isfinite(pool.render(rows((faulty.NO_FOLDER,), (faulty.RENDER,)))).all()
+        shutil.rmtree(next(Path(tempfile.gettempdir()).glob("zg-workers-*")))
+        assert np.isnan(pool.render(rows((faulty.DIE,)))).all()
+        assert np.isfinite(pool.render(rows((faulty.RENDER,)))).all()
+
+
+def test_a_process_that_a_signal_without_a_name_ended_is_described():
+    with make() as pool:
+        assert np.isnan(pool.render(rows((faulty.REAL_TIME,)))).all()
+        assert pool.errors == [f"faulty.py was killed by signal {signal.SIGRTMIN + 1}"]
 
 
 @pytest.mark.parametrize("what", [faulty.DIE, faulty.STOP, faulty.CORRUPT])

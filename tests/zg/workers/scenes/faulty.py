@@ -6,14 +6,32 @@ RENDER returns a ramp. All others cause a fault, or wait, before they return the
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
 RENDER, RAISE, DIE, STOP, SLEEP, PRINT, CORRUPT, WRONG_SHAPE, LEAK, CHILD, BURN, HOLD, AWAIT = range(13)
+HELPER, NO_FOLDER, NO_TEXT, NO_MESSAGE, REAL_TIME = range(13, 18)
+# Leaves the process group, and fills the folder of temporary files again and again.
+HELP = """
+import contextlib, os, time
+while True:
+    with contextlib.suppress(OSError):
+        os.makedirs(os.environ["TMPDIR"], exist_ok=True)
+        open(os.environ["TMPDIR"] + "/help", "w").close()
+    time.sleep(0.001)
+"""
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise AttributeError("no text")
 
 
 class Renderer:
@@ -36,7 +54,8 @@ class Renderer:
         if "once" in self.settings:
             what = RENDER if os.path.exists(self.settings["once"]) else what
             Path(self.settings["once"]).touch()
-        self.cause(what, x[1])
+        with tempfile.TemporaryFile():  # as renderers have them
+            self.cause(what, x[1])
         if what == WRONG_SHAPE:
             return np.zeros(3)
         ramp = np.linspace(0, 1, 3 * 4 * 5).reshape(3, 4, 5)
@@ -65,6 +84,21 @@ class Renderer:
                     os.write(descriptor, b"garbage " * 10)
         if what == LEAK:  # `amount` megabytes
             self.kept.append(np.ones(int(amount * 2**20 / 8)))
+        if what == HELPER:  # that outlives this process
+            command = [sys.executable, "-S", "-c", HELP]
+            helper = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+            while not os.path.exists(os.environ["TMPDIR"] + "/help"):
+                time.sleep(0.01)
+            assert helper.poll() is None
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == NO_FOLDER:
+            shutil.rmtree(os.environ["TMPDIR"])
+        if what == NO_TEXT:
+            raise RuntimeError("cannot read \udcff.exr")
+        if what == NO_MESSAGE:
+            raise Unspeakable
+        if what == REAL_TIME:
+            os.kill(os.getpid(), signal.SIGRTMIN + 1)
         if what == CHILD:
             os.spawnvp(os.P_WAIT, "sleep", ["sleep", "600"])
         if what == BURN:  # `amount` seconds of one core
