@@ -1,6 +1,7 @@
-"""Errors in what the user wrote, reported in one line."""
+"""Errors in what the user wrote, reported in one line; and the end of a run by a signal."""
 
 import math
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -12,6 +13,14 @@ LISTED = 24
 
 class SettingError(ValueError):
     """A setting is wrong. The message names the setting, its value and what is expected."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a run at once, without a result. number: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"by {signal.Signals(number).name}")
+        self.number = number
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

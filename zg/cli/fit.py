@@ -17,6 +17,8 @@ from zg.run.run import run
 
 #: Most values of θ to print.
 SHOWN = 12
+#: Exit code of a command that a signal has ended, without the number of the signal.
+SIGNALLED = 128
 #: Options without a value.
 FLAGS = ("resume", "print_config")
 FIT_HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
@@ -65,7 +67,7 @@ def fit_command(words: list[str]) -> int:
     start = time.monotonic()
     result = fit(config, folder or next_folder(config), resume=resume, say=print)
     report(result, time.monotonic() - start)
-    return 130 if result.stop_reason == "interrupted" else 0
+    return 0 if result.signal is None else SIGNALLED + result.signal
 
 
 def fit(config: Config, folder: Path | None, **options: Any) -> Result:

@@ -7,11 +7,12 @@ first line of its docstring is its line in the usage.
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
-from zg.errors import SettingError, nearest
+from zg.errors import Interrupted, SettingError, nearest
 from zg.extras import missing_package
 
 Command = Callable[[list[str]], int]
@@ -22,8 +23,8 @@ USAGE = """usage: zg COMMAND ...
   zg list tasks|methods [--plain]
 """
 HELP = "`zg COMMAND --help` explains a command. With --debug, an error shows its traceback."
-#: Exit codes: a wrong setting; Ctrl-C (128 + SIGINT); the reader of the output has ended (128 + SIGPIPE).
-WRONG_SETTING, INTERRUPTED, NO_READER = 2, 130, 141
+#: Exit codes: a wrong setting; a signal (128 and its number); the reader of the output has ended (128 + SIGPIPE).
+WRONG_SETTING, SIGNALLED, NO_READER = 2, 128, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"zg: {words[0]} {lacking}", file=sys.stderr)
         return WRONG_SETTING
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        return SIGNALLED + (interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT)
     except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER

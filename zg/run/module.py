@@ -141,7 +141,12 @@ def fit(
         if isinstance(observer, WriteCheckpoint):
             observer.save = trainer.save_checkpoint
     with quiet_lightning():
-        trainer.fit(RunModule(loop, observers), datamodule=TaskData(task), ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(RunModule(loop, observers), datamodule=TaskData(task), ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits with code 1 in its place
+                raise error.__context__ from None
+            raise
 
 
 def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], **settings: Any) -> Trainer:

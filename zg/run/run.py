@@ -11,7 +11,7 @@ from zg.errors import SettingError, check_positive, check_whole
 from zg.loop import Loop
 from zg.method import Method
 from zg.objective import Objective
-from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, renders_in
+from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, whole_checkpoint
 from zg.run.files import decoration, write_json
 from zg.run.history import History
 from zg.run.observer import Observer, drive
@@ -63,6 +63,7 @@ def run(
     wandb, group: mode of W&B (`zg.run.tracking.MODES`) and its group of runs; for runs with a folder.
     jobs: number of runs that share the machine, for the row.
     names: names of task and method in row and W&B; by default their registered names.
+    deliver_signals: send a signal that ended the run to this process again, at the end: it is the caller's, too.
 
     Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
@@ -73,12 +74,12 @@ def run(
     mode, seed = wandb_mode(wandb), int(seed)
     folder = folder.absolute() if folder else None  # the task may change the working directory
     task.seed = seed
-    loop, history = Loop(method, budget, seed), History(folder)
     labels = label(task, method, config or {}, jobs, names)
+    loop, history = Loop(method, budget, seed, labels.method_settings), History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)
-    signals = Signals()
+    signals = Signals(deliver_signals)
     every_observer = [signals, record, *observers]
-    with contextlib.closing(task), _folder(folder, resume, labels):
+    with signals, contextlib.closing(task), _folder(folder, resume, labels):
         if folder:
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
             tracked = track_run(folder, mode, group, seed, labels)
@@ -88,9 +89,7 @@ def run(
 
             every_observer.append(ShowProgress(say))
         record.loggers = loggers
-        checkpoint = folder / CHECKPOINT_FILE if folder and resume else None
-        if checkpoint:
-            history.resume(renders_in(checkpoint))
+        checkpoint = whole_checkpoint(folder) if folder and resume else None
         try:
             _drive(task, loop, every_observer, loggers, callbacks, trainer, checkpoint)
         except BaseException as exception:
@@ -98,9 +97,8 @@ def run(
                 _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
         result = _finish(loop, labels, history, folder, loggers)
-    if deliver_signals:
-        signals.deliver_again()
-    return result
+        result.signal = signals.number
+        return result
 
 
 def _drive(
@@ -170,8 +168,11 @@ def _record_failure(
     loggers: Sequence[Any],
     resume: bool,
 ) -> None:
-    """After an exception: write the row with the error. If a wrong setting prevented the start, remove the folder."""
-    if isinstance(exception, SettingError) and not loop.renders and not resume:
+    """After an exception: write the row with the error. If a wrong setting or a signal prevented the start, remove the
+    folder, so that the same command can use it again."""
+    is_refused = isinstance(exception, SettingError) and not loop.renders
+    is_interrupted = isinstance(exception, KeyboardInterrupt) and not (folder / CHECKPOINT_FILE).exists()
+    if not resume and (is_refused or is_interrupted):
         from zg.run.folder import discard
 
         discard(folder, loggers)
