@@ -28,6 +28,7 @@ from baselines.compare.rows import Row, failed
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, task_config
 from zg.errors import check_positive
+from zg.memory import RUN_BYTES, check_memory
 from zg.method import Range
 from zg.run.files import written_whole
 from zg.run.provenance import machine, revision
@@ -49,6 +50,7 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
     if options.max_renders is not None:
         limits["max_renders"] = options.max_renders
     check_positive(trials=options.trials, seeds=options.seeds, jobs=options.jobs, **limits)
+    check_memory(RUN_BYTES * options.trials * options.seeds, trials=options.trials, seeds=options.seeds)
     tasks = {
         label: without(task_config(name), "model")
         for label, name in labelled("tasks", options.tasks.split(",")).items()

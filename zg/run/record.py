@@ -15,6 +15,8 @@ from zg.run.observer import Observer
 
 #: Number of points of the curve, at log-spaced counts of renders.
 CURVE_POINTS = 50
+#: Bytes of a row of the history in memory.
+ROW_BYTES = 1000
 #: Number of records without an additional render, at evenly spaced counts of renders.
 LOG_POINTS = 100
 #: Least seconds between two calls of the loggers. A call can take longer than an iteration of a fast method.

@@ -9,13 +9,14 @@ from zg.budget import Budget
 from zg.config.compose import Config
 from zg.errors import SettingError, check_positive, check_whole
 from zg.loop import Loop
+from zg.memory import check_memory
 from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, whole_checkpoint
 from zg.run.files import decoration, write_json
 from zg.run.history import History
 from zg.run.observer import Observer, drive
-from zg.run.record import CURVE_POINTS, Record
+from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
 from zg.run.row import ROW_FILE, Labels, Row, describe, label
 from zg.run.signals import Signals
@@ -68,6 +69,7 @@ def run(
     Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
     check_whole(0, seed=seed, curve_points=curve_points)
+    check_memory(ROW_BYTES * curve_points, curve_points=curve_points)
     check_positive(checkpoint_seconds=checkpoint_seconds)
     if checkpoint_renders is not None:
         check_whole(checkpoint_renders=checkpoint_renders)
