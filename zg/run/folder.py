@@ -4,7 +4,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,15 @@ from zg.run.history import History
 from zg.run.metrics import draw
 from zg.run.record import frames_in
 from zg.run.row import ROW_FILE
+from zg.run.tracking import ID_FILE
 
 CONFIG_FILE = "config.yaml"
 # Is there while a process runs in the folder, and holds its number.
 LOCK_FILE = ".lock"
 # What a run writes before its first checkpoint.
-EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, "frames", "wandb", "wandb-id"}
+EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, "frames", "wandb", ID_FILE}
+# An id that W&B takes.
+ID = re.compile(rb"[\w.-]{1,64}")
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -101,8 +106,17 @@ def _check_content(folder: Path, resume: bool) -> None:
         raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}{hint}")
     if not resume and there and not has_died_early:
         raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
-    if not resume:
+    if resume:
+        _check_id(folder / ID_FILE)
+    else:
         (folder / ROW_FILE).unlink(missing_ok=True)
+
+
+def _check_id(path: Path) -> None:
+    """Put a file aside that holds no id of W&B. The run then goes on as another run of W&B."""
+    if path.is_file() and not ID.fullmatch(path.read_bytes().strip()):
+        aside = path.rename(path.with_name(f"{path.name}.damaged"))
+        warnings.warn(f"{path} holds no id of W&B and is now {aside.name}: W&B gets a new run", stacklevel=2)
 
 
 def write_config(folder: Path, config: Config) -> None:
