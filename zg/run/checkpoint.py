@@ -91,12 +91,16 @@ def damage(path: Path) -> str:
     return ""
 
 
-def whole_checkpoint(folder: Path) -> Path:
+def whole_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint in the folder of a run. A damaged last one is renamed to `last.ckpt.damaged`.
 
-    Raises SettingError if no checkpoint is whole; then no file is changed.
+    None in the folder of a run that ended before its first checkpoint. Raises SettingError if no checkpoint is whole;
+    then no file is changed.
     """
     last, previous = folder / CHECKPOINT_FILE, folder / PREVIOUS_FILE
+    if not last.exists() and not previous.exists():
+        warnings.warn(f"there is no checkpoint in {folder} yet: the run starts at its beginning", stacklevel=2)
+        return None
     trouble = damage(last)
     if not trouble:
         return last

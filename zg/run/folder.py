@@ -97,19 +97,14 @@ def _check_content(folder: Path, resume: bool) -> None:
     there = {path.name for path in folder.iterdir()} - {LOCK_FILE}
     finished_names = {name.removeprefix(".").removesuffix(".partial") for name in there}
     has_died_early = CONFIG_FILE in finished_names <= {*EARLY_FILES, CHECKPOINT_FILE} and not has_checkpoint
-    if resume and not has_checkpoint:
-        hint = (
-            "; the run ended before its start, and the same command without --resume starts it"
-            if has_died_early
-            else ""
-        )
-        raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}{hint}")
+    if resume and not (has_checkpoint or has_died_early):
+        raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}")
     if not resume and there and not has_died_early:
         raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
+    if has_died_early:
+        (folder / ROW_FILE).unlink(missing_ok=True)
     if resume:
         _check_id(folder / ID_FILE)
-    else:
-        (folder / ROW_FILE).unlink(missing_ok=True)
 
 
 def _check_id(path: Path) -> None:

@@ -70,9 +70,10 @@ def test_a_folder_that_died_before_its_first_checkpoint_is_started_again(kept, t
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / ".last.ckpt.partial").write_bytes(b"cut")
-    with pytest.raises(SettingError, match="the same command without --resume starts it"):
-        run(Quadratic(), ES(), Budget(20), folder=folder, resume=True)
+    dead = shutil.copytree(folder, tmp_path / "dead")
     assert run(Quadratic(), ES(), Budget(20), folder=folder).renders == 20
+    with pytest.warns(UserWarning, match="there is no checkpoint in .* yet: the run starts at its beginning"):
+        assert run(Quadratic(), ES(), Budget(20), folder=dead, resume=True).renders == 20
 
 
 def test_damaged_frames_are_left_out_a_damaged_id_is_put_aside_and_other_files_are_left_alone(tmp_path):

@@ -74,7 +74,9 @@ def compare(kind: str, runs: int) -> None:
         return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
     until(lambda: not left(), left, seconds=10.0)  # threads that were told to end need a moment
-    assert growth < GROWTH + runs * OF_LIBRARY.get(kind, 0.0), f"memory has grown by {growth:.1f} MB from run 2 to run {runs}"
+    assert growth < GROWTH + runs * OF_LIBRARY.get(kind, 0.0), (
+        f"memory has grown by {growth:.1f} MB from run 2 to run {runs}"
+    )
 
 
 @pytest.mark.parametrize("kind", ["threads", "folder", "processes"])
