@@ -13,6 +13,7 @@ from torch import Tensor
 
 from baselines.library import Replayed
 from zg.errors import check_positive, check_whole
+from zg.memory import check_memory
 from zg.method import Range
 
 # Largest n with a full covariance matrix. For larger n it takes more than 8 MB, and its update more than 1 s.
@@ -30,6 +31,7 @@ class CMAES(Replayed):
     """
 
     whole_batches = True
+    batch_settings = ("population",)
     ranges: ClassVar = {"sigma": Range(0.003, 3.0, log=True), "population": Range(4, 200, log=True, integer=True)}
 
     def __init__(
@@ -57,6 +59,8 @@ class CMAES(Replayed):
         diagonal = self.space.n > MAX_FULL if self.diagonal is None else self.diagonal
         options["CMA_diagonal"] = diagonal
         self.resolved = "diagonal" if diagonal else "full covariance"
+        if not diagonal:
+            check_memory(8.0 * self.space.n**2, **{"a full covariance matrix": f"{self.space.n} parameters"})
         if self.space.bounded:
             options["bounds"] = [self.space.low.tolist(), self.space.high.tolist()]
         if self.space.n == 1:

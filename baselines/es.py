@@ -25,6 +25,7 @@ class ES(Descent):
     pairs: antithetic pairs per iteration; each is 2 renders.
     """
 
+    batch_settings = ("pairs",)
     ranges: ClassVar = {
         "sigma": Range(0.003, 3.0, log=True),
         "lr": Range(0.0003, 0.1, log=True),

@@ -29,6 +29,7 @@ class FR22(Descent):
     The defaults of sigma, final_sigma and lr are one fifth of the published 0.5, 0.01 and 0.02.
     """
 
+    batch_settings = ("pairs",)
     ranges: ClassVar = {
         "sigma": Range(0.01, 0.5, log=True),
         "lr": Range(0.0003, 0.1, log=True),

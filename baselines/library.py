@@ -1,6 +1,7 @@
 """Base class of methods whose optimiser is that of a library."""
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
@@ -13,18 +14,22 @@ from torch import Tensor
 from zg.ledger import Evaluation
 from zg.method import Method
 
+# Held while a library runs inside: NumPy's global generator and Python's list of warnings belong to all threads.
+_GLOBALS = threading.RLock()
+
 
 class NumpyRandom:
     """A private random state for a library that draws from NumPy's global generator.
 
     Inside `with`, the global generator has this state, which starts as after `np.random.seed(seed)`. At the end of the
-    block, the former state is restored.
+    block, the former state is restored. Another thread that enters a block waits for the end of this one.
     """
 
     def __init__(self, seed: int) -> None:
         self._state = np.random.RandomState(seed % 2**32).get_state()
 
     def __enter__(self) -> "NumpyRandom":
+        _GLOBALS.acquire()
         self._outside = np.random.get_state()  # noqa: NPY002
         np.random.set_state(self._state)  # noqa: NPY002
         return self
@@ -34,6 +39,7 @@ class NumpyRandom:
     ) -> None:
         self._state = np.random.get_state()  # noqa: NPY002
         np.random.set_state(self._outside)  # noqa: NPY002
+        _GLOBALS.release()
 
 
 class Replayed(Method):

@@ -43,6 +43,7 @@ class Nevergrad(Replayed):
     Raises SettingError for an unknown name, or if the optimiser needs a package that is not installed.
     """
 
+    batch_settings = ("num_workers",)
     ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
 
     def __init__(self, optimizer: str = "NGOpt", sigma: float = 0.1, num_workers: int = 1) -> None:

@@ -33,6 +33,7 @@ class PGPE(Descent):
     """
 
     saved = (*Descent.saved, "sigma")
+    batch_settings = ("pairs",)
     ranges: ClassVar = {
         "sigma": Range(0.003, 3.0, log=True),
         "lr": Range(0.0003, 0.1, log=True),

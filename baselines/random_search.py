@@ -21,6 +21,7 @@ class RandomSearch(Method):
     sigma: standard deviation of coordinates without two bounds, scaled units. batch: renders per iteration.
     """
 
+    batch_settings = ("batch",)
     ranges: ClassVar = {"sigma": Range(0.01, 1.0, log=True)}
 
     def __init__(self, sigma: float = 0.3, batch: int = 10) -> None:

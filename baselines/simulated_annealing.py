@@ -35,6 +35,7 @@ class SimulatedAnnealing(Method):
     """
 
     saved = ("theta", "losses", "sigma", "increases")
+    batch_settings = ("chains",)
     ranges: ClassVar = {
         "sigma": Range(0.01, 0.5, log=True),
         "chains": Range(1, 20, log=True, integer=True),

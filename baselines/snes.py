@@ -30,6 +30,7 @@ class SNES(Method):
 
     whole_batches = True
     saved = ("theta", "sigma")
+    batch_settings = ("population",)
     ranges: ClassVar = {
         "sigma": Range(0.003, 0.5, log=True),
         "population": Range(4, 200, log=True, integer=True),

@@ -35,6 +35,7 @@ class SPSA(Method):
     """
 
     saved = ("theta", "gain", "k")
+    batch_settings = ("pairs", "calibration")
     ranges: ClassVar = {
         "c": Range(0.003, 0.3, log=True),
         "step": Range(0.003, 30.0, log=True),

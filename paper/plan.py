@@ -27,6 +27,7 @@ from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, read_yaml, task_config
 from zg.config.registry import configured, registered
 from zg.errors import SettingError, check_whole, nearest
+from zg.memory import RUN_BYTES, check_memory
 from zg.run.provenance import config_hash
 
 # The folder of the variants, `ablations` and `extra`.
@@ -115,6 +116,7 @@ def read_preset(name: str) -> Preset:
     except TypeError as error:
         raise SettingError(f"preset '{name}' lacks {str(error).partition(': ')[2]}") from None
     check_whole(seeds=preset.seeds)
+    check_memory(RUN_BYTES * preset.seeds, seeds=preset.seeds)
     return preset
 
 

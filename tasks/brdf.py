@@ -15,6 +15,7 @@ from tasks.hidden import guess_around
 from tasks.renderers.mitsuba import Scene, resolve_variant, use_variant
 from zg.errors import check_positive
 from zg.losses import Loss
+from zg.memory import PIXEL_BYTES, check_memory
 from zg.space import Block
 from zg.task import Task
 
@@ -65,6 +66,7 @@ class Brdf(Task):
         super().__init__(loss)
         self.noisy = not fixed_seed
         check_positive(size=size, samples=samples, far=far)
+        check_memory(PIXEL_BYTES * size**2, size=size)
         self.size, self.samples, self.far, self.variant = size, samples, far, variant
 
     def build(self) -> None:

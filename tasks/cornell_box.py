@@ -11,6 +11,7 @@ from torch import Tensor
 from tasks.renderers.mitsuba import Scene, use_variant
 from zg.errors import check_whole
 from zg.losses import Loss
+from zg.memory import PIXEL_BYTES, check_memory
 from zg.pictures import srgb
 from zg.space import Block, ParameterSpace
 from zg.task import Task
@@ -38,6 +39,7 @@ class CornellBox(Task):
     ) -> None:
         super().__init__(loss)
         check_whole(size=size, samples=samples)
+        check_memory(PIXEL_BYTES * size**2, size=size)
         self.size, self.samples, self.variant = size, samples, variant
 
     def build(self) -> None:

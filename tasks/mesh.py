@@ -17,6 +17,7 @@ from tasks.renderers.mitsuba import resolve_variant
 from zg import pictures
 from zg.errors import SettingError, check_positive
 from zg.losses import Loss
+from zg.memory import PIXEL_BYTES, check_memory
 from zg.space import Block, ParameterSpace
 from zg.task import RunView, Task
 
@@ -66,6 +67,7 @@ class Mesh(Task):
         super().__init__(loss)
         self.noisy = not fixed_seed
         check_positive(views=views, size=size, samples=samples, smoothness=smoothness)
+        check_memory(PIXEL_BYTES * views * size**2, size=size, views=views)
         if bending != 0:
             check_positive(bending=bending)
         if not 0 <= subdivisions <= 6:

@@ -9,6 +9,7 @@ from torch import Tensor
 from tasks.hidden import guess_around
 from zg.errors import SettingError, check_positive, check_whole
 from zg.losses import Loss
+from zg.memory import PIXEL_BYTES, check_memory
 from zg.space import Block
 from zg.task import Task
 
@@ -30,6 +31,7 @@ class Pattern(Task):
         super().__init__(loss)
         check_positive(far=far)
         check_whole(size=size)
+        check_memory(PIXEL_BYTES * size**2, size=size)
         if size > 512:
             raise SettingError(f"size must be at most 512, got {size}")
         self.size, self.far = size, far

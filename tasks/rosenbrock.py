@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from zg.errors import SettingError
+from zg.memory import check_memory
 from zg.pictures import from_figure, one_plot
-from zg.space import Block, ParameterSpace
+from zg.space import VECTORS, Block, ParameterSpace
 from zg.task import RunView, Task
 
 
@@ -21,6 +22,7 @@ class Rosenbrock(Task):
         super().__init__()
         if n < 2:
             raise SettingError(f"n must be at least 2, got {n}")
+        check_memory(VECTORS * 8.0 * n, n=n)
         self.n = n
 
     def build(self) -> None:

@@ -93,8 +93,8 @@ def optimize(
     progress: print the progress.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
         the method does not see them. The initial and the final x are rendered once more at the end in any case.
-    catch_signals: whether a run that SIGINT or SIGTERM ended returns its result. By default the signal reaches the
-        caller, too, once the files are written: as KeyboardInterrupt, or as the end of the process.
+    catch_signals: whether a run that SIGINT, SIGTERM or SIGHUP ended returns its result. By default the signal reaches
+        the caller, too, once the files are written: as KeyboardInterrupt, or as the end of the process.
     Raises SettingError for a wrong setting. Warns if most renders failed.
 
     >>> import numpy as np
@@ -194,13 +194,17 @@ class Optimizer:
         max_renders: int = 10**9,
     ) -> None:
         self.space = make_space(None, space)
-        chosen, _ = make_method(method)
+        chosen, config = make_method(method)
         if chosen.feedback != "loss":
             raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs images")
         check_whole(0, seed=seed)
-        self._loop = Loop(chosen, Budget(max_renders), seed)
+        settings = config.get("model", {}).get("init_args", {})
+        self._loop = Loop(chosen, Budget(max_renders), int(seed), settings)
         self._loop.start_without_renderer(self.space)
-        # The batch of the method in scaled units, and how many of its rows were handed out and told.
+        self._drop_batch()
+
+    def _drop_batch(self) -> None:
+        """Forget the batch of the method in scaled units, and how many of its rows were handed out and told."""
         self._batch = self.space.init.new_empty(0, self.space.n)
         self._losses: list[Tensor] = []
         self._handed = self._told = 0
@@ -216,7 +220,11 @@ class Optimizer:
         return self._loop.renders
 
     def ask(self, batch: int | None = None) -> Tensor:
-        """The next x [B, n] to render, in the user's units; B ≤ `batch`, by default the whole batch of the method."""
+        """The next x [B, n] to render, in the user's units; B ≤ `batch`, by default the whole batch of the method.
+
+        The first batch of the default method with at most 128 parameters is the start, twice: two losses that differ
+        mean that the renderer is noisy. Both are renders of the budget; the second one serves nothing else.
+        """
         if batch is not None:
             check_whole(batch=batch)
         if self._handed > self._told:
@@ -250,8 +258,13 @@ class Optimizer:
         return copy.deepcopy(self._loop.state())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned. This Optimizer must have been made with the same arguments."""
-        self._loop.load_state(copy.deepcopy(dict(state)))
+        """Restore what `state_dict` returned, and drop the x that are not told yet.
+
+        This Optimizer must have been made with the same arguments. Raises SettingError for the state of another method,
+        seed, start or number of parameters, and changes nothing then.
+        """
+        self._loop.load_state(copy.deepcopy(state))
+        self._drop_batch()
 
     def recommend(self) -> Tensor:
         """The best estimate of the optimal x [n] at present, in the user's units."""

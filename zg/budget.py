@@ -9,6 +9,10 @@ from zg.ledger import Ledger
 
 #: The fraction of failed renders is checked once this many renders are counted.
 JUDGED_FROM = 20
+#: The largest budget of renders.
+MOST_RENDERS = 10**15
+# Seconds of a render that costs nothing, with the method; and of a year.
+FASTEST_RENDER, SECONDS_A_YEAR = 1e-6, 365.25 * 24 * 3600
 
 
 class StopReason(StrEnum):
@@ -52,6 +56,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_whole(max_renders=self.max_renders)
+        if self.max_renders > MOST_RENDERS:
+            years = f"{self.max_renders * FASTEST_RENDER / SECONDS_A_YEAR:.2g} years at a microsecond each"
+            raise SettingError(f"max_renders must be at most {MOST_RENDERS}, got {self.max_renders}: {years}")
         object.__setattr__(self, "max_renders", int(self.max_renders))  # numbers of NumPy are numbers, too
         if self.patience is not None:
             check_whole(patience=self.patience)

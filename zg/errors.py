@@ -1,4 +1,4 @@
-"""Errors in what the user wrote, reported in one line."""
+"""Errors in what the user wrote, reported in one line; and the end of a run by a signal."""
 
 import math
 import signal
@@ -34,6 +34,14 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended a run at once, without a result. number: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"by {signal.Signals(number).name}")
+        self.number = number
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

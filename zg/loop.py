@@ -4,6 +4,7 @@ Lightning's Trainer (`zg.run.module`) and the bare loop (`zg.run.observer.drive`
 ask-and-tell (`zg.api.Optimizer`), the user renders in place of the objective.
 """
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -29,8 +30,12 @@ class Loop:
     #: The access to the task; not set in ask-and-tell.
     objective: Objective
 
-    def __init__(self, method: Method, budget: Budget, seed: int = 0) -> None:
+    def __init__(
+        self, method: Method, budget: Budget, seed: int = 0, settings: Mapping[str, Any] | None = None
+    ) -> None:
         self.method, self.budget, self.seed = method, budget, seed
+        #: The settings of the method, where they are known: a state is loaded only into a method with the same ones.
+        self.settings = {name: repr(value) for name, value in (settings or {}).items()}
         self.iteration = 0
         self.seconds_method = 0.0
         #: The reason, set by an observer, to end the run after the present iteration.
@@ -102,14 +107,18 @@ class Loop:
         """What a state is a state of."""
         method = type(self.method)
         name = f"{method.__module__}.{method.__qualname__}"
-        return {"method": name, "seed": self.seed, "start": self.method.space.init.cpu()}
+        return {"method": name, "settings": self.settings, "seed": self.seed, "start": self.method.space.init.cpu()}
 
     def _check_identity(self, other: dict[str, Any]) -> None:
-        """Raise SettingError unless a state is of the same method, seed, number of parameters and start."""
+        """Raise SettingError unless a state is of the same method, settings, seed, number of parameters and start."""
         own = self._identity()
         for name in ("method", "seed"):
             if own[name] != other[name]:
                 raise SettingError(f"resume must keep the {name}: the saved run has {other[name]}, got {own[name]}")
+        for name in own["settings"].keys() & other["settings"].keys():
+            saved, given = other["settings"][name], own["settings"][name]
+            if saved != given:
+                raise SettingError(f"resume must keep {name} of the method: the saved run has {saved}, got {given}")
         sizes = len(other["start"]), len(own["start"])
         if sizes[0] != sizes[1]:
             raise SettingError(f"resume must keep the parameters: the saved run has {sizes[0]}, got {sizes[1]}")
@@ -129,8 +138,13 @@ class Loop:
             "method": self.method.state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned. The loop must be started, with the same method and seed."""
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state` returned. The loop must be started, with the same method and seed.
+
+        Raises SettingError, and changes nothing, for another value or the state of another run.
+        """
+        if not isinstance(state, Mapping) or "identity" not in state:
+            raise SettingError(f"the state of a run must be one that was saved before, got {type(state).__name__}")
         self._check_identity(state["identity"])
         device = self.method.space.init.device
         self.iteration, self.seconds_method = state["iteration"], state["seconds_method"]

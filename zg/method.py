@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from zg.ledger import Evaluation, Ledger
+from zg.memory import check_memory
 from zg.problem import Problem
 from zg.space import ParameterSpace
+
+# Least bytes for each coordinate of a θ in a batch (θ, its offset, x and what comes between), and for its loss.
+COORDINATE_BYTES, THETA_BYTES = 32, 100
 
 
 class Range(NamedTuple):
@@ -62,6 +66,8 @@ class Method:
     whole_batches: ClassVar[bool] = False
     #: The settings to tune, with their ranges. A method without ranges is compared with its defaults.
     ranges: ClassVar[dict[str, Range]] = {}
+    #: The names of settings that are a number of θ in a batch, and may be None: so many must fit into memory.
+    batch_settings: ClassVar[tuple[str, ...]] = ()
     #: The names of the attributes that are state.
     saved: ClassVar[tuple[str, ...]] = ()
 
@@ -109,7 +115,10 @@ class Method:
     # What it inherits
 
     def start(self, problem: Problem, ledger: Ledger) -> None:
-        """Start on a problem, from its initial θ. Call it once."""
+        """Start on a problem, from its initial θ. Call it once. Raises SettingError for a batch beyond all memory."""
+        for name in self.batch_settings:
+            count = getattr(self, name) or 0
+            check_memory(count * (COORDINATE_BYTES * problem.n + THETA_BYTES), **{name: count})
         self.problem, self.space, self.generator = problem, problem.space, problem.generator
         self.ledger = ledger
         self.build(problem.project(problem.space.init.clone()))

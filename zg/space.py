@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zg.errors import SettingError
+from zg.memory import check_memory
 
 Kind = Literal["real", "integer", "binary"]
 Numbers = Tensor | Sequence[float] | float
 
 # θ has double precision up to this number of coordinates: its cost is then small beside that of a render.
 MAX_DOUBLE = 4096
+# Vectors of n numbers that a space and the plainest method keep: start, bounds in both units, scale, θ and its moments.
+VECTORS = 8
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class ParameterSpace:
         self.blocks: dict[str, Block] = {**(blocks or {}), **named}
         if not self.blocks:
             raise SettingError("a parameter space needs at least one block, got none")
+        given = sum(_count(block.init) for block in self.blocks.values() if isinstance(block, Block))
+        check_memory(VECTORS * 8.0 * given, space=f"{given} parameters")
         parts = [_Part.of(name, block) for name, block in self.blocks.items()]
         self.names = list(self.blocks)
         self.shapes = [part.init.shape for part in parts]
@@ -209,6 +215,11 @@ class _Part:
         if not ((scale > 0) & scale.isfinite()).all():
             raise wrong("scale", brief(scale), "> 0 and finite")
         return _Part(init, low, high, scale, block.log, discrete)
+
+
+def _count(init: Numbers) -> int:
+    """How many numbers an initial value has. Lists are not counted: they hold more memory than a space takes."""
+    return init.numel() if isinstance(init, Tensor) else init.size if isinstance(init, np.ndarray) else 1
 
 
 def brief(values: Tensor) -> str:

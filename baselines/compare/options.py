@@ -7,6 +7,7 @@ from pathlib import Path
 from zg.cli.options import OptionParser
 from zg.config.registry import CONFIGS
 from zg.errors import SettingError
+from zg.memory import RUN_BYTES, check_memory
 
 # The first seed of tuning. Comparisons count their seeds from 0, so that no seed serves both.
 FIRST_SEED = 1000
@@ -112,4 +113,7 @@ def parse_seeds(text: str) -> list[int]:
         seeds = []
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or ("," not in text and seeds[0] < 1):
         raise SettingError(f"seeds must be a number (5), or a list of different seeds (3,7,9), got '{text}'")
-    return seeds if "," in text else list(range(seeds[0]))
+    if "," in text:
+        return seeds
+    check_memory(RUN_BYTES * seeds[0], seeds=seeds[0])
+    return list(range(seeds[0]))

@@ -29,6 +29,7 @@ from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, task_config
 from zg.errors import check_positive
 from zg.extras import load_package
+from zg.memory import RUN_BYTES, check_memory
 from zg.method import Range
 from zg.run.files import written_whole
 from zg.run.provenance import machine, revision
@@ -52,6 +53,7 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
     check_positive(trials=options.trials, seeds=options.seeds, jobs=options.jobs, **limits)
     if options.trials > 1:
         load_package("optuna", "tune")  # told here, before the first trial
+    check_memory(RUN_BYTES * options.trials * options.seeds, trials=options.trials, seeds=options.seeds)
     tasks = {
         label: without(task_config(name), "model")
         for label, name in labelled("tasks", options.tasks.split(",")).items()

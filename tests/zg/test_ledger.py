@@ -1,6 +1,8 @@
 """The ledger counts every render and keeps the best one."""
 
 import math
+import sys
+from fractions import Fraction
 
 import pytest
 import torch
@@ -96,3 +98,11 @@ def test_failed_renders_rank_last_in_their_batch():
     assert Evaluation(losses, losses.isfinite()).ranked().tolist() == [1, 5, 5]
     nothing = torch.full((2,), math.nan, dtype=torch.float64)
     assert Evaluation(nothing, nothing.isfinite()).ranked().tolist() == [math.inf, math.inf]
+
+
+@pytest.mark.parametrize("losses", [[1e308] * 3, [sys.float_info.max] * 9, [1e308, -1.0, 1e308], [-1e308] * 2])
+def test_the_mean_of_the_largest_losses_is_finite(losses):
+    book = ledger()
+    entered(book, *losses)
+    wanted = sum(Fraction(loss) for loss in losses) / len(losses)
+    assert abs(Fraction(book.last_loss) - wanted) <= abs(wanted) / 10**12

@@ -169,3 +169,65 @@ def test_a_render_may_change_the_working_directory(tmp_path, monkeypatch):
     result = zg.minimize(f, [1.0, 2.0], max_renders=60, folder="run")
     assert (tmp_path / "run" / "row.json").is_file()
     assert result.loss < -4, "losses below 0 have a curve, too"
+
+
+OTHERS = {
+    "another method": ({"method": "cmaes"}, "resume must keep the method"),
+    "another setting": ({"method": {"name": "es", "lr": 0.5}}, "resume must keep lr of the method: .* 0.01, got 0.5"),
+    "another seed": ({"seed": 9}, "resume must keep the seed"),
+    "another n": ({"space": {"x": zg.Block([2.0] * 3)}}, "resume must keep the parameters"),
+    "another start": ({"space": {"x": zg.Block([2.0, 3.0])}}, "resume must keep the start"),
+}
+
+
+@pytest.mark.parametrize(("changed", "told"), OTHERS.values(), ids=OTHERS)
+def test_the_state_of_another_optimizer_is_refused(changed, told):
+    given = {"space": {"x": zg.Block([2.0, 2.0])}, "method": "es", "seed": 1}
+    saved, other = zg.Optimizer(**given), zg.Optimizer(**{**given, **changed})
+    saved.tell(saved.ask().square().sum(1))
+    before = other.recommend().clone()
+    with pytest.raises(SettingError, match=told):
+        other.load_state_dict(saved.state_dict())
+    assert torch.equal(other.recommend(), before)
+    with pytest.raises(SettingError, match="the state of a run must be one that was saved before, got dict"):
+        other.load_state_dict({"weight": torch.zeros(2)})
+
+
+def test_loading_a_state_drops_the_batch_that_is_not_told():
+    space = {"x": zg.Block([2.0, 2.0])}
+    optimizer, twin = (zg.Optimizer(space, "es", seed=1) for _ in range(2))
+    state = optimizer.state_dict()
+    optimizer.ask(3)
+    optimizer.load_state_dict(state)
+    assert torch.equal(optimizer.ask(), twin.ask())
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], [1.0] * 9])
+def test_telling_out_of_turn_is_refused(losses):
+    optimizer = zg.Optimizer({"x": zg.Block([2.0, 2.0])}, "es")
+    with pytest.raises(SettingError, match="tell must follow ask: no losses are missing"):
+        optimizer.tell(losses)
+    optimizer.ask(4)
+    with pytest.raises(SettingError, match="losses must be 4 numbers, one for each x"):
+        optimizer.tell(losses)
+    optimizer.tell([1.0] * 4)
+    with pytest.raises(SettingError, match="tell must follow ask: no losses are missing"):
+        optimizer.tell(losses)
+    assert optimizer.renders == 0, "the batch of the method is not whole yet"
+
+
+@pytest.mark.parametrize("method", ["zerograds", "es", "simulated_annealing", "snes"])
+def test_a_state_stays_as_it_is_while_the_optimizer_goes_on(method):
+    space = {"x": zg.Block([3.0, -1.0])}
+
+    def go(optimizer, times):
+        for _ in range(times):
+            optimizer.tell(optimizer.ask().square().sum(1))
+        return optimizer
+
+    optimizer = go(zg.Optimizer(space, method), 5)
+    state = optimizer.state_dict()
+    wanted = go(optimizer, 10).recommend().clone()
+    twin = zg.Optimizer(space, method)
+    twin.load_state_dict(state)
+    assert torch.equal(go(twin, 10).recommend(), wanted)

@@ -20,6 +20,8 @@ from zg.run.run import run
 
 #: Most values of θ to print.
 SHOWN = 12
+#: Exit code of a command that a signal has ended, without the number of the signal.
+SIGNALLED = 128
 #: Options without a value.
 FLAGS = ("resume", "print_config")
 FIT_HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
@@ -68,7 +70,7 @@ def fit_command(words: list[str]) -> int:
     start = time.monotonic()
     result = fit_in_folder(config, (folder or next_folder(config)).absolute(), resume)
     report(result, time.monotonic() - start)
-    return 130 if result.stop_reason == "interrupted" else 0
+    return 0 if result.signal is None else SIGNALLED + result.signal
 
 
 def fit_in_folder(config: Config, folder: Path, resume: bool) -> Result:

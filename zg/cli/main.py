@@ -7,6 +7,7 @@ first line of its docstring is its line in the usage.
 
 import inspect
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
 from zg.cli import output
-from zg.errors import RunError, SettingError, in_words, nearest
+from zg.errors import Interrupted, RunError, SettingError, in_words, nearest
 from zg.extras import missing_package
 
 Command = Callable[[list[str]], int]
@@ -25,8 +26,8 @@ USAGE = """usage: zg COMMAND ...
   zg list tasks|methods [--plain]
 """
 HELP = "`zg COMMAND --help` explains a command. With --debug, an error shows its traceback."
-#: Exit codes: a failure; a wrong setting; Ctrl-C (128 + SIGINT); the reader of the output has ended (128 + SIGPIPE).
-FAILED, WRONG_SETTING, INTERRUPTED, NO_READER = 1, 2, 130, 141
+#: Exit codes: a failure; a wrong setting; a signal (128 and its number); the reader of the output has ended (SIGPIPE).
+FAILED, WRONG_SETTING, SIGNALLED, NO_READER = 1, 2, 128, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         output.complain(f"{words[0]} {lacking}")
         return WRONG_SETTING
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        return SIGNALLED + (interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT)
     except BrokenPipeError:  # the reader, such as `head`, has ended
         output.discard()
         return NO_READER

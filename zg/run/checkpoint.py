@@ -1,8 +1,13 @@
-"""The checkpoint of a run. Its progress is the number of counted renders, not a step of Lightning."""
+"""The checkpoint of a run. Its progress is the number of counted renders, not a step of Lightning.
 
+A checkpoint file ends with a checksum of what comes before. A file that was cut, or of which one bit has changed, is
+noticed. The checkpoint before the last one is kept, and a run goes on from there if the last one is damaged.
+"""
+
+import hashlib
 import math
-import pickle
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +19,15 @@ from zg.run.files import written_whole
 from zg.run.observer import Observer
 
 CHECKPOINT_FILE = "last.ckpt"
+PREVIOUS_FILE = "previous.ckpt"
 #: The key of the state of the loop in Lightning's checkpoint.
 KEY = "loop"
+# Comes before the checksum, at the end of the file. Readers of PyTorch's format ignore what follows their archive.
+SEAL = b"\nzerograds checkpoint, sha256 "
 
 
 class WriteCheckpoint(Observer):
-    """Writes `last.ckpt` during the run, at its end, and after an exception. The file is complete or absent.
+    """Writes `last.ckpt` during the run, at its end, and after an exception. The former one becomes `previous.ckpt`.
 
     every_renders, every_seconds: it writes when one of them has passed since the last time; None is never.
     """
@@ -55,18 +63,57 @@ class WriteCheckpoint(Observer):
             self._write(loop)
 
     def _write(self, loop: Loop) -> None:
-        with written_whole(self.path) as partial:
+        with written_whole(self.path, former=self.path.with_name(PREVIOUS_FILE)) as partial:
             self.save(partial)
+            seal(partial)
         self._saved_renders, self._saved_time = loop.renders, time.monotonic()
 
 
-def renders_in(checkpoint: Path) -> int:
-    """Number of renders that were counted at a checkpoint. Raises SettingError for a file that is no checkpoint."""
+def seal(path: Path) -> None:
+    """Append the checksum of a file to it."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with path.open("ab") as file:
+        file.write(SEAL + digest.encode())
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a checkpoint file, in words; empty if it is whole."""
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if "zerograds" in state:
-            raise SettingError(f"resume needs a checkpoint of this version, got an earlier version: '{checkpoint}'")
-        return int(state[KEY]["ledger"]["renders"])
-    except (OSError, RuntimeError, KeyError, TypeError, IndexError, EOFError, pickle.UnpicklingError):
-        why = "a file that cannot be read as one"
-        raise SettingError(f"resume needs a complete checkpoint of a run, got {why}: '{checkpoint}'") from None
+        content = path.read_bytes()
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
+    body, found, digest = content.rpartition(SEAL)
+    if not found:
+        return "a file without a checksum: incomplete, of an earlier version, or no checkpoint"
+    if digest != hashlib.sha256(body).hexdigest().encode():
+        return "a file that has changed since it was written: its checksum is wrong"
+    return ""
+
+
+def whole_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint in the folder of a run. A damaged last one is renamed to `last.ckpt.damaged`.
+
+    None in the folder of a run that ended before its first checkpoint. Raises SettingError if no checkpoint is whole;
+    then no file is changed.
+    """
+    last, previous = folder / CHECKPOINT_FILE, folder / PREVIOUS_FILE
+    if not last.exists() and not previous.exists():
+        warnings.warn(f"there is no checkpoint in {folder} yet: the run starts at its beginning", stacklevel=2)
+        return None
+    trouble = damage(last)
+    if not trouble:
+        return last
+    if damage(previous):
+        raise SettingError(f"resume needs a complete checkpoint of a run, got {trouble}: '{last}'")
+    if last.exists():
+        last.replace(last.with_name(f"{CHECKPOINT_FILE}.damaged"))
+    warnings.warn(f"{last} is {trouble}: the run goes on after {renders_in(previous)} renders", stacklevel=2)
+    return previous
+
+
+def renders_in(checkpoint: Path) -> int:
+    """Number of renders that were counted at a checkpoint. Raises SettingError for a file that is not whole."""
+    if trouble := damage(checkpoint):
+        raise SettingError(f"resume needs a complete checkpoint of a run, got {trouble}: '{checkpoint}'")
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)[KEY]["ledger"]["renders"])

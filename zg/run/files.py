@@ -17,15 +17,17 @@ ERROR_FILE = "error.txt"
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, former: Path | None = None) -> Iterator[Path]:
     """Yields the path to write to. At the end of the block, the file is flushed to disk and replaces `path`.
 
-    After an exception, `path` is as before.
+    former: the file that is replaced gets this name; None removes it. After an exception, `path` is as before.
     """
     partial = partial_of(path)
     yield partial
     with partial.open("rb") as file:
         os.fsync(file.fileno())
+    if former is not None and path.is_file():
+        path.replace(former)
     partial.replace(path)
 
 

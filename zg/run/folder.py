@@ -4,7 +4,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,27 +18,44 @@ from zg import pictures
 from zg.config.compose import Config
 from zg.errors import SettingError
 from zg.loop import Loop
-from zg.run.checkpoint import CHECKPOINT_FILE
+from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE
 from zg.run.files import decoration, partial_of, written_whole
 from zg.run.history import History
 from zg.run.metrics import draw
+from zg.run.record import frames_in
+from zg.run.row import ROW_FILE
+from zg.run.tracking import ID_FILE
 
 CONFIG_FILE = "config.yaml"
 # Is there while a process runs in the folder, and holds its number.
 LOCK_FILE = ".lock"
+# What a run writes before its first checkpoint.
+EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, "frames", "wandb", ID_FILE}
+# An id that W&B takes.
+ID = re.compile(rb"[\w.-]{1,64}")
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def report_disk_errors(folder: Path) -> Iterator[None]:
-    """Raises a SettingError in place of an OSError that says that the disk is full or read-only."""
+    """Raises a SettingError in place of an OSError of the disk, or of a file of the run (a folder in its place)."""
     try:
         yield
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno in DISK_ERRORS:
+            wanted = f"out must be on a disk with room for a run, got '{folder}'"
+        elif error.filename and Path(os.fsdecode(error.filename)) in _files_of_run(folder):
+            wanted = f"out must have files that a run can write, got '{os.fsdecode(error.filename)}'"
+        else:
             raise
-        raise SettingError(f"out must be on a disk with room for a run, got '{folder}': {error.strerror}") from error
+        raise SettingError(f"{wanted}: {error.strerror}") from error
+
+
+def _files_of_run(folder: Path) -> set[Path]:
+    """The paths of the files that a run needs in its folder, and of their unfinished versions."""
+    paths = [folder / name for name in (*EARLY_FILES, CHECKPOINT_FILE, PREVIOUS_FILE)]
+    return {*paths, *map(partial_of, paths)}
 
 
 @contextlib.contextmanager
@@ -74,14 +93,25 @@ def held_folder(folder: Path, resume: bool, config: Config) -> Iterator[None]:
 
 def _check_content(folder: Path, resume: bool) -> None:
     """Raise SettingError unless a run may start in a folder, or go on."""
-    if resume:
-        if not (folder / CHECKPOINT_FILE).is_file():
-            raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}")
-        return
+    has_checkpoint = (folder / CHECKPOINT_FILE).exists() or (folder / PREVIOUS_FILE).exists()
     there = {path.name for path in folder.iterdir()} - {LOCK_FILE}
-    has_died_before_its_start = CONFIG_FILE in there and there <= {CONFIG_FILE, partial_of(Path(CONFIG_FILE)).name}
-    if there and not has_died_before_its_start:
+    finished_names = {name.removeprefix(".").removesuffix(".partial") for name in there}
+    has_died_early = CONFIG_FILE in finished_names <= {*EARLY_FILES, CHECKPOINT_FILE} and not has_checkpoint
+    if resume and not (has_checkpoint or has_died_early):
+        raise SettingError(f"resume needs a checkpoint, and there is no {folder / CHECKPOINT_FILE}")
+    if not resume and there and not has_died_early:
         raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
+    if has_died_early:
+        (folder / ROW_FILE).unlink(missing_ok=True)
+    if resume:
+        _check_id(folder / ID_FILE)
+
+
+def _check_id(path: Path) -> None:
+    """Put a file aside that holds no id of W&B. The run then goes on as another run of W&B."""
+    if path.is_file() and not ID.fullmatch(path.read_bytes().strip()):
+        aside = path.rename(path.with_name(f"{path.name}.damaged"))
+        warnings.warn(f"{path} holds no id of W&B and is now {aside.name}: W&B gets a new run", stacklevel=2)
 
 
 def write_config(folder: Path, config: Config) -> None:
@@ -120,11 +150,19 @@ def write_pictures(folder: Path, loop: Loop, theta: Tensor, image: Tensor, histo
         if measured:
             renders, losses = ([row[name] for row in measured] for name in ("renders", "loss"))
             pictures.write_curve(folder / "curve.png", [max(1, count) for count in renders], losses)
-    frames = sorted((folder / "frames").glob("*.png"))
-    if not frames:
+    if not (frames := _read_frames(folder / "frames")):
         return
     with decoration("the video"):
-        pictures.write_video([pictures.read_png(frame) for frame in frames], folder / "video")
+        pictures.write_video(frames, folder / "video")
     with decoration("the film"):
         if (film := task.film(objective.space.to_user(theta))) is not None:
             pictures.write_video(list(film), folder / "film")
+
+
+def _read_frames(folder: Path) -> list[Tensor]:
+    """The pictures of the video. A file that cannot be read is left out, with a warning."""
+    read = []
+    for path in frames_in(folder):
+        with decoration(f"reading {path.name} for the video"):
+            read.append(pictures.read_png(path))
+    return read

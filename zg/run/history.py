@@ -11,8 +11,8 @@ from zg.run.files import partial_of
 class History:
     """One row for each record, in memory and in `history.csv` of the folder, if there is a folder.
 
-    Unlike with Lightning's CSVLogger, a resumed run drops the rows after its checkpoint and appends to the file, and a
-    later record may have new columns.
+    Unlike with Lightning's CSVLogger, a later record may have new columns. The file is written and never read: a
+    checkpoint holds the rows, and a resumed run writes the file again from them, whatever has happened to it.
     """
 
     FILE = "history.csv"
@@ -43,15 +43,12 @@ class History:
             self._file.close()
             self._file = None
 
-    def resume(self, renders: int) -> None:
-        """Read the rows of the interrupted run, and drop those with more than `renders` renders."""
-        if self.path is None or not self.path.is_file():
-            return
-        with self.path.open(newline="") as file:
-            read = [{key: as_number(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
-        self.rows = [row for row in read if row["renders"] <= renders]
+    def restore(self, rows: list[dict[str, float]]) -> None:
+        """Go on after these rows of an interrupted run. Rows that it logged later are dropped."""
+        self.rows = list(rows)
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        self._rewrite()
+        if self.path is not None:
+            self._rewrite()
 
     def _rewrite(self) -> None:
         assert self.path is not None

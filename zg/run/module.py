@@ -150,6 +150,10 @@ def fit(
             if not settings:
                 raise
             raise SettingError(f"trainer must suit a run, got {settings}: {in_words(error)}") from error
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits with code 1 in its place
+                raise error.__context__ from None
+            raise
 
 
 def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], settings: dict[str, Any]) -> Trainer:

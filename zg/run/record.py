@@ -15,6 +15,8 @@ from zg.run.observer import Observer
 
 #: Number of points of the curve, at log-spaced counts of renders.
 CURVE_POINTS = 50
+#: Bytes of a row of the history in memory.
+ROW_BYTES = 1000
 #: Number of records without an additional render, at evenly spaced counts of renders.
 LOG_POINTS = 100
 #: Least seconds between two calls of the loggers. A call can take longer than an iteration of a fast method.
@@ -55,7 +57,7 @@ class Record(Observer):
         self._flushed = time.monotonic()
         if self.frames:
             self.frames.mkdir(exist_ok=True)
-            for frame in self.frames.glob("*.png"):  # frames of the interrupted run that are later than its checkpoint
+            for frame in frames_in(self.frames):  # frames of the interrupted run that are later than its checkpoint
                 if int(frame.stem) > loop.renders or not loop.renders:
                     frame.unlink()
         if self.logged < 0:
@@ -80,11 +82,12 @@ class Record(Observer):
         self.history.close()
 
     def state(self) -> dict[str, Any]:
-        """The renders at the last record, so that a resumed run does not log this record again."""
-        return {"logged": self.logged}
+        """The rows, and the renders at the last one, so that a resumed run does not log this record again."""
+        return {"logged": self.logged, "rows": self.history.rows}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.logged = state["logged"]
+        self.history.restore(state["rows"])
 
     def _advance(self, renders: int) -> None:
         next_log = next((count for count in self.log_at if count > renders), math.inf)
@@ -145,6 +148,11 @@ class Record(Observer):
                 with decoration(f"logging to {type(logger).__name__}"):
                     logger.log_metrics(row, step=int(row["renders"]))
         self._pending, self._flushed = [], time.monotonic()
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The frames of the video in a folder, in the order of their renders. Other files are left alone."""
+    return sorted(path for path in folder.glob("*.png") if path.stem.isdecimal())
 
 
 def schedule(max_renders: int, points: int, log: bool) -> list[int]:

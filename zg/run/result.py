@@ -24,6 +24,7 @@ class Result:
     records: the rows of `history`.
     folder: the folder with the files of the run, or None.
     first_error: message of the first failed render, where the reason is known.
+    signal: number of the signal that ended the run, or None.
     """
 
     theta: Tensor
@@ -34,6 +35,7 @@ class Result:
     records: list[dict[str, float]] = field(repr=False)
     folder: Path | None = None
     first_error: str = ""
+    signal: int | None = None
 
     @property
     def history(self) -> "pd.DataFrame":

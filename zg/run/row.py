@@ -64,6 +64,11 @@ class Labels(NamedTuple):
     config: Config
     jobs: int
 
+    @property
+    def method_settings(self) -> dict[str, Any]:
+        """The settings of the method in the config; empty if there is no config."""
+        return dict(self.config.get("model", {}).get("init_args", {}))
+
 
 def label(task: Task, method: Method, config: Config, jobs: int, names: tuple[str, str] | None) -> Labels:
     """The labels of a run. The names are those given, else the registered names, else the names of the classes."""
@@ -76,13 +81,14 @@ def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
     """The row of a run, without measured losses and metrics. error: message of the exception that ended the run."""
     method = loop.method
     ledger = method.ledger if method.started else None
+    is_interrupted = loop.asked_to_stop == StopReason.INTERRUPTED
     own = {key: value for key, value in labels.config.items() if key in ("data", "model")}
     return {
         "task": labels.task,
         "method": labels.method,
         "resolved": method.resolved,
         "feedback": method.feedback,
-        "settings": own.get("model", {}).get("init_args", {}),
+        "settings": labels.method_settings,
         "seed": loop.seed,
         "config_hash": config_hash(own),
         "code_hash": code_hash(type(task).__module__, type(method).__module__),
@@ -99,6 +105,6 @@ def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
         "init_loss": math.nan,
         "final_loss": math.nan,
         "best_loss": ledger.best_loss if ledger else math.nan,
-        "stop_reason": str(StopReason.ERROR if error else (loop.stop_reason() or "")),
+        "stop_reason": str(StopReason.ERROR if error and not is_interrupted else (loop.stop_reason() or "")),
         "error": error or (ledger.last_error if ledger else ""),
     }

@@ -9,13 +9,14 @@ from zg.budget import Budget
 from zg.config.compose import Config
 from zg.errors import SettingError, check_positive, check_whole, in_words
 from zg.loop import Loop
+from zg.memory import check_memory
 from zg.method import Method
 from zg.objective import Objective
-from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, renders_in
+from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, whole_checkpoint
 from zg.run.files import ERROR_FILE, decoration, write_error, write_json
 from zg.run.history import History
 from zg.run.observer import Observer, drive
-from zg.run.record import CURVE_POINTS, Record
+from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
 from zg.run.row import ROW_FILE, Labels, Row, describe, label
 from zg.run.signals import Signals
@@ -63,22 +64,25 @@ def run(
     wandb, group: mode of W&B (`zg.run.tracking.MODES`) and its group of runs; for runs with a folder.
     jobs: number of runs that share the machine, for the row.
     names: names of task and method in row and W&B; by default their registered names.
+    deliver_signals: send a signal that ended the run to this process again, at the end: it is the caller's, too.
 
     Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
     check_whole(0, seed=seed, curve_points=curve_points)
+    check_memory(ROW_BYTES * curve_points, curve_points=curve_points)
     check_positive(checkpoint_seconds=checkpoint_seconds)
     if checkpoint_renders is not None:
         check_whole(checkpoint_renders=checkpoint_renders)
     mode, seed = wandb_mode(wandb), int(seed)
     folder = folder.absolute() if folder else None  # the task may change the working directory
     task.seed = seed
-    loop, history = Loop(method, budget, seed), History(folder)
     labels = label(task, method, config or {}, jobs, names)
+    loop, history = Loop(method, budget, seed, labels.method_settings), History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)
-    signals = Signals()
+    signals = Signals(deliver_signals)
     every_observer = [signals, record, *observers]
     with (
+        signals,
         contextlib.closing(task),
         _folder(folder, resume, labels),
         track_run(folder, mode, group, seed, labels) as tracked,
@@ -92,9 +96,7 @@ def run(
 
             every_observer.append(ShowProgress(say))
         record.loggers = loggers
-        checkpoint = folder / CHECKPOINT_FILE if folder and resume else None
-        if checkpoint:
-            history.resume(renders_in(checkpoint))
+        checkpoint = whole_checkpoint(folder) if folder and resume else None
         try:
             _drive(task, loop, every_observer, loggers, callbacks, trainer, checkpoint)
         except BaseException as exception:
@@ -102,9 +104,8 @@ def run(
                 _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
         result = _finish(loop, labels, history, folder, loggers)
-    if deliver_signals:
-        signals.deliver_again()
-    return result
+        result.signal = signals.number
+        return result
 
 
 def _drive(
@@ -174,8 +175,11 @@ def _record_failure(
     loggers: Sequence[Any],
     resume: bool,
 ) -> None:
-    """After an exception: write the row with the error. If a wrong setting prevented the start, remove the folder."""
-    if isinstance(exception, SettingError) and not loop.renders and not resume:
+    """After an exception: write the row with the error. If a wrong setting or a signal prevented the start, remove the
+    folder, so that the same command can use it again."""
+    is_refused = isinstance(exception, SettingError) and not loop.renders
+    is_interrupted = isinstance(exception, KeyboardInterrupt) and not (folder / CHECKPOINT_FILE).exists()
+    if not resume and (is_refused or is_interrupted):
         from zg.run.folder import discard
 
         discard(folder, loggers)

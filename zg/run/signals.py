@@ -1,48 +1,63 @@
-"""SIGINT and SIGTERM during a run."""
+"""Signals that end a run: SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal has closed)."""
 
 import signal
 import threading
+from types import FrameType, TracebackType
 from typing import Any
 
 from zg.budget import StopReason
+from zg.errors import Interrupted
 from zg.loop import Loop
 from zg.run.observer import Observer
 
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Signals(Observer):
-    """The first SIGINT or SIGTERM ends the run after the present iteration. The second raises KeyboardInterrupt.
+    """Inside `with`, the first signal ends the run after the present iteration. The second raises `Interrupted`.
 
-    The handlers of the caller are restored at the end. In other threads than the main thread, Python allows no
-    handlers; signals then act as without a run.
+    Before the first iteration there is nothing to complete, such as while the task is built: the first signal raises.
+    The handlers of the caller are restored at the end of the block. A signal that the caller ignores stays ignored, as
+    after `nohup`. In other threads than the main thread, Python allows no handlers; signals then act as without a run.
+
+    deliver_again: whether the signal that ended the run is then sent to this process again: it is the caller's, too.
+    number: the signal that ended the run, or None.
     """
 
-    def __init__(self) -> None:
-        # Read here and not in `started`: before that, Lightning has set handlers of its own. A handler that was not set
-        # by Python is None and could not be restored.
-        former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        self._former = {number: handler for number, handler in former.items() if handler is not None}
-        self._are_set = False
-        #: The signal that ended the run, or None.
+    def __init__(self, deliver_again: bool = False) -> None:
+        self.deliver_again = deliver_again
         self.number: int | None = None
+        self._former: dict[int, Any] = {}
+        self._loop: Loop | None = None
+
+    def __enter__(self) -> "Signals":
+        if threading.current_thread() is threading.main_thread():
+            former = {number: signal.getsignal(number) for number in NUMBERS}
+            # A handler that was not set by Python is None and could not be restored.
+            self._former = {
+                number: handler for number, handler in former.items() if handler not in (None, signal.SIG_IGN)
+            }
+        self._set()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        if self.deliver_again and self.number is not None:
+            signal.raise_signal(self.number)
 
     def started(self, loop: Loop) -> None:
-        def on_signal(number: int, frame: Any) -> None:
-            if loop.asked_to_stop == StopReason.INTERRUPTED:
-                raise KeyboardInterrupt
-            loop.asked_to_stop, self.number = StopReason.INTERRUPTED, number
+        self._loop = loop
+        self._set()  # again: Lightning has set handlers of its own
 
-        if threading.current_thread() is threading.main_thread():
-            for number in self._former:
-                signal.signal(number, on_signal)
-            self._are_set = True
+    def _set(self) -> None:
+        for number in self._former:
+            signal.signal(number, self._on_signal)
 
-    def closed(self) -> None:
-        if self._are_set:
-            for number, handler in self._former.items():
-                signal.signal(number, handler)
-            self._are_set = False
-
-    def deliver_again(self) -> None:
-        """Send the signal that ended the run to this process, whose own handlers are back: it is the caller's, too."""
-        if self.number is not None:
-            signal.raise_signal(self.number)
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        is_first, self.number = self.number is None, number
+        if self._loop is None or not is_first:
+            raise Interrupted(number)
+        self._loop.asked_to_stop = StopReason.INTERRUPTED

@@ -13,6 +13,7 @@ gone.
 """
 
 import json
+import math
 import selectors
 import shutil
 import struct
@@ -30,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zg.errors import SettingError, check_positive, check_whole
+from zg.memory import check_memory
 from zg.workers import child
 from zg.workers.child import FAILED, IMAGE, READY, WRONG_SHAPE, pack
 from zg.workers.memory import SharedImage
@@ -39,6 +41,8 @@ from zg.workers.process import PYTHON, Guard, RendererProcess, describe_exit
 __all__ = ["PYTHON", "PoolSettings", "Workers"]
 # How often a render is tried whose process is lost.
 TRIES = 2
+# Bytes of the smallest renderer process: Python and NumPy.
+PROCESS_BYTES = 2e7
 # Grace period in seconds after the pipes close, so that the exit code can be reported.
 GRACE = 0.5
 
@@ -90,6 +94,8 @@ class Workers:
             raise SettingError(f"scene must be a Python file, got '{scene}'")
         self.name = name or path.name
         self.argv, self.shape = tuple(argv), tuple(shape)
+        check_memory(4.0 * math.prod(self.shape) * (workers + 2), shape=list(shape), workers=workers)
+        check_memory(PROCESS_BYTES * workers, workers=workers)
         order = {"scene": str(path), "settings": settings, "shape": self.shape}
         self.load_message = pack(child.LOAD, 0, json.dumps(order).encode())
         self.errors: list[str] = []

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from zg.errors import SettingError, check_positive, nearest
 from zg.ledger import Evaluation
-from zg.method import Method, Range
+from zg.memory import check_memory
+from zg.method import THETA_BYTES, Method, Range
 from zg.zerograds.choose import FEW, Situation, choose
 from zg.zerograds.parts.noise import differ
 from zg.zerograds.surrogates import RENAMED, SURROGATES
@@ -119,6 +120,8 @@ class ZeroGrads(Method):
     def _make(self, name: str, theta: Tensor, sigma: float) -> None:
         """Put a new surrogate at θ [n] with that σ to work."""
         self.present = name
+        matrices = 8.0 * SURROGATES[name].matrices * self.problem.n**2
+        check_memory(matrices, **{f"surrogate '{name}'": f"{self.problem.n} parameters"})
         settings = self.settings if name == self.wanted else None
         self.surrogate: Surrogate = SURROGATES[name](self.problem, theta, sigma, settings)  # type: ignore[call-arg]
 
@@ -179,4 +182,6 @@ def _checked(kind: Any, value: Any, place: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int if is_whole else (int, float)):
         raise SettingError(f"{place} must be {'a whole number' if is_whole else 'a number'}, got {value!r}")
     check_positive(**{place: value})
+    if is_whole:
+        check_memory(value * THETA_BYTES, **{place: value})  # most of them are numbers of θ
     return value

@@ -24,7 +24,8 @@ from torch import Tensor
 from zg import sampling
 from zg.errors import SettingError, check_positive, check_whole
 from zg.ledger import Evaluation
-from zg.method import Method, Range
+from zg.memory import check_memory
+from zg.method import THETA_BYTES, Method, Range
 from zg.zerograds.surrogates.paper_surrogates import Kind, PaperSurrogate, PaperSurrogateSettings
 
 Order = Literal["theta_first", "phi_first"]
@@ -100,6 +101,8 @@ class PaperZeroGrads(Method):
         check_positive(sigma=sigma, lr_theta=lr_theta, lr_phi=lr_phi, input_scale=input_scale)
         check_whole(batch=batch, k_theta=k_theta, k_phi=k_phi, hidden=hidden, layers=layers)
         check_whole(0, frequencies=frequencies)
+        check_memory(THETA_BYTES * batch, batch=batch)
+        check_memory(8.0 * layers * hidden**2, hidden=hidden, layers=layers)
         if not 0 <= inner_sigma < math.inf:
             raise SettingError(f"inner_sigma must be >= 0 and finite, got {inner_sigma}")
         if order not in get_args(Order):

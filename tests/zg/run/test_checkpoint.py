@@ -1,5 +1,7 @@
 """The checkpoint of a run: when it is written, and which files are accepted."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from baselines.es import ES
 from tests.problems import Noisy
 from zg.budget import Budget
 from zg.errors import SettingError
-from zg.run.checkpoint import CHECKPOINT_FILE, renders_in
+from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE, renders_in
 from zg.run.observer import Observer
 from zg.run.run import run
 
@@ -55,31 +57,66 @@ def test_another_file_raises_a_setting_error_of_one_line_with_its_path(write, tm
     with pytest.raises(SettingError) as refused:
         renders_in(tmp_path / "other.ckpt")
     said = str(refused.value)
-    assert said.startswith("resume needs a complete checkpoint of a run, got a file that cannot be read as one: ")
+    assert said.startswith("resume needs a complete checkpoint of a run, got a file without a checksum: ")
     assert "other.ckpt" in said and "\n" not in said
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.99])
-def test_a_truncated_checkpoint_raises_a_setting_error(fraction, checkpoint, tmp_path):
-    content = checkpoint.read_bytes()
-    (tmp_path / "half.ckpt").write_bytes(content[: int(fraction * len(content))])
+def flipped(content: bytes, place: float) -> bytes:
+    """The same bytes with one bit changed, at this fraction of their length."""
+    k = min(int(place * len(content)), len(content) - 1)
+    return content[:k] + bytes([content[k] ^ 4]) + content[k + 1 :]
+
+
+def cut(content: bytes, place: float) -> bytes:
+    """The first bytes, up to this fraction of their length."""
+    return content[: int(place * len(content))]
+
+
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("change", [flipped, cut])
+def test_a_flipped_bit_and_a_missing_end_are_noticed(change, place, checkpoint, tmp_path):
+    (tmp_path / "other.ckpt").write_bytes(change(checkpoint.read_bytes(), place))
     with pytest.raises(SettingError, match="resume needs a complete checkpoint of a run"):
-        renders_in(tmp_path / "half.ckpt")
+        renders_in(tmp_path / "other.ckpt")
 
 
-def test_a_checkpoint_of_an_earlier_version_is_named_as_such(tmp_path):
-    torch.save({"zerograds": {"renders": 60}}, tmp_path / "last.ckpt")
-    with pytest.raises(SettingError, match="resume needs a checkpoint of this version, got an earlier version"):
-        renders_in(tmp_path / "last.ckpt")
+def test_a_run_goes_on_from_the_previous_checkpoint_if_the_last_one_is_damaged(tmp_path):
+    folder, whole = tmp_path / "run", run(Noisy(), ES(), Budget(100), seed=2)
+    run(Noisy(), ES(), Budget(60), seed=2, folder=folder, video=False, checkpoint_renders=20)
+    broken = flipped((folder / CHECKPOINT_FILE).read_bytes(), 0.5)
+    (folder / CHECKPOINT_FILE).write_bytes(broken)
+    (folder / "history.csv").write_bytes(b"\xff" * 50)
+    with pytest.warns(UserWarning, match=r"last.ckpt is a file that has changed since .*: the run goes on after \d+"):
+        resumed = run(Noisy(), ES(), Budget(100), seed=2, folder=folder, resume=True, video=False)
+    assert torch.equal(resumed.theta, whole.theta) and resumed.loss == whole.loss
+    assert (folder / "last.ckpt.damaged").read_bytes() == broken, "no file of the user is lost"
+    assert resumed.records[0]["loss"] == whole.records[0]["loss"], "the history is repaired"
 
 
-def test_a_run_with_another_file_as_checkpoint_is_not_resumed(tmp_path):
+def test_a_run_without_a_whole_checkpoint_is_not_resumed_and_keeps_its_files(tmp_path):
     folder = tmp_path / "run"
     run(Noisy(), ES(), Budget(60), folder=folder, video=False)
-    (folder / CHECKPOINT_FILE).write_bytes(b"not a checkpoint")
+    for name in (CHECKPOINT_FILE, PREVIOUS_FILE):
+        (folder / name).write_bytes(b"not a checkpoint")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(SettingError, match="resume needs a complete checkpoint of a run"):
         run(Noisy(), ES(), Budget(80), folder=folder, resume=True)
-    assert (folder / CHECKPOINT_FILE).read_bytes() == b"not a checkpoint", "the file of the user is not overwritten"
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["history.csv", "frames", "row.json", "config.yaml"])
+def test_a_folder_or_a_file_in_the_wrong_place_is_told_in_one_line(name, tmp_path):
+    folder = tmp_path / "run"
+    run(Noisy(), ES(), Budget(60), folder=folder)
+    if name == "frames":
+        shutil.rmtree(folder / name)
+        (folder / name).write_text("no folder")
+    else:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+    with pytest.raises(SettingError, match=f"out must have files that a run can write, got '.*{name}.*'"):
+        run(Noisy(), ES(), Budget(80), folder=folder, resume=True, config={"seed": 0})
+    assert renders_in(folder / CHECKPOINT_FILE) >= 60
 
 
 class Watch(Observer):

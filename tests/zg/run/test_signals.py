@@ -1,5 +1,6 @@
-"""SIGINT and SIGTERM, sent to this process during a run."""
+"""SIGINT, SIGTERM and SIGHUP, sent to this process during a run."""
 
+import json
 import os
 import signal
 import threading
@@ -9,9 +10,12 @@ import pytest
 from baselines.es import ES
 from tests.problems import Quadratic
 from zg.budget import Budget
+from zg.cli.main import main
+from zg.errors import Interrupted
+from zg.run.checkpoint import renders_in
 from zg.run.run import run
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signalled(Quadratic):
@@ -28,6 +32,19 @@ class Signalled(Quadratic):
             for number in self.numbers:
                 os.kill(os.getpid(), number)
         return super().render(x)
+
+
+class Killed(Signalled):
+    """Sends a signal once or twice in the third batch, or once while it is built."""
+
+    def __init__(self, number: int, moment: str) -> None:
+        super().__init__(*[number] * {"building": 0, "once": 1, "twice": 2}[moment])
+        self.number, self.moment = number, moment
+
+    def build(self):
+        super().build()
+        if self.moment == "building":
+            os.kill(os.getpid(), self.number)
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +65,31 @@ def test_one_signal_ends_the_run_after_the_present_iteration(number, in_lightnin
 
 
 def test_a_second_signal_interrupts_at_once():
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="by SIGINT"):
         run(Signalled(signal.SIGINT, signal.SIGINT), ES(pairs=5), Budget(200))
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("moment", ["building", "once", "twice"])
+def test_the_exit_code_is_128_and_the_signal_and_the_run_can_go_on(number, moment, tmp_path, capsys):
+    data = ["--data", f"{__name__}.Killed", "--data.number", str(int(number)), "--data.moment", moment]
+    words = ["fit", *data, "--model", "es", "--max-renders", "200", "--video", "false", "--out", "run"]
+    assert main(words) == 128 + number
+    if moment == "building":
+        assert not (tmp_path / "run").exists(), "the same command can be given again"
+    else:
+        assert renders_in(tmp_path / "run" / "last.ckpt") == {"once": 60, "twice": 40}[moment]
+        assert json.loads((tmp_path / "run" / "row.json").read_text())["stop_reason"] == "interrupted"
+    assert ("to continue: zg fit --out" in capsys.readouterr().out) == (moment == "once")
+
+
+def test_a_signal_that_is_ignored_stays_ignored(handlers):
+    """As after `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(Signalled(signal.SIGHUP), ES(pairs=5), Budget(100)).stop_reason == "budget"
+    finally:
+        signal.signal(signal.SIGHUP, handlers[SIGNALS.index(signal.SIGHUP)])
 
 
 def test_handlers_are_restored_after_an_exception():

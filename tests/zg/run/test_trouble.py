@@ -38,7 +38,7 @@ NAMED = ("bayesian_quadratic", "dd_cmaes", "neural", "sketched_gradient")
 )
 def test_a_run_resumes_after_an_exception_in_a_render(method, tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(SystemExit):
+    with pytest.raises(KeyboardInterrupt):
         run(Fragile(), method(), Budget(150), folder=tmp_path / "broken")
     assert signal.getsignal(signal.SIGINT) is before
     resumed = run(Quadratic(), method(), Budget(150), folder=tmp_path / "broken", resume=True)

@@ -22,6 +22,8 @@ class Surrogate(ABC):
     Settings: ClassVar[type]
     #: Whether it has to know if two renders of one θ differ (`Problem.noisy`) before it starts.
     needs_noise: ClassVar[bool] = False
+    #: Number of n × n matrices in its state.
+    matrices: ClassVar[int] = 0
 
     settings: Any
     state: Any

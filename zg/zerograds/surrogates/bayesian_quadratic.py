@@ -161,6 +161,7 @@ class BayesianQuadratic(Surrogate):
     Settings = BayesianQuadraticSettings
     settings: BayesianQuadraticSettings
     state: BayesianQuadraticState
+    matrices = 3
 
     def __init__(
         self, problem: Problem, theta: Tensor, sigma: float, settings: BayesianQuadraticSettings | None = None

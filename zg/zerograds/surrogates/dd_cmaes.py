@@ -215,6 +215,7 @@ class DDCMAES(Surrogate):
     needs_noise = True
     settings: DDCMAESSettings
     state: DDCMAESState
+    matrices = 3
 
     def __init__(self, problem: Problem, theta: Tensor, sigma: float, settings: DDCMAESSettings | None = None) -> None:
         super().__init__(problem, settings)

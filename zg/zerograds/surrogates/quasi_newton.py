@@ -118,6 +118,7 @@ class QuasiNewton(Surrogate):
     Settings = QuasiNewtonSettings
     settings: QuasiNewtonSettings
     state: QuasiNewtonState
+    matrices = 2
 
     def __init__(
         self, problem: Problem, theta: Tensor, sigma: float, settings: QuasiNewtonSettings | None = None
