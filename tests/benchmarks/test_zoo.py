@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from benchmarks.zoo import DEVELOPMENT, HELD_OUT, ZOO, names, renders
+from zg.seeding import render_seeds
+
+LARGEST = 5_000
+
+
+@pytest.fixture(scope="module", params=list(ZOO))
+def entry(request):
+    return ZOO[request.param]
+
+
+def built(entry, instance, **options):
+    task = entry.make(instance, **options)
+    task.setup()
+    return task
+
+
+@pytest.fixture(scope="module")
+def task(entry):
+    return built(entry, 1)
+
+
+def start(task):
+    """The initial x [1, n] in the user's units."""
+    return task.space.to_user(task.space.init)[None]
+
+
+def around(task, count):
+    """Some x [count, n] about the start."""
+    away = 0.05 * torch.randn(count, task.space.n, generator=torch.Generator().manual_seed(0), dtype=task.space.dtype)
+    return task.space.to_user(task.space.project(task.space.init + away))
+
+
+def seeds(task, count):
+    return (render_seeds(3, 0, count),) if task.noisy else ()
+
+
+def test_the_start_is_worse_than_the_hidden_parameters(task):
+    truth = float(task.truth(start(task)))
+    assert 1e-6 < truth < 1e3
+    if task.reachable:
+        assert float(task.truth(task.solution[None].to(task.space.dtype))) < 1e-9 * truth
+    else:
+        assert task.solution is None
+
+
+def test_the_space_holds_the_start_and_the_hidden_parameters(task):
+    space = task.space
+    assert 2 <= space.n <= LARGEST
+    inside = [start(task)[0]] if task.solution is None else [start(task)[0], task.solution.to(space.dtype)]
+    for x in inside:
+        assert (x >= space.low_user).all()
+        assert (x <= space.high_user).all()
+        assert torch.equal(x[space.discrete], x[space.discrete].round())
+
+
+def test_an_instance_has_its_own_reference_and_the_same_bits_each_time(entry, task):
+    again, other = built(entry, 1), built(entry, 2)
+    assert torch.equal(task.reference(), again.reference())
+    assert torch.equal(task.space.init, again.space.init)
+    x = around(task, 2)
+    assert torch.equal(task.render(x, *seeds(task, 2)), again.render(x, *seeds(task, 2)))
+    assert other.reference().shape == task.reference().shape
+    assert not torch.equal(task.reference(), other.reference())
+
+
+def test_a_batch_is_what_its_rows_are(task):
+    x = around(task, 3)
+    together = task.loss(task.render(x, *seeds(task, 3)), task.reference())
+    singly = [
+        task.loss(task.render(x[[k]], *(seed[[k]] for seed in seeds(task, 3))), task.reference()) for k in range(3)
+    ]
+    # A rounding error may move a pixel across a hard edge.
+    torch.testing.assert_close(together, torch.cat(singly), rtol=1e-3, atol=1e-9)
+
+
+def test_noise_is_where_it_is_said_to_be(task):
+    x = around(task, 1).expand(2, -1)
+    images = task.render(x, *seeds(task, 2))
+    assert torch.equal(images[0], images[1]) != task.noisy
+
+
+def test_one_block_is_the_same_problem(entry, task):
+    whole = built(entry, 1, one_block=True)
+    assert whole.space.sizes == [task.space.n]
+    assert torch.equal(whole.space.init, task.space.init)
+    assert torch.equal(whole.space.scale, task.space.scale)
+    x = around(task, 2)
+    assert torch.equal(whole.render(x, *seeds(task, 2)), task.render(x, *seeds(task, 2)))
+
+
+def test_the_halves_share_no_family():
+    assert not set(DEVELOPMENT) & set(HELD_OUT)
+    assert sorted(names("development") + names("held_out")) == sorted(names("all")) == sorted(ZOO)
+
+
+def test_the_budget_is_200_renders_a_parameter_and_at_most_5000():
+    assert [renders(n) for n in (2, 25, 26, 5_000)] == [400, 5_000, 5_000, 5_000]
