@@ -13,6 +13,7 @@ Everything random comes from `rng`, which depends on the name of the problem and
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -27,18 +28,26 @@ from tasks.images import load_image
 from zg.images import as_image, channels_first
 from zg.losses import Loss
 from zg.seeding import derive_seed, render_seeds
-from zg.space import Block, Kind, Numbers, ParameterSpace
+from zg.space import Block, Kind, ParameterSpace
 from zg.task import Task
 
 Array = NDArray[np.float64]
-PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "colorwheel")
+# Traits that a problem declares. The others are seen from its space: whole numbers, no bounds, noise, a photo.
+HARD, SYMMETRIC, MANY = "hard edges", "symmetric start", "many minima"
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 @dataclass(frozen=True)
 class Part(Block):
-    """A block that starts at `init`. goal: the values that the reference shows; None if no values show it."""
+    """A block that starts at `init`. Its values may also be NumPy's.
 
-    goal: Numbers | None = None
+    goal: the values that the reference shows; None if no values show it.
+    """
+
+    init: Any
+    low: Any = None
+    high: Any = None
+    goal: Any = None
 
 
 class ZooTask(Task):
@@ -49,6 +58,8 @@ class ZooTask(Task):
 
     #: The name in the zoo, also of the stream of random numbers.
     name: ClassVar[str]
+    #: Which of HARD, SYMMETRIC and MANY make the problem difficult.
+    traits: ClassVar[tuple[str, ...]] = ()
     #: Whether the reference is a render of hidden parameters. The lowest true loss is 0 then.
     reachable: ClassVar[bool] = True
     #: Number of renders that the reference and the true loss average, for noisy problems.
@@ -72,6 +83,16 @@ class ZooTask(Task):
         return self.clean(self.solution[None].to(self.named.dtype))[0]
 
     # Inherited by a problem
+
+    def difficulties(self) -> list[str]:
+        """What makes the problem difficult: its traits, and what its space and its noise show. Needs `setup`."""
+        shown = {
+            "whole numbers": self.space.any_discrete,
+            "no bounds": not self.space.bounded,
+            "noise": self.noisy,
+            "photo": not self.reachable,
+        }
+        return [*self.traits, *(name for name, is_so in shown.items() if is_so)]
 
     def build(self) -> None:
         rng = np.random.default_rng(derive_seed(self.instance, "zoo", self.name))
@@ -100,9 +121,8 @@ class ZooTask(Task):
 class Batched(ZooTask):
     """A problem that renders a batch at once."""
 
-    def draw(self, *seeds: Tensor, **parts: Tensor) -> Tensor:
-        """Parts [B, *shape] float32, by name -> images [B, C, H, W]. seeds: [B], for noisy problems only."""
-        raise NotImplementedError(f"{type(self).__name__} must implement draw")
+    #: (seeds [B], for noisy problems only; parts [B, *shape] float32, by name) -> images [B, C, H, W].
+    draw: Callable[..., Tensor]
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         return self.draw(*seeds, **self.named.split(x.float()))
@@ -111,9 +131,8 @@ class Batched(ZooTask):
 class Painted(ZooTask):
     """A problem that renders one picture at a time, in NumPy or Pillow."""
 
-    def paint(self, **parts: Array) -> Any:
-        """Parts [*shape] float64, by name -> a PIL picture, or an array [H, W] or [H, W, C]."""
-        raise NotImplementedError(f"{type(self).__name__} must implement paint")
+    #: Parts [*shape] float64, by name -> a PIL picture, or an array [H, W] or [H, W, C].
+    paint: Callable[..., Any]
 
     render = Task.render
 
@@ -157,9 +176,10 @@ def boxed(
     if kind != "real":
         init = init.round()
     if not bounded:
-        return Part(torch.as_tensor(init), goal=torch.as_tensor(goal))
-    bounds = (None, None) if kind == "binary" else (torch.as_tensor(low), torch.as_tensor(high))
-    return Part(torch.as_tensor(init), *bounds, kind=kind, goal=torch.as_tensor(goal))
+        return Part(init, goal=goal)
+    if kind == "binary":
+        return Part(init, kind=kind, goal=goal)
+    return Part(init, low, high, kind=kind, goal=goal)
 
 
 def without_goal(part: Part) -> Part:

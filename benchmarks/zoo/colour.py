@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed, photo, without_goal
+from benchmarks.zoo.base import HARD, SYMMETRIC, Batched, Part, boxed, photo, without_goal
 
 
 def table_weights(pixels: Tensor, side: int) -> Tensor:
@@ -73,6 +73,7 @@ class Palette(Batched):
     """16 colours, of which each pixel of a photo of 32² takes the nearest; n = 48. All start about grey."""
 
     name = "palette"
+    traits = (HARD, SYMMETRIC)
     reachable = False
     COUNT, SIZE = 16, 32
 

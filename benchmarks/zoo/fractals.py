@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed, pixel_centres, uniform
+from benchmarks.zoo.base import HARD, MANY, Batched, Part, boxed, pixel_centres, uniform
 
 
 def escape(real: Tensor, imaginary: Tensor, c: Tensor, steps: int) -> Tensor:
@@ -25,6 +25,7 @@ class Julia(Batched):
     """Which c has this Julia set? 32², 24 steps; n = 2. It may start anywhere."""
 
     name = "julia"
+    traits = (HARD, MANY)
     SIZE, STEPS = 32, 24
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -43,6 +44,7 @@ class JuliaView(Batched):
     """A coloured view of a Julia set, 32²: c, centre, zoom, turn and palette; n = 12, without bounds."""
 
     name = "julia_view"
+    traits = (HARD, MANY)
     SIZE, STEPS = 32, 20
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -74,6 +76,7 @@ class ChaosGame(Batched):
     """Three affine maps, of which a random one moves each of 600 points 16 times, 24²; n = 18, without bounds."""
 
     name = "chaos_game"
+    traits = (HARD,)
     noisy = True
     SIZE, POINTS, STEPS, MAPS = 24, 600, 16, 3
 
@@ -90,7 +93,7 @@ class ChaosGame(Batched):
             "shift": Part(shifts + rng.uniform(-0.2, 0.2, (3, 2)), goal=shifts),
         }
 
-    def draw(self, seeds: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:  # type: ignore[override]
+    def draw(self, seeds: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
         chosen = (self.MAPS * uniform(seeds, self.STEPS, self.POINTS)).long()
         rows = torch.arange(len(seeds))[:, None]
         place = torch.zeros(len(seeds), self.POINTS, 2)

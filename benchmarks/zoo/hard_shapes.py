@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from benchmarks.zoo.base import Array, Painted, Part, boxed, photo, without_goal
+from benchmarks.zoo.base import HARD, MANY, SYMMETRIC, Array, Painted, Part, boxed, photo, without_goal
 
 
 def byte(colour: Array) -> tuple[int, ...]:
@@ -16,6 +16,7 @@ class Circle(Painted):
     """One circle on a dark ground of 64²; n = 6. It starts elsewhere, small and grey."""
 
     name = "circle"
+    traits = (HARD,)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         goal = rng.uniform(14, 50, 2)
@@ -37,6 +38,7 @@ class Stamp(Painted):
     """Where is the star? Its centre on a ground of stripes; n = 2. It may start anywhere."""
 
     name = "stamp"
+    traits = (HARD, MANY)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         turn = rng.uniform(0, 2 * np.pi) + np.pi * np.arange(10) / 5
@@ -57,6 +59,7 @@ class Rectangles(Painted):
     """Six opaque, turned rectangles, one over the other, 48²; n = 48. They start near."""
 
     name = "rectangles"
+    traits = (HARD,)
     COUNT, SIZE = 6, 48
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -81,6 +84,7 @@ class GreyDiscs(Painted):
     """Twelve opaque discs on grey, 48²; n = 72. At the start they are equal, and as grey as the ground."""
 
     name = "grey_discs"
+    traits = (HARD, SYMMETRIC)
     SIZE = 48
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -103,6 +107,7 @@ class Triangles(Painted):
     """Twenty translucent triangles against a photo of 48²; n = 200. All start grey, on grey."""
 
     name = "triangles"
+    traits = (HARD, SYMMETRIC)
     reachable = False
     COUNT, SIZE = 20, 48
 

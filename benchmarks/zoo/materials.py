@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed, pixel_centres
+from benchmarks.zoo.base import HARD, MANY, Batched, Part, boxed, pixel_centres
 
 LATTICE = 32
 
@@ -39,6 +39,7 @@ class Brick(Material):
     """A wall of bricks with hard joints: counts, bond, joint, turn, colours; n = 12."""
 
     name = "brick"
+    traits = (HARD, MANY)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.prepare(rng)
@@ -79,6 +80,7 @@ class Marble(Material):
     """Veins, bent by turbulence of three octaves; n = 14, without bounds."""
 
     name = "marble"
+    traits = (MANY,)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.prepare(rng)
@@ -117,6 +119,7 @@ class Wood(Material):
     """Rings about an axis, with wobble and grain; n = 13."""
 
     name = "wood"
+    traits = (MANY,)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.prepare(rng)

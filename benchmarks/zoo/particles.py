@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed
+from benchmarks.zoo.base import MANY, Batched, Part, boxed
 
 
 def deposit(place: Tensor, size: int) -> Tensor:
@@ -25,17 +25,17 @@ class Fountain(Batched):
     """80 drops that bounce on a floor, at three moments, 20² each; n = 9."""
 
     name = "fountain"
-    DROPS, STEPS, SIZE = 80, 36, 20
+    DROPS, STEPS, SIZE = 80, 24, 20
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.spread = torch.from_numpy(rng.normal(size=(3, self.DROPS))).float()
         return {
-            "source": boxed(rng, [0.1, 0.5], [0.9, 0.9], 2, share=0.25),
-            "speed": boxed(rng, 0.8, 2.5, share=0.3),
-            "angle": boxed(rng, -1, 1, share=0.3),
+            "source": boxed(rng, [0.2, 0.4], [0.8, 0.9], 2, share=0.25),
+            "speed": boxed(rng, 0.4, 1.8, share=0.3),
+            "angle": boxed(rng, -0.8, 0.8, share=0.3),
             "fan": boxed(rng, 0.02, 0.3, share=0.4),
-            "gravity": boxed(rng, 1, 5, share=0.3),
-            "wind": boxed(rng, -2, 2, share=0.3),
+            "gravity": boxed(rng, 1, 4, share=0.3),
+            "wind": boxed(rng, -1, 1, share=0.3),
             "drag": boxed(rng, 0, 2, share=0.4),
             "bounce": boxed(rng, 0.2, 0.9, share=0.4),
         }
@@ -61,7 +61,7 @@ class Cloth(Batched):
     """A hanging cloth of 8² masses and springs in the wind, at two moments, 24² each; n = 10, without bounds."""
 
     name = "cloth"
-    SIDE, STEPS, SIZE = 8, 30, 24
+    SIDE, STEPS, SIZE = 8, 10, 24
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         across = torch.linspace(0, 1, self.SIDE)
@@ -69,7 +69,7 @@ class Cloth(Batched):
         return {
             "left": boxed(rng, [0.05, 0.05], [0.35, 0.3], 2, share=0.4, bounded=False),
             "right": boxed(rng, [0.65, 0.05], [0.95, 0.3], 2, share=0.4, bounded=False),
-            "log_stiffness": boxed(rng, 3.5, 5.5, share=0.3, bounded=False),
+            "log_stiffness": boxed(rng, 2.5, 4.2, share=0.3, bounded=False),
             "log_drag": boxed(rng, -1, 1.5, share=0.4, bounded=False),
             "gravity": boxed(rng, 0.5, 2, share=0.4, bounded=False),
             "wind": boxed(rng, -1, 1, share=0.3, bounded=False),
@@ -81,7 +81,7 @@ class Cloth(Batched):
         top = torch.lerp(left[:, None], right[:, None], self.across[0, :, None])  # [B, K, 2]
         place = torch.stack([top[:, None, :, 0].expand(-1, self.SIDE, -1), top[:, None, :, 1] + 0.7 * self.down], -1)
         force = torch.stack([numbers["wind"], numbers["gravity"]], -1)[:, None, None]
-        speed, rest, dt, moments = torch.zeros_like(place), 0.7 / (self.SIDE - 1), 0.03, []
+        speed, rest, dt, moments = torch.zeros_like(place), 0.7 / (self.SIDE - 1), 0.07, []
         for step in range(self.STEPS):
             pull = torch.zeros_like(place)
             for axis in (1, 2):
@@ -104,7 +104,8 @@ class Orbits(Batched):
     """The trails of three bodies that attract each other, 28²; n = 12, without bounds. Late trails are chaotic."""
 
     name = "orbits"
-    STEPS, SIZE = 60, 28
+    traits = (MANY,)
+    STEPS, SIZE = 40, 28
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         angles = 2 * np.pi * (np.arange(3) / 3 + rng.uniform(0, 1)) + rng.uniform(-0.4, 0.4, 3)
@@ -116,7 +117,7 @@ class Orbits(Batched):
         }
 
     def draw(self, *, place: Tensor, speed: Tensor) -> Tensor:
-        trail, dt = [], 0.05
+        trail, dt = [], 0.075
         for _ in range(self.STEPS):
             apart = place[:, None] - place[:, :, None]  # [B, from, to, 2]
             squared = apart.square().sum(-1, keepdim=True) + 0.03

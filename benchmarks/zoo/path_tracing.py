@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.zoo.base import Batched, Part, boxed, pixel_centres, uniform
+from benchmarks.zoo.base import SYMMETRIC, Batched, Part, boxed, pixel_centres, uniform
 
 FAR = 1e9
 
@@ -42,7 +42,7 @@ class PathTracer(Batched):
             "power": boxed(rng, 2, 12, share=0.3),
         }
 
-    def draw(self, seeds: Tensor, **scene: Tensor) -> Tensor:  # type: ignore[override]
+    def draw(self, seeds: Tensor, **scene: Tensor) -> Tensor:
         rays = len(self.screen)
         random = uniform(seeds, 2 + 5 * self.BOUNCES, rays)
         x, y = self.screen.T[:, None] + (random[:, :2].movedim(1, 0) - 0.5) * 2 / self.SIZE
@@ -105,7 +105,7 @@ class SoftShadow(Batched):
             "log_radius": boxed(rng, -1.5, -0.8, share=0.4, bounded=False),
         }
 
-    def draw(  # type: ignore[override]
+    def draw(
         self,
         seeds: Tensor,
         light: Tensor,
@@ -131,6 +131,7 @@ class Room(Batched):
     """
 
     name = "room"
+    traits = (SYMMETRIC,)
     noisy = True
     samples = 128
     SIZE, PATHS, BOUNCES, PATCHES = 16, 8, 3, 10
@@ -145,9 +146,10 @@ class Room(Batched):
             "emission": Part(np.full(count, 0.15), 0, 1, goal=lamps),
         }
 
-    def draw(self, seeds: Tensor, albedo: Tensor, emission: Tensor) -> Tensor:  # type: ignore[override]
+    def draw(self, seeds: Tensor, albedo: Tensor, emission: Tensor) -> Tensor:
         random = uniform(seeds, self.BOUNCES, len(self.inside))
-        place, weight, radiance = self.inside.expand(len(seeds), -1, -1), 1.0, torch.zeros(random[:, 0].shape)
+        place, radiance = self.inside.expand(len(seeds), -1, -1), torch.zeros_like(random[:, 0])
+        weight = torch.ones_like(radiance)
         sector = torch.arange(self.PATHS).repeat_interleave(self.SIZE**2)  # a path in each, for less noise
         angle = 2 * math.pi * (sector + random[:, 0]) / self.PATHS
         for bounce in range(self.BOUNCES):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.zoo.base import Batched, Part, boxed, photo, pixel_centres, without_goal
+from benchmarks.zoo.base import SYMMETRIC, Batched, Part, boxed, photo, pixel_centres, without_goal
 
 
 def composite(alpha: Tensor, colour: Tensor, ground: float) -> Tensor:
@@ -25,6 +25,7 @@ class DepthSplats(Batched):
     """80 anisotropic splats, sorted by depth, against a photo of 16²; n = 800. All start grey, on grey."""
 
     name = "depth_splats"
+    traits = (SYMMETRIC,)
     reachable = False
     COUNT, SIZE = 80, 16
 
@@ -81,6 +82,7 @@ class PointCloud(Batched):
     """40 points in space, seen by two cameras, 20² each; n = 280, without bounds. All start grey, on grey."""
 
     name = "point_cloud"
+    traits = (SYMMETRIC,)
     COUNT, SIZE = 40, 20
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

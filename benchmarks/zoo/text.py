@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from benchmarks.zoo.base import Array, Batched, Painted, Part, boxed
+from benchmarks.zoo.base import HARD, MANY, SYMMETRIC, Array, Batched, Painted, Part, boxed
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 WORDS = "Zero gray Edge noise mesh 42 & light curve pixel Ray depth Loss blend shade 7 splat query Wave atlas".split()
@@ -27,6 +27,7 @@ class TextLayout(Painted):
     """Place, size, angle and grey of five words on 80 × 60; n = 25. They start near."""
 
     name = "text_layout"
+    traits = (HARD,)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.words = rng.choice(WORDS, 5, replace=False)
@@ -52,6 +53,7 @@ class ScatteredLetters(Painted):
     """Where do eight letters go on 72 × 48? n = 16. All start in the middle, one over the other."""
 
     name = "scattered_letters"
+    traits = (HARD, SYMMETRIC)
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.letters = rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ"), 8, replace=False)
@@ -73,6 +75,7 @@ class Paragraph(Painted):
     """
 
     name = "paragraph"
+    traits = (HARD, MANY)
     SIZE = 72
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -82,7 +85,7 @@ class Paragraph(Painted):
             "width": boxed(rng, 30, 64, share=0.5),
             "leading": boxed(rng, 0.9, 1.8, share=0.5),
             "size": boxed(rng, 6, 12, share=0.5, kind="integer"),
-            "bold": boxed(rng, 0, 1, share=0.5, kind="binary"),
+            "bold": boxed(rng, 0, 1, share=1, kind="binary"),
             "grey": boxed(rng, 0, 0.8, share=0.5),
         }
 
@@ -107,6 +110,7 @@ class Headline(Batched):
     """An affine map of a word, filtered bilinearly, 40²; n = 6, without bounds."""
 
     name = "headline"
+    traits = (MANY,)
     SIZE = 40
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

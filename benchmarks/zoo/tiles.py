@@ -5,13 +5,14 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from benchmarks.zoo.base import Array, Batched, Painted, Part, boxed, pixel_centres
+from benchmarks.zoo.base import HARD, SYMMETRIC, Array, Batched, Painted, Part, boxed, pixel_centres
 
 
 class TileMap(Batched):
     """A map of 8² tiles of five kinds, with a shore between kinds that differ, 32²; n = 64, all whole."""
 
     name = "tile_map"
+    traits = (HARD,)
     SIDE, TILE, KINDS = 8, 4, 5
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -31,6 +32,7 @@ class Lamps(Batched):
     """Twelve lamps that are on or off, each with a brightness, and the colour of the wall, 24²; n = 27, mixed."""
 
     name = "lamps"
+    traits = (SYMMETRIC,)
     COUNT, SIZE = 12, 24
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -52,6 +54,7 @@ class Skyline(Painted):
     """Floors of 6² towers, seen from one corner, 64²; n = 36, all whole. Near towers hide far ones; all start equal."""
 
     name = "skyline"
+    traits = (HARD, SYMMETRIC)
     SIDE, HIGHEST = 6, 9
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
@@ -61,8 +64,8 @@ class Skyline(Painted):
     def paint(self, floors: Array) -> Image.Image:
         picture = Image.new("RGB", (64, 64), (40, 60, 90))
         pen = ImageDraw.Draw(picture)
-        for (row, column), count in np.ndenumerate(floors):
-            x, y, h = 32 + 5 * (column - row), 26 + 2.5 * (column + row), 2.5 * count
+        for (row, column), h in np.ndenumerate(2.5 * floors):
+            x, y = 32 + 5 * (column - row), 26 + 2.5 * (column + row)
             colour = self.colours[row * self.SIDE + column]
             left, right = (tuple(int(shade * value) for value in colour) for shade in (0.5, 0.75))
             pen.polygon([(x - 5, y + 2.5), (x, y + 5), (x, y + 5 - h), (x - 5, y + 2.5 - h)], fill=left)
@@ -75,6 +78,7 @@ class PixelArt(Batched):
     """12² pixels that take one of eight colours each, and the colours; n = 168, mixed. All start grey."""
 
     name = "pixel_art"
+    traits = (SYMMETRIC,)
     SIDE, COLOURS = 12, 8
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:

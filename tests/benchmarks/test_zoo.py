@@ -1,15 +1,12 @@
 import pytest
 import torch
 
+import benchmarks.zoo
 from benchmarks.zoo import DEVELOPMENT, HELD_OUT, ZOO, names, renders
+from benchmarks.zoo.__main__ import family
 from zg.seeding import render_seeds
 
 LARGEST = 5_000
-
-
-@pytest.fixture(scope="module", params=list(ZOO))
-def entry(request):
-    return ZOO[request.param]
 
 
 def built(entry, instance, **options):
@@ -19,8 +16,18 @@ def built(entry, instance, **options):
 
 
 @pytest.fixture(scope="module")
-def task(entry):
-    return built(entry, 1)
+def tasks():
+    return {name: built(entry, 1) for name, entry in ZOO.items()}
+
+
+@pytest.fixture(params=list(ZOO))
+def entry(request):
+    return ZOO[request.param]
+
+
+@pytest.fixture
+def task(entry, tasks):
+    return tasks[entry.name]
 
 
 def start(task):
@@ -28,9 +35,9 @@ def start(task):
     return task.space.to_user(task.space.init)[None]
 
 
-def around(task, count):
+def around(task, count, width=0.05):
     """Some x [count, n] about the start."""
-    away = 0.05 * torch.randn(count, task.space.n, generator=torch.Generator().manual_seed(0), dtype=task.space.dtype)
+    away = width * torch.randn(count, task.space.n, generator=torch.Generator().manual_seed(0), dtype=task.space.dtype)
     return task.space.to_user(task.space.project(task.space.init + away))
 
 
@@ -83,6 +90,17 @@ def test_noise_is_where_it_is_said_to_be(task):
     assert torch.equal(images[0], images[1]) != task.noisy
 
 
+def test_every_block_shows_in_the_picture(task):
+    space = task.space
+    shown = around(task, 1, 0.3)[0] if task.solution is None else task.solution.to(space.dtype)
+    x = space.to_scaled(shown)
+    for part in torch.eye(len(space.sizes), dtype=torch.bool).repeat_interleave(torch.tensor(space.sizes), 1):
+        step = torch.where(x - 0.3 < space.low, 1.0, -1.0).to(x) * (0.3 + space.discrete * 1 / space.scale)
+        pair = space.to_user(space.project(torch.stack([x, torch.where(part, x + step, x)])))
+        first, second = task.render(pair, *(seed[[0, 0]] for seed in seeds(task, 1)))
+        assert not torch.equal(first, second)
+
+
 def test_one_block_is_the_same_problem(entry, task):
     whole = built(entry, 1, one_block=True)
     assert whole.space.sizes == [task.space.n]
@@ -95,6 +113,22 @@ def test_one_block_is_the_same_problem(entry, task):
 def test_the_halves_share_no_family():
     assert not set(DEVELOPMENT) & set(HELD_OUT)
     assert sorted(names("development") + names("held_out")) == sorted(names("all")) == sorted(ZOO)
+
+
+def test_both_halves_have_every_difficulty_and_problems_of_every_size(tasks):
+    found = {}
+    for half in ("development", "held_out"):
+        found[half] = {difficulty for name in names(half) for difficulty in tasks[name].difficulties()}
+        sizes = [tasks[name].space.n for name in names(half)]
+        assert min(sizes) == 2
+        assert max(sizes) > 3_000
+    assert found["development"] == found["held_out"]
+    assert len(found["held_out"]) == 7
+
+
+def test_the_docstring_lists_every_family_as_the_command_does():
+    for name in DEVELOPMENT + HELD_OUT:
+        assert f"    {family(name)}\n" in benchmarks.zoo.__doc__
 
 
 def test_the_budget_is_200_renders_a_parameter_and_at_most_5000():
