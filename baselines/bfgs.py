@@ -1,10 +1,10 @@
-"""BFGS of SciPy with finite differences, from random starts.
+"""BFGS of SciPy with finite differences, from random starts; L-BFGS-B where there are bounds, as SciPy chooses.
 
     H ← (I − ρ s yᵀ) H (I − ρ y sᵀ) + ρ s sᵀ,   ρ = 1 / yᵀs
 
 H approximates the inverse Hessian; s is the step and y the change of the gradient (Nocedal and Wright 2006, "Numerical
-Optimization", section 6.1). Line searches fulfil the strong Wolfe conditions. The n renders of a gradient are one
-batch. BFGS knows no bounds: θ outside them is rendered at the nearest point inside.
+Optimization", section 6.1). L-BFGS-B keeps the last ten pairs (s, y) instead of H, and stays inside the bounds (Byrd,
+Lu, Nocedal and Zhu 1995). The n renders of a gradient are one batch.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,14 +33,19 @@ class BFGS(CalledBack):
 
     def solver(self) -> Callable[[Losses, np.ndarray], object]:
         options = {"eps": self.step, "gtol": self.tolerance}
+        bounds = None
+        if self.space.bounded:
+            bounds = np.stack([side.double().cpu().numpy() for side in (self.space.low, self.space.high)], axis=1)
+            options["ftol"] = 0.0  # else a start also ends when the loss falls by less than 2e-9 of itself
+        self.resolved = "BFGS" if bounds is None else "L-BFGS-B"
 
         def solve(losses: Losses, start: np.ndarray) -> None:
             def one(theta: np.ndarray) -> float:
-                return float(losses(theta[None])[0])
+                return float(losses(theta[None].copy())[0])
 
             def batch(_: object, thetas: Iterable[np.ndarray]) -> list[np.ndarray]:
                 return list(losses(np.stack(list(thetas)))[:, None])
 
-            minimize(one, start, method="BFGS", options=options | {"workers": batch})
+            minimize(one, start, bounds=bounds, options=options | {"workers": batch})
 
         return solve
