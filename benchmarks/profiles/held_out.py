@@ -9,6 +9,7 @@ import hashlib
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from zg.errors import SettingError
@@ -32,20 +33,20 @@ class Change:
         return [int.from_bytes(digest[:4]) >> 1 for digest in digests]
 
 
-def present_change() -> Change:
-    """The commit that is checked out. Raises SettingError if its code is not that of the working tree."""
-    changed = git("status", "--porcelain", "--", *CODE)
+def present_change(root: Path = ROOT) -> Change:
+    """The commit that is checked out in a clone. Raises SettingError if its code is not that of the working tree."""
+    changed = git(root, "status", "--porcelain", "--", *CODE)
     if changed:
         raise SettingError(f"a held-out run needs a clean tree, these files are changed: {' '.join(changed.split())}")
-    files = git("ls-tree", "-r", "HEAD", "--", *CODE).splitlines()
+    files = git(root, "ls-tree", "-r", "HEAD", "--", *CODE).splitlines()
     code = "\n".join(line for line in files if line.endswith(".py"))
     tree = hashlib.sha256(code.encode()).hexdigest()[:12]
-    return Change(git("rev-parse", "HEAD").strip(), tree)
+    return Change(git(root, "rev-parse", "HEAD").strip(), tree)
 
 
-def git(*words: str) -> str:
-    """The output of a command of git in the clone."""
-    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+def git(root: Path, *words: str) -> str:
+    """The output of a command of git in a clone."""
+    return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout
 
 
 def marks(change: Change, rows: Iterable[Mapping[str, Any]], again: bool) -> dict[str, Any]:
@@ -58,7 +59,5 @@ def marks(change: Change, rows: Iterable[Mapping[str, Any]], again: bool) -> dic
     counts = not earlier or change.sha in earlier
     if not counts and not again:
         shas = ", ".join(sha[:12] for sha in earlier)
-        raise SettingError(
-            f"this code had its held-out run under {shas}, which counts; --again runs it without counting"
-        )
+        raise SettingError(f"the held-out run of this code is that of {shas}; --again runs it without counting")
     return {"sha": change.sha, "tree": change.tree, "counts": counts}

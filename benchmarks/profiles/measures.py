@@ -27,7 +27,7 @@ TARGETS = (0.1, 0.01, 0.001, CLOSEST)
 #: The interval of renders per parameter over which the profile is integrated.
 FIRST, LAST = 0.1, 200.0
 
-#: (problem, variant, instance): f*.
+#: {(problem, instance): f*}.
 Floors = Mapping[tuple[str, int], float]
 
 
@@ -59,10 +59,8 @@ def profile(rows: Iterable[Row], floors: Floors) -> list[float]:
 
 def area(found: Sequence[float]) -> float:
     """The area under the profile of these hits."""
-    whole = math.log(LAST / FIRST)
-    return sum(min(1.0, max(0.0, math.log(LAST / one) / whole)) if one < math.inf else 0.0 for one in found) / len(
-        found
-    )
+    shares = [math.log(LAST / one) / math.log(LAST / FIRST) for one in found if one < LAST]
+    return sum(min(1.0, share) for share in shares) / len(found)
 
 
 def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -86,12 +84,11 @@ def with_hindsight(methods: Mapping[str, list[Row]], floors: Floors) -> dict[str
     found = dict(methods)
     for bound, names in HINDSIGHT.items():
         choices = [by_problem(methods[name]) for name in names if name in methods]
-        if len(choices) == len(names):
-            problems = set.intersection(*(set(choice) for choice in choices))
-            best = [
-                max((one[name] for one in choices), key=lambda rows: area(profile(rows, floors))) for name in problems
-            ]
-            found[bound] = [row for rows in best for row in rows]
+        if len(choices) < len(names):
+            continue  # not all values of σ were run
+        found[bound] = []
+        for problem in sorted(set.intersection(*map(set, choices))):
+            found[bound] += max((choice[problem] for choice in choices), key=lambda rows: area(profile(rows, floors)))
     return found
 
 
@@ -131,12 +128,10 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 def bbob_shares(rows: Sequence[Row]) -> list[float]:
     """The share of (function, instance, target) that is reached at each of `BUDGETS` renders per parameter."""
-    shares = []
-    for budget in BUDGETS:
-        best = [
-            min([loss for renders, loss in row["curve"] if renders <= budget * row["n"]], default=row["start"])
-            for row in rows
-        ]
-        reached = sum(loss <= target for loss in best for target in BBOB_TARGETS)
-        shares.append(reached / len(BBOB_TARGETS) / len(rows))
-    return shares
+    reached = [[loss_after(row, budget) <= target for row in rows for target in BBOB_TARGETS] for budget in BUDGETS]
+    return [sum(one) / len(one) for one in reached]
+
+
+def loss_after(row: Row, budget: int) -> float:
+    """The loss after this many renders per parameter."""
+    return min([row["start"], *(loss for renders, loss in row["curve"] if renders <= budget * row["n"])])

@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import math
 import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,8 +39,8 @@ class Row(TypedDict):
     n, budget: number of parameters, and of renders that were allowed. renders: number that was counted.
     reachable: whether the lowest loss is 0. start, final: losses. curve: pairs of a count of renders and the loss then.
     stop: why it ended. error: message of the exception that ended it.
-    seconds_method, seconds_render: time. code: hash of the code of problem and method.
-    revision, date, machine: where it is from.
+    seconds, seconds_method, seconds_render: CPU time of the run, of the method, and of the renders.
+    code: hash of the code of problem and method. revision, date, machine: where the row is from.
     """
 
     suite: str
@@ -57,6 +59,7 @@ class Row(TypedDict):
     curve: list[tuple[int, float]]
     stop: str
     error: str
+    seconds: float
     seconds_method: float
     seconds_render: float
     code: str
@@ -85,6 +88,7 @@ def execute(problem: Problem, name: str) -> Row:
         "curve": [],
         "stop": "error",
         "error": "",
+        "seconds": 0.0,
         "seconds_method": 0.0,
         "seconds_render": 0.0,
         "code": code_of(problem, name),
@@ -102,6 +106,7 @@ def execute(problem: Problem, name: str) -> Row:
 
 def minimise(problem: Problem, task: Task, method: Method, row: Row) -> None:
     """The run itself, which fills in the row."""
+    first = time.process_time()
     task.seed = problem.instance
     task.setup()
     budget = problem.renders(task.space.n)
@@ -110,18 +115,38 @@ def minimise(problem: Problem, task: Task, method: Method, row: Row) -> None:
     curve = Curve(task, counts(budget, task.space.n), objective)
     row["start"] = curve.start
     solved = problem.precision(curve.start) if row["reachable"] and not task.noisy else -math.inf
-    loop.start(objective)
+    clock = Clock()
+    with clock("method"):
+        loop.start(objective)
     while curve.best > solved and loop.stop_reason() is None:
-        theta = loop.ask()
+        with clock("method"):
+            theta = loop.ask()
         before = loop.renders
-        evaluation = objective.evaluate(theta, loop.iteration)
+        with clock("render"):
+            evaluation = objective.evaluate(theta, loop.iteration)
         curve.add(before, evaluation.losses, method)
-        loop.tell(theta, evaluation)
+        with clock("method"):
+            loop.tell(theta, evaluation)
     row["stop"] = loop.stop_reason() or "solved"
     row["resolved"], row["renders"] = method.resolved, loop.renders
-    row["seconds_method"], row["seconds_render"] = short(loop.seconds_method), short(loop.ledger.seconds_render)
+    row["seconds_method"], row["seconds_render"] = short(clock.seconds["method"]), short(clock.seconds["render"])
     row["final"] = short(curve.now(method, loop.renders))
-    row["curve"] = [*curve.points, (loop.renders, row["final"])]
+    row["seconds"] = short(time.process_time() - first)
+    is_complete = curve.points and curve.points[-1][0] == loop.renders
+    row["curve"] = curve.points if is_complete else [*curve.points, (loop.renders, row["final"])]
+
+
+class Clock:
+    """Adds up the CPU time of parts of a run, which neighbours on the machine change less than the time of the wall."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.process_time() - start
 
 
 class Curve:
