@@ -2,22 +2,28 @@
 
 import contextlib
 import json
+import math
 import multiprocessing
 import os
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from benchmarks.profiles.peers import refusal
-from benchmarks.profiles.problems import Problem
-from benchmarks.profiles.runs import Row, code_of, execute, key
+from benchmarks.profiles.problems import Problem, start_of, truth
+from benchmarks.profiles.runs import PER_DECADE, Row, code_of, execute, key
+from zg.objective import Objective
 
-#: Seconds a render that are assumed where no row tells it: of the problem, and of the method.
-ASSUMED_RENDER, ASSUMED_METHOD = 5e-4, 3e-4
-#: Seconds that are assumed around the renders of a run: its true losses, and the building of the task.
-ASSUMED_AROUND = 0.5
+#: Seconds a render that a method is assumed to take itself where no row tells it.
+ASSUMED = 3e-4
+#: Renders in a batch with which the time of a render is measured.
+BATCH = 10
 
 Run = tuple[Problem, str]
 
@@ -52,28 +58,43 @@ def identity(problem: Problem, name: str) -> tuple[Any, ...]:
 def estimate(runs: Iterable[Run], rows: Iterable[Row]) -> tuple[int, float]:
     """Number of renders of these runs, and seconds in one process.
 
-    Seconds a render are medians of rows: of the problem, and of the method at the nearest n (in ratio).
+    Renders and true losses are measured now. The methods' own times are medians of rows at the nearest n (in ratio).
     """
-    of_problem: dict[str, list[float]] = {}
-    around: dict[str, list[float]] = {}
-    of_method: dict[str, dict[int, list[float]]] = {}
+    methods: dict[str, dict[int, list[float]]] = {}
     for row in rows:
         if row["renders"]:
-            of_problem.setdefault(row["problem"], []).append(row["seconds_render"] / row["renders"])
-            rest = row["seconds"] - row["seconds_render"] - row["seconds_method"]
-            around.setdefault(row["problem"], []).append(rest)
-            at = of_method.setdefault(row["method"], {}).setdefault(row["n"], [])
+            at = methods.setdefault(row["method"], {}).setdefault(row["n"], [])
             at.append(row["seconds_method"] / row["renders"])
     renders, seconds = 0, 0.0
     for problem, name in runs:
-        n = problem.size()
-        known = of_method.get(name, {})
+        n, known = problem.size(), methods.get(name, {})
         nearest = min(known, key=lambda other: max(n / other, other / n), default=None)
-        method = ASSUMED_METHOD if nearest is None else median(known[nearest])
-        render = median(of_problem.get(problem.name, [ASSUMED_RENDER]))
+        own = ASSUMED if nearest is None else median(known[nearest])
+        render, around = seconds_of(problem.suite, problem.name)
         renders += problem.renders(n)
-        seconds += median(around.get(problem.name, [ASSUMED_AROUND])) + problem.renders(n) * (render + method)
+        seconds += around + problem.renders(n) * (render + own)
     return renders, seconds
+
+
+@cache
+def seconds_of(suite: Literal["zoo", "bbob"], name: str) -> tuple[float, float]:
+    """CPU time of a render of a problem, and of what is around the renders of a run: its building and true losses."""
+    first = time.process_time()
+    task = Problem(suite, name, 1).make()
+    with contextlib.closing(task):
+        task.setup()
+        built = time.process_time() - first
+        objective = Objective(task, 3 * BATCH)
+        theta = objective.start + 0.05 * torch.randn(BATCH, task.space.n, generator=task.generator("estimate"))
+        taken = []
+        for iteration in range(3):
+            start = time.process_time()
+            objective.evaluate(theta.to(objective.start), iteration)
+            taken.append(time.process_time() - start)
+        start = time.process_time()
+        truth(task, start_of(task))
+        points = PER_DECADE * math.log10(5000) if task.noisy else 1
+        return min(taken) / BATCH, built + points * (time.process_time() - start)
 
 
 def perform(runs: list[Run], out: Path, jobs: int, marks: Mapping[str, Any]) -> Iterator[Row]:

@@ -196,10 +196,13 @@ def test_an_interrupted_grid_goes_on_and_a_changed_code_runs_again(tmp_path: Pat
     assert "2 of 2 runs to do, 800 renders" in capfd.readouterr().err
 
 
-def test_the_estimate_takes_the_times_of_rows() -> None:
-    runs = [(Problem("zoo", "stamp", 5), "es")]
-    rows = [row("es", "stamp", n=2, seconds_render=4.0, seconds=5.0), row("es", n=500, seconds_method=9e9)]
-    assert grid.estimate(runs, rows) == (400, pytest.approx(0.9 + 400 * (4.1 / 2000)))
+def test_the_estimate_takes_the_times_of_renders_and_of_methods_at_the_nearest_n() -> None:
+    runs = [(Problem("bbob", "f1 5-D", 101), "es")]
+    rows = [row("es", n=5, seconds_method=4.0), row("es", n=500, seconds_method=9e9), row("snes", seconds_method=9e9)]
+    renders, seconds = grid.estimate(runs, rows)
+    render, around = grid.seconds_of("bbob", "f1 5-D")
+    assert renders == 10_000 and 0 < render < 1e-3
+    assert seconds == pytest.approx(around + 10_000 * (render + 4.0 / 2000))
 
 
 def test_a_method_is_left_out_above_its_largest_n_and_one_that_sees_images_is_refused() -> None:
