@@ -58,12 +58,17 @@ def line(name: str, instance: int) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def family(name: str) -> str:
-    """A family in a line: its problems, with their numbers of parameters."""
+def family(name: str, tasks: list[ZooTask]) -> str:
+    """A family in a line: its problems, which are set up, with their numbers of parameters."""
+    return f"{name:<16} " + ", ".join(f"{task.name} {task.space.n:,}" for task in tasks)
+
+
+def set_up(name: str) -> list[ZooTask]:
+    """The problems of a family, instance 1."""
     tasks = [entry.make(1) for entry in ZOO.values() if entry.family == name]
     for task in tasks:
         task.setup()
-    return f"{name:<16} " + ", ".join(f"{task.name} {task.space.n:,}" for task in tasks)
+    return tasks
 
 
 def draw(out: Path, chosen: list[str], instance: int) -> None:
@@ -100,7 +105,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.families:
         for half in (DEVELOPMENT, HELD_OUT):
-            print(*map(family, half), "", sep="\n")
+            print(*(family(name, set_up(name)) for name in half), "", sep="\n")
         return
     chosen = options.names or names("all")
     if options.draw:

@@ -32,8 +32,9 @@ class TextLayout(Painted):
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         self.words = rng.choice(WORDS, 5, replace=False)
         spread = np.array([[20, 12], [55, 14], [40, 30], [22, 45], [60, 46]]) + rng.uniform(-4, 4, (5, 2))
+        start = spread + rng.uniform(-1, 1, (5, 2)) * [8, 6]
         return {
-            "place": Part(spread + rng.uniform(-1, 1, (5, 2)) * [8, 6], [5.0, 5.0], [75.0, 55.0], goal=spread),
+            "place": Part(start.clip([6, 6], [74, 54]), [5.0, 5.0], [75.0, 55.0], goal=spread),
             "size": boxed(rng, 6, 22, 5, share=0.2),
             "angle": boxed(rng, -0.6, 0.6, 5, share=0.2),
             "grey": boxed(rng, 0, 0.8, 5, share=0.35),

@@ -45,11 +45,11 @@ class XRay(Batched):
 
 
 class Smoke(Batched):
-    """Six puffs of smoke, lit from above: 3 random places a ray, 2 towards the light, 18²; n = 31, without bounds."""
+    """Six puffs of smoke, lit from above: 8 random places a ray, 2 towards the light, 16²; n = 31, without bounds."""
 
     name = "smoke"
     noisy = True
-    COUNT, SIZE, ALONG, TO_LIGHT = 6, 18, 3, 2
+    COUNT, SIZE, ALONG, TO_LIGHT = 6, 16, 8, 2
 
     def parts(self, rng: np.random.Generator) -> dict[str, Part]:
         x, y = (axis.reshape(-1) for axis in pixel_centres(self.SIZE, -1, 1))
@@ -70,13 +70,13 @@ class Smoke(Batched):
             return ((-0.5 * offset.square().sum(-1) * stiff[:, None]).exp() * dense[:, None]).sum(-1)
 
         random = uniform(seeds, 1 + self.TO_LIGHT, self.SIZE**2, self.ALONG)
-        depth = 2 * (torch.arange(self.ALONG) + random[:, 0]) / self.ALONG - 1  # one in each third
+        depth = 2 * (torch.arange(self.ALONG) + random[:, 0]) / self.ALONG - 1  # one in each slice
         where = torch.cat([self.screen.expand(len(seeds), -1, self.ALONG, -1), depth[..., None]], -1).flatten(1, 2)
         here = density(where).unflatten(1, (-1, self.ALONG))
         shadow = torch.zeros_like(here)
-        for sample in random[:, 1:].unbind(1):
+        for number, sample in enumerate(random[:, 1:].unbind(1)):
             up = torch.zeros_like(where)
-            up[..., 1] = -1.5 * sample.flatten(1)  # rows go down, light comes from above
+            up[..., 1] = -1.5 * (number + sample.flatten(1)) / self.TO_LIGHT  # rows go down, light comes from above
             shadow = shadow + density(where + up).unflatten(1, (-1, self.ALONG)) * 1.5 / self.TO_LIGHT
         step = 2 / self.ALONG
         before = here.cumsum(-1) - here

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -5,6 +6,7 @@ import benchmarks.zoo
 from benchmarks.zoo import DEVELOPMENT, HELD_OUT, ZOO, names, renders
 from benchmarks.zoo.__main__ import family
 from zg.seeding import render_seeds
+from zg.space import ParameterSpace
 
 LARGEST = 5_000
 
@@ -64,6 +66,16 @@ def test_the_space_holds_the_start_and_the_hidden_parameters(task):
         assert torch.equal(x[space.discrete], x[space.discrete].round())
 
 
+def test_other_instances_stay_inside_their_bounds(entry):
+    for instance in range(20, 25):
+        parts = entry.make(instance).parts(np.random.default_rng(instance))
+        space = ParameterSpace(parts)  # raises for a start that is outside
+        if entry.make.reachable:
+            goal = torch.cat([torch.as_tensor(part.goal).double().reshape(-1) for part in parts.values()])
+            assert (goal >= space.low_user).all()
+            assert (goal <= space.high_user).all()
+
+
 def test_an_instance_has_its_own_reference_and_the_same_bits_each_time(entry, task):
     again, other = built(entry, 1), built(entry, 2)
     assert torch.equal(task.reference(), again.reference())
@@ -81,7 +93,7 @@ def test_a_batch_is_what_its_rows_are(task):
         task.loss(task.render(x[[k]], *(seed[[k]] for seed in seeds(task, 3))), task.reference()) for k in range(3)
     ]
     # A rounding error may move a pixel across a hard edge.
-    torch.testing.assert_close(together, torch.cat(singly), rtol=1e-3, atol=1e-9)
+    assert together.tolist() == pytest.approx(torch.cat(singly).tolist(), rel=1e-3, abs=1e-9)
 
 
 def test_noise_is_where_it_is_said_to_be(task):
@@ -99,6 +111,15 @@ def test_every_block_shows_in_the_picture(task):
         pair = space.to_user(space.project(torch.stack([x, torch.where(part, x + step, x)])))
         first, second = task.render(pair, *(seed[[0, 0]] for seed in seeds(task, 1)))
         assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.make.noisy])
+def test_the_loss_with_noise_tells_the_hidden_parameters_from_the_start(name, tasks):
+    task = tasks[name]
+    hidden = task.solution[None].to(task.space.dtype)
+    both = torch.cat([hidden.expand(8, -1), start(task).expand(8, -1)])
+    losses = task.loss(task.render(both, *seeds(task, 16)), task.reference())
+    assert losses[:8].mean() < 0.5 * losses[8:].mean()  # noise itself costs less than half of what there is to gain
 
 
 def test_one_block_is_the_same_problem(entry, task):
@@ -126,9 +147,10 @@ def test_both_halves_have_every_difficulty_and_problems_of_every_size(tasks):
     assert len(found["held_out"]) == 7
 
 
-def test_the_docstring_lists_every_family_as_the_command_does():
+def test_the_docstring_lists_every_family_as_the_command_does(tasks):
     for name in DEVELOPMENT + HELD_OUT:
-        assert f"    {family(name)}\n" in benchmarks.zoo.__doc__
+        members = [tasks[entry.name] for entry in ZOO.values() if entry.family == name]
+        assert f"    {family(name, members)}\n" in benchmarks.zoo.__doc__
 
 
 def test_the_budget_is_200_renders_a_parameter_and_at_most_5000():
