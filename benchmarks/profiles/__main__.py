@@ -71,8 +71,8 @@ def run_zoo(options: argparse.Namespace) -> None:
     out = options.out or RESULTS / f"{options.half}.jsonl"
     marks, instances, names = {}, options.instances, zoo.names(options.half)
     if options.half == "held_out":
-        if options.problems or options.one_block:
-            raise SettingError("a held-out run is whole: neither --problems nor --one-block")
+        if options.problems or options.one_block or options.out:
+            raise SettingError("a held-out run is whole and kept: --problems, --one-block and --out are not for it")
         change = held_out.present_change()
         marks = held_out.marks(change, grid.read(out), options.again)
         instances = change.instances()
@@ -86,7 +86,8 @@ def run_zoo(options: argparse.Namespace) -> None:
     rows = perform(options, problems, out, marks)
     if options.half == "held_out":
         rows = [row for row in rows if row["instance"] in instances]
-    print(report(rows, best_known.floors(rows, best_known.read())))
+    if not options.estimate:
+        print(report(rows, best_known.floors(rows, best_known.read())))
 
 
 def run_bbob(options: argparse.Namespace) -> None:
@@ -94,11 +95,13 @@ def run_bbob(options: argparse.Namespace) -> None:
     variant: Variant = "no bounds" if options.no_bounds else ""
     names = bbob.names(options.dimensions)
     problems = [Problem("bbob", name, instance, variant) for instance in options.instances for name in names]
-    print(report(perform(options, problems, options.out or RESULTS / "bbob.jsonl", {}), {}))
+    rows = perform(options, problems, options.out or RESULTS / "bbob.jsonl", {})
+    if not options.estimate:
+        print(report(rows, {}))
 
 
 def perform(options: argparse.Namespace, problems: list[Problem], out: Path, marks: dict[str, object]) -> list[Row]:
-    """Execute the runs that have no row yet. Returns all rows of the file."""
+    """Execute the runs that have no row yet; with --estimate none. Returns all rows of the file."""
     if out.resolve().is_relative_to(ROOT / "results") and not options.estimate:
         held_out.present_change()  # rows of code that nobody can find again do not go there
     rows = grid.read(out)

@@ -37,7 +37,7 @@ def present_change(root: Path = ROOT) -> Change:
     """The commit that is checked out in a clone. Raises SettingError if its code is not that of the working tree."""
     changed = git(root, "status", "--porcelain", "--", *CODE)
     if changed:
-        raise SettingError(f"a held-out run needs a clean tree, these files are changed: {' '.join(changed.split())}")
+        raise SettingError(f"rows that are kept need committed code, these files differ: {' '.join(changed.split())}")
     files = git(root, "ls-tree", "-r", "HEAD", "--", *CODE).splitlines()
     code = "\n".join(line for line in files if line.endswith(".py"))
     tree = hashlib.sha256(code.encode()).hexdigest()[:12]

@@ -229,7 +229,18 @@ def test_the_first_held_out_run_of_a_change_counts() -> None:
     assert marks(changed, rows, again=False)["counts"]
 
 
-def test_a_held_out_run_needs_a_clean_tree(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["--problems throw", "--one-block", "--out rows.jsonl"])
+def test_a_held_out_run_is_whole_and_its_rows_are_kept(words: str) -> None:
+    with pytest.raises(SystemExit, match="a held-out run is whole and kept"):
+        main(["zoo", "--half", "held_out", *words.split()])
+
+
+def test_held_out_problems_are_not_run_with_the_development_half() -> None:
+    with pytest.raises(SystemExit, match="problems must be of the development half, got throw"):
+        main("zoo --half development --problems circle throw".split())
+
+
+def test_kept_rows_need_committed_code(tmp_path: Path) -> None:
     def git(*words: str) -> None:
         author = ["-c", "user.name=n", "-c", "user.email=e@x"]
         subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
@@ -250,7 +261,7 @@ def test_a_held_out_run_needs_a_clean_tree(tmp_path: Path) -> None:
     second = present_change(tmp_path)
     assert second.tree == first.tree and second.sha != first.sha
     (tmp_path / "zg" / "code.py").write_text("a = 2\n")
-    with pytest.raises(SettingError, match=r"needs a clean tree.*zg/code.py"):
+    with pytest.raises(SettingError, match=r"need committed code.*zg/code.py"):
         present_change(tmp_path)
     git("commit", "-qam", "three")
     assert present_change(tmp_path).tree != first.tree
