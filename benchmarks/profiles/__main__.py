@@ -107,7 +107,9 @@ def perform(options: argparse.Namespace, problems: list[Problem], out: Path, mar
     rows = grid.read(out)
     runs, refused = grid.plan(problems, options.methods)
     left = grid.missing(runs, rows)
-    renders, seconds = grid.estimate(left, rows)
+    renders, seconds = grid.estimate(
+        left, [*rows, *(row for path in RESULTS.glob("*.jsonl") for row in grid.read(path))]
+    )
     for why in refused:
         print(f"left out: {why}", file=sys.stderr)
     print(
