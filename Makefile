@@ -8,6 +8,7 @@
 # make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
 # make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
 # make comparison [JOBS=2]  every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
+# make profiles         the default and its peers on the development half of the zoo (an hour; goes on where it was)
 # make paper [PRESET=cpu]  the paper's tables, figures and report in runs/paper-PRESET (goes on where it was)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TASK ?= toy
@@ -27,7 +28,7 @@ PIP := -m pip install -q --disable-pip-version-check -c constraints.txt
 # A file of tests stays in one process, for its fixtures are made once.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-slow format docs lowest gallery lint tuning comparison paper
+.PHONY: help demo test test-slow format docs lowest gallery lint tuning comparison profiles paper
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -62,6 +63,9 @@ tuning: .venv/installed-all
 comparison: .venv/installed-all
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \
 		--max-renders 50000 --max-seconds 60 --seeds 5 --jobs $(JOBS) --out runs/comparison
+
+profiles: .venv/installed-benchmarks
+	$(BIN)/python -m benchmarks.profiles zoo --half development --instances 1 2 3
 
 paper: .venv/installed-all
 	$(BIN)/zg paper --preset $(PRESET) --jobs 2 --out runs/paper-$(PRESET)

@@ -19,6 +19,8 @@ NAMES = {
     "pgpe": "PGPE",
     "snes": "SNES",
     "nevergrad": "Nevergrad",
+    "bfgs": "BFGS",
+    "bobyqa": "BOBYQA",
     "random_search": "Random search",
     "fr22_image": "FR22 on the image",
     OURS_PUBLISHED: "ZeroGrads, as published",

@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-LIBRARIES = ("torch", "numpy", "scipy", "cma", "nevergrad", "pymoo")
+LIBRARIES = ("torch", "numpy", "scipy", "cma", "nevergrad", "nlopt", "pymoo")
 
 
 def platform() -> str:
