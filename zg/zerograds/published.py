@@ -169,6 +169,10 @@ class PaperZeroGrads(Method):
         """The θ whose own render had the lowest loss."""
         return self.space.project(self.best_theta / self.space.scale)
 
+    def last(self) -> Tensor:
+        """θ after the last step: the result of the released code, which keeps the best θ beside it."""
+        return self.space.project(self.theta.detach() / self.space.scale)
+
     @torch.no_grad()
     def predict(self, theta: Tensor) -> Tensor:
         predicted: Tensor = self.surrogate(theta * self.space.scale)
