@@ -154,6 +154,8 @@ def test_theta_has_the_precision_of_the_task_unless_it_is_to_be_single():
 def test_an_unknown_criterion_is_told():
     with pytest.raises(SettingError, match="criterion 'hubber' is unknown; did you mean 'huber'"):
         started(criterion="hubber")
+    with pytest.raises(SettingError, match="criterion must be mse, l1 or huber for a quadratic"):
+        started(criterion="scale_independent", surrogate="quadratic")
 
 
 def test_failed_samples_are_left_out_of_the_fit():

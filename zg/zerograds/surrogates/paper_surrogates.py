@@ -72,6 +72,8 @@ class PaperSurrogateSettings:
     def __post_init__(self) -> None:
         if self.criterion not in CRITERIA:
             raise SettingError(f"criterion '{self.criterion}' is unknown{nearest(self.criterion, CRITERIA)}")
+        if self.kind == "quadratic" and self.criterion == "scale_independent":
+            raise SettingError("criterion must be mse, l1 or huber for a quadratic, whose mean is 0 at first")
 
 
 class PaperSurrogate(Regression):
