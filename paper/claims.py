@@ -2,6 +2,10 @@
 
 The claim of a picture is an order of methods. A pair of methods is in the claimed order if a run of the better method
 has the larger gain with a probability above one half (`probability_of_improvement`). How a picture looks is not judged.
+
+Every verdict on runs says how many renders they had, and their share of the paper's. Below a tenth of them nothing is
+tested, whatever the order is. "As published" means algorithm and experiment: our variant of an experiment does not test
+it (`docs/paper.md`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +19,7 @@ import yaml
 
 from baselines.compare import statistics
 from baselines.compare.rows import Run
+from paper.experiments import TESTED_FROM, experiment_of, percent, share_tested
 from paper.formats import REFUSED, number
 from paper.marks import LEVEL, middle, p_lower
 from paper.names import OURS, OURS_PUBLISHED, name_of, why_missing
@@ -27,6 +32,8 @@ from paper.variance import MEMORY
 CLAIMS = Path(__file__).with_name("claims.yaml")
 # The least gain that counts, in orders of magnitude: the loss falls by about a tenth.
 MOVED = 0.05
+# The variance of a gradient is measured over at least this number of iterations.
+LEAST_ITERATIONS = 100
 # The verdicts.
 REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not tested"
 # {view: (the part of the paper whose rows are judged, the form of ZeroGrads that is "ours" there)}.
@@ -87,11 +94,31 @@ def judge_runs(claim: Mapping[str, Any], material: Material, part: str, ours: st
     else:
         shown = [ours]
         verdict, numbers = judge_gain(claim, of_method[ours], material.sizes.get(task, 0))
+    verdict, rests_on = limit(verdict, task, [run for name in shown for run in by_method[name]], ours)
     losses = ", ".join(loss_of(method, by_method[method]) for method in shown)
     start = number(middle([run.row["init_loss"] or np.nan for run in by_method[ours]]).value)
-    row, seeds = by_method[ours][0].row, len(by_method[ours])
-    budget = f"{row['max_renders']:,} renders, {seeds} seed{'s' * (seeds > 1)}"
-    return verdict, f"{task} ({budget}): {numbers}; final losses (start {start}): {losses}"
+    seeds = len(by_method[ours])
+    basis = f"{rests_on}, {seeds} seed{'s' * (seeds > 1)}"
+    return verdict, f"{task} ({basis}): {numbers}; final losses (start {start}): {losses}"
+
+
+def limit(verdict: str, task: str, runs: Sequence[Run], ours: str) -> tuple[str, str]:
+    """A verdict after the renders that it rests on, and what it rests on.
+
+    The share is that of the run with the fewest renders; a run that converged counts with its whole budget.
+    """
+    renders = sorted(run.row["renders"] or 0 for run in runs)
+    said = f"{renders[0]:,}" + (f" to {renders[-1]:,}" if renders[-1] > renders[0] else "") + " renders"
+    experiment = experiment_of(task)
+    if experiment is None:
+        return verdict, f"{said}, the paper's number is not known"
+    part = min((share_tested(run) for run in runs if not run.failed), default=0.0)
+    said += f", at least {percent(part)} of the paper's {experiment.renders:,}"
+    if not experiment.is_released:
+        said += ", our variant of the experiment"
+        if ours == OURS_PUBLISHED:
+            return f"{UNTESTED} (our variant)", said
+    return (verdict, said) if part >= TESTED_FROM else (f"{UNTESTED} ({percent(part)})", said)
 
 
 def loss_of(method: str, runs: Sequence[Run]) -> str:
@@ -139,13 +166,13 @@ def judge_variance(material: Material) -> tuple[str, str]:
     """Whether memory lowers the relative variance of the surrogate's gradient, for every seed on every task."""
     found: dict[str, dict[int, dict[str, float]]] = {}
     for row in material.variance:
-        if not row["error"]:
+        if not row["error"] and row["iterations"] >= LEAST_ITERATIONS:
             found.setdefault(row["task"], {}).setdefault(row["seed"], {})[row["memory"]] = row["variance"]
     whole = {
         task: pairs for task, seeds in found.items() if (pairs := [both for both in seeds.values() if len(both) == 2])
     }
     if not whole:
-        return UNTESTED, "not measured"
+        return UNTESTED, f"not measured over {LEAST_ITERATIONS} iterations"
     lower = [both["with memory"] < both["without memory"] for pairs in whole.values() for both in pairs]
     verdict = REPRODUCED if all(lower) else PARTLY if any(lower) else NOT
     said = []

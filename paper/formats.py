@@ -144,7 +144,8 @@ def rows(table: Table) -> list[Row]:
                 place = {"table": table.name, "measure": panel.title, "method": method, "column": column}
                 middle = cell.middle
                 numbers: Row = middle._asdict() if middle else dict.fromkeys(("value", "low", "high"), "")
-                found.append(place | numbers | {"mark": cell.mark, "notes": "; ".join(cell.notes)})
+                rests_on = {"renders": cell.renders, "share_of_the_papers_renders": cell.share}
+                found.append(place | numbers | {"mark": cell.mark, "notes": "; ".join(cell.notes)} | rests_on)
     return found
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from baselines.compare.grid import Job, label_of
 from baselines.compare.rows import ROW_FILE, Row, write_csv
 from paper import claims, figures, formats, report, rows, tables, wandb_report
 from paper.cost import cost_probes, seconds_a_render
+from paper.pace import pace_of, pace_probes
 from paper.plan import (
     Part,
     Planner,
@@ -83,10 +84,12 @@ def run_missing(options: argparse.Namespace) -> tuple[bool, str]:
     preset = read_preset(options.preset)
     refuse_other_preset(options.out / PRESET_FILE, options.preset)
     if options.seeds:
-        preset = replace(preset, seeds=options.seeds)
+        runs = {task: {**own, "seeds": options.seeds} for task, own in preset.runs.items()}
+        preset = replace(preset, seeds=options.seeds, runs=runs)
     tasks = options.tasks.split(",") if options.tasks else tasks_of(preset)
     also = [] if options.tasks else smaller_tasks(preset)
-    methods = chosen(options.methods, methods_of())
+    asked = options.methods.split(",") if options.methods else None if preset.methods == "all" else preset.methods
+    methods = chosen(asked, methods_of())
     options.out.mkdir(parents=True, exist_ok=True)
     measured, cost = measure(preset, list(dict.fromkeys([*tasks, *also])), methods, mode != "disabled", options)
     sizes = {row["task"]: row["n"] for row in measured if not row["error"]}
@@ -94,11 +97,18 @@ def run_missing(options: argparse.Namespace) -> tuple[bool, str]:
     refuse(parts, options.jobs)
     jobs = [job for part in parts for job in part.jobs]
     missing = [job for job in jobs if not is_complete(job, options.retry)]
-    ahead = sum(estimate(job, measured, cost) for job in missing) / options.jobs
-    print(f"{len(jobs)} runs, {len(missing)} of them missing: about {duration(ahead)}", flush=True)
+    probes = pace_probes(missing, options.out) if preset.budget.get("paced") else []
+    pace = run_probes(probes, options.jobs, PATIENCE, "measuring runs")
+    ahead = {job: estimate(job, measured, cost, pace) / options.jobs for job in missing}
+    if preset.budget.get("paced"):
+        say_hours(ahead)
+    print(f"{len(jobs)} runs, {len(missing)} of them missing: about {duration(sum(ahead.values()))}", flush=True)
     if options.estimate:
         return False, mode
-    write_json(options.out / PRESET_FILE, {"preset": options.preset, "estimated_seconds": ahead, "runs": len(jobs)})
+    write_json(
+        options.out / PRESET_FILE,
+        {"preset": options.preset, "estimated_seconds": sum(ahead.values()), "runs": len(jobs)},
+    )
     return compare(jobs, options.out, options.jobs, HANG_SECONDS, options.retry, mode), mode
 
 
@@ -120,14 +130,25 @@ def measure(
     return measured, cost
 
 
-def chosen(asked: str | None, there: dict[str, Variant]) -> dict[str, Variant]:
+def say_hours(ahead: Mapping[Job, float]) -> None:
+    """Print for each task and method the number of its missing runs, their renders and their hours."""
+    lines: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+    for job, seconds in ahead.items():
+        key = job.task, job.method, job.settings
+        lines.setdefault(key, []).append((job.config["max_renders"], seconds))
+    for (task, method, settings), runs in lines.items():
+        hours = sum(seconds for _, seconds in runs) / 3600
+        print(f"{hours:7.2f} h  {task}, {method} ({settings}): {len(runs)} × {runs[0][0]:,} renders", flush=True)
+
+
+def chosen(asked: Sequence[str] | None, there: dict[str, Variant]) -> dict[str, Variant]:
     """The methods that are asked for, among all methods; by default all of them."""
     if asked is None:
         return there
-    for name in asked.split(","):
+    for name in asked:
         if name not in there and not name.endswith((".yaml", ".yml")):
             raise SettingError(f"methods '{name}' is unknown{nearest(name, there)}")
-    return {label_of(name): there.get(name, Variant(name)) for name in asked.split(",")}
+    return {label_of(name): there.get(name, Variant(name)) for name in asked}
 
 
 def first_run(task: str, preset: Preset) -> Config:
@@ -145,15 +166,20 @@ def refuse(parts: Sequence[Part], side_by_side: int) -> None:
                 write_json(job.folder / ROW_FILE, missing_row(job, reason, 0, side_by_side))
 
 
-def estimate(job: Job, measured: Sequence[Row], cost: Sequence[Row]) -> float:
-    """The expected seconds of a run: renders, the method at that n, and what every run takes besides."""
+def estimate(job: Job, measured: Sequence[Row], cost: Sequence[Row], pace: Sequence[Row] = ()) -> float:
+    """The expected seconds of a run: as it was timed; else renders, the method at that n, and what a run takes besides.
+
+    A run that goes on from its checkpoint is expected as a whole one.
+    """
     task = next((row for row in measured if row["task"] == job.task), None)
     if task is None or task["error"]:
         return 1.0
     known = {row["method"] for row in cost}
     base = job.method if job.method in known else class_name("method", job.config["model"])
     renders = job.config["max_renders"]
-    seconds = renders * (task["seconds_render"] + seconds_a_render(cost, base, task["n"]))
+    if (own := pace_of(job, pace)) is None:
+        own = task["seconds_render"] + seconds_a_render(cost, base, task["n"])
+    seconds = renders * own
     return min(seconds, job.config.get("max_seconds", seconds)) + task["seconds_beside"]
 
 

@@ -46,7 +46,9 @@ class Preset:
 
     tasks: `all` or a list. leave_out: tasks that `all` does not include. others: whether tasks of other packages are
     included. budget: `share` of the task's own renders (or of the published number, with `published`), from `least` to
-    `most`, and `seconds` at most.
+    `most`, and `seconds` at most; `checkpoint_seconds` between two checkpoints; `paced`, whether each run is timed
+    beforehand, for an expected time that long runs need. runs: {task: its own `seeds`, `renders` and `methods`}.
+    methods: of Tables 1 and 2, `all` or a list. A part without tasks (frames: without points) is not made.
     """
 
     tasks: Any
@@ -61,6 +63,8 @@ class Preset:
     about: str = ""
     leave_out: Sequence[str] = ()
     others: bool = True
+    runs: Mapping[str, Config] = field(default_factory=dict)
+    methods: Any = "all"
     trainer: Config = field(default_factory=dict)
 
 
@@ -160,6 +164,8 @@ def budget_of(task: str, preset: Preset) -> Config:
             if (path := PUBLISHED / f"{name}.yaml").is_file():
                 renders = read_yaml(path)["max_renders"]
                 break
+    if "renders" in (own := preset.runs.get(label_of(task), {})):
+        return {"max_renders": int(own["renders"])}
     renders = max(rule.get("least", 1), min(rule.get("most", renders), round(renders * rule["share"])))
     seconds = {"max_seconds": float(rule["seconds"])} if "seconds" in rule else {}
     return {"max_renders": int(renders)} | seconds
@@ -249,12 +255,15 @@ class Planner:
         """The runs tasks × seeds × methods, in the folder of the part. more: further limits and settings of a run."""
         part = Part(name, [], [])
         more = (more or {}) | ({"trainer": self.preset.trainer} if self.preset.trainer else {})
+        more |= {name: value for name, value in self.preset.budget.items() if name == "checkpoint_seconds"}
         for path in tasks:
             task = label_of(path)
             n = self.sizes.get(task, 0)
-            suited = {label: variant for label, variant in methods.items() if n >= variant.least_n}
+            own = self.preset.runs.get(task, {})
+            chosen = own.get("methods", methods)
+            suited = {label: of for label, of in methods.items() if n >= of.least_n and label in chosen}
             limits = budget_of(path, self.preset) | more
-            for seed in seeds:
+            for seed in seeds[: own.get("seeds")]:
                 for label, variant in suited.items():
                     config, origin = compose_run(path, variant, seed, limits, settings)
                     folder = self.out / name / "runs" / task / label / f"seed{seed}"
@@ -280,7 +289,7 @@ class Planner:
 
     def frames(self) -> Part:
         """The toy with pictures along the run, by both forms of ZeroGrads."""
-        if not self.there(["toy"]):
+        if not self.preset.frames["points"] or not self.there(["toy"]):
             return Part("frames", [], [])
         both = {name: Variant(name) for name in ("zerograds-paper", "zerograds")}
         pictured = {"video": True, "curve_points": self.preset.frames["points"]}

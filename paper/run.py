@@ -21,7 +21,7 @@ def paper_command(words: list[str]) -> int:
 def paper_options(words: list[str]) -> argparse.Namespace:
     """The options of `zg paper`. Raises SettingError for a value that is wrong whatever the preset is."""
     parser = OptionParser(prog="zg paper", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--preset", help="smoke, cpu or full, or a YAML like those in paper/presets")
+    parser.add_argument("--preset", help="smoke, cpu, budget or full, or a YAML like those in paper/presets")
     parser.add_argument("--out", required=True, type=Path, help="folder for everything; given again, it is completed")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side; compare times with 1 only")
     parser.add_argument("--settings", default="published,tuned", help="published, tuned or both (default)")

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from baselines.compare.rows import Run, unique
 from baselines.compare.summary import TARGET, hit
 from paper import marks
+from paper.experiments import experiment_of, share
 from paper.marks import Middle, middle
 from paper.names import OURS_PUBLISHED, ordered, why_missing
 from paper.rows import Material
+from zg.budget import StopReason
 
 # A number of a run.
 Measure = Callable[[Run], float]
@@ -17,11 +19,16 @@ Measure = Callable[[Run], float]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: a number with its interval, or None for a dash; a mark; notes, which become footnotes."""
+    """A cell: a number with its interval, or None for a dash; a mark; notes, which become footnotes.
+
+    renders, share: median number of renders behind the number, and their share of the paper's where that is known.
+    """
 
     middle: Middle | None = None
     mark: str = ""
     notes: tuple[str, ...] = ()
+    renders: float | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,23 @@ def megabytes(run: Run) -> float:
     return run.row["peak_mb"] if run.row["peak_mb"] is not None and not run.failed else math.nan
 
 
+def renders(run: Run) -> float:
+    """The counted renders of a run."""
+    return math.nan if run.failed else run.row["renders"]
+
+
+def share_of_paper(run: Run) -> float:
+    """The same in percent of the paper's renders; NaN where their number is not known."""
+    return math.nan if run.failed else 100 * share(run)
+
+
 # {panel: (measure, whether the best method is marked)}.
 MEASURES: dict[str, tuple[Measure, bool]] = {
     "final loss": (final_loss, True),
     f"renders to {TARGET:g} of the initial loss": (renders_to_target, True),
     "seconds of a run": (seconds, False),
+    "renders of a run": (renders, False),
+    "renders of a run, % of the paper's": (share_of_paper, False),
 }
 # The same, for tasks of high dimension only.
 MEMORY: dict[str, tuple[Measure, bool]] = {"peak memory of the process, MB": (megabytes, False)}
@@ -154,11 +173,22 @@ def cell_of(of: Measure, runs: Sequence[Run]) -> Cell:
         notes.append("no published setting for this task: the published algorithm at its defaults")
     if settings == "untuned":
         notes.append("nothing tuned for this task: at its defaults")
+    experiment = experiment_of(runs[0].row["task"])
+    if runs[0].row["method"] == OURS_PUBLISHED and experiment and not experiment.is_released:
+        notes.append("our variant of the paper's experiment (docs/paper.md)")
+    if any(run.row["stop_reason"] == StopReason.TIME for run in runs):
+        notes.append("cut by the limit of time")
     if runs[0].row["feedback"] == "image":
         notes.append("sees images, so it is left out of the test")
     values = [of(run) for run in runs if of is not megabytes or not run.failed]
     known = bool(values) and len(broken) < len(runs)
-    return Cell(middle(values) if known else None, notes=tuple(notes))
+    if of is share_of_paper and experiment is None:
+        return Cell(notes=("the paper's number of renders is not known",))
+    if not known:
+        return Cell(notes=tuple(notes))
+    counted = middle([renders(run) for run in runs if not run.failed]).value
+    part = counted / experiment.renders if experiment else None
+    return Cell(middle(values), notes=tuple(notes), renders=counted, share=part)
 
 
 def notes_of(runs: Sequence[Run], marked: set[str]) -> list[str]:

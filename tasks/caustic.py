@@ -7,6 +7,7 @@ heights and slopes at all photons are the matrix products N C Nᵀ, N C Dᵀ and
 """
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,21 +22,45 @@ from zg.task import Task
 
 # The surface is at height BASE + RELIEF · spline above the ground. Surface and ground span [−1, 1]².
 BASE, RELIEF = 0.75, 0.25
-# Refractive index of air divided by that of the medium.
-ETA = 1 / 1.33
 # Counts are divided by this quantile of the image. Divided by the maximum, a few bright pixels would darken the rest.
 WHITE_QUANTILE = 0.995
-# Standard deviation of the control points at the start.
-START_DEVIATION = 0.02
 # Photons in one call on a CPU: as fast as a larger number, and a batch of 40 at 512² then needs less than 0.5 GB.
 CHUNK_PHOTONS = 2**16
+
+
+@dataclass(frozen=True)
+class Form:
+    """What differs between our caustic and that of the released code.
+
+    eta: refractive index before the surface over that behind it. flatter: what slopes are divided by. margin: control
+    points that are added at each border by repeating the outermost. start: mean and deviation of the control points.
+    bound: their largest amount. to_ends: whether photons reach from border to border, else they are in the middle of
+    equal cells. shift: pixels by which a count is moved. interpolated: whether the quantile of the white point is.
+    """
+
+    eta: float
+    flatter: float
+    margin: int
+    start: tuple[float, float]
+    bound: float
+    to_ends: bool
+    shift: int
+    interpolated: bool
+
+
+#: Light leaves glass, as in the formula of Snell's law.
+OURS = Form(1 / 1.33, 1.0, 0, (0.0, 0.02), 2.0, to_ends=False, shift=0, interpolated=False)
+#: The ratio is upside down and the normal is that of half the slope, so photons go the other way. Which outer control
+#: points are added, and to which side counts are moved, was not at hand.
+RELEASED = Form(1.33, 2.0, 1, (0.5, 0.05), math.inf, to_ends=True, shift=1, interpolated=True)
 
 
 class Caustic(Task):
     """Control points [K, K] of a surface that is nearly flat at the start: n = K².
 
-    reference: `ring` (around an ellipse), `letter`, `star`, a path or one of scikit-image's bundled images.
+    reference: `ring` (around an ellipse), `letter`, `star`, `word`, a path or one of scikit-image's bundled images.
     control_points: K. size: pixels along a side, at most 512. photons: along a side, by default one a pixel.
+    released: the optics, spline and start of the released code (`RELEASED`). Its target is a word in white.
     """
 
     def __init__(
@@ -45,9 +70,10 @@ class Caustic(Task):
         size: int = 128,
         photons: int | None = None,
         loss: str | Loss = "mse",
+        released: bool = False,
     ) -> None:
         super().__init__(loss)
-        self.shape = reference
+        self.shape, self.form = reference, RELEASED if released else OURS
         self.control_points, self.size, self.photons = control_points, size, size if photons is None else photons
         if not 4 <= control_points <= 256:
             raise SettingError(f"control_points must be from 4 to 256, got {control_points}")
@@ -56,11 +82,18 @@ class Caustic(Task):
                 raise SettingError(f"{name} must be from 1 to 512, got {value}")
 
     def build(self) -> None:
-        start = torch.randn(self.control_points, self.control_points, generator=self.generator("start"))
+        form, (mean, deviation) = self.form, self.form.start
+        start = mean + deviation * torch.randn(
+            self.control_points, self.control_points, generator=self.generator("start")
+        )
         # A σ of 0.05 then moves photons by about 2 of 128 pixels.
-        self.space = ParameterSpace(heights=Block(START_DEVIATION * start, low=-2.0, high=2.0, scale=1.0))
+        self.space = ParameterSpace(heights=Block(start, low=-form.bound, high=form.bound, scale=1.0))
         self.at = (torch.arange(self.photons, dtype=torch.float64) + 0.5) * 2 / self.photons - 1
-        values, slopes = (part.float().to(self.device) for part in spline_basis(self.at, self.control_points))
+        if form.to_ends:
+            self.at = torch.linspace(-1, 1, self.photons, dtype=torch.float64)
+        basis = spline_basis(self.at, self.control_points + 2 * form.margin)
+        values, slopes = (repeat_border(part, form.margin).float().to(self.device) for part in basis)
+        slopes = slopes / form.flatter
         self.values, self.slopes, self.at = values, slopes, self.at.float().to(self.device)
         self.set_reference(self._draw())
 
@@ -71,21 +104,31 @@ class Caustic(Task):
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         counts, _ = self.count(*self.trace(x))
-        rank = math.ceil(WHITE_QUANTILE * self.size**2)
-        white = counts.flatten(1).float().kthvalue(rank, dim=1).values.clamp_min(1)
-        return (counts / white[:, None, None]).clamp_max(1).unsqueeze(1)
+        pixels = counts.flatten(1).float()
+        if self.form.interpolated:
+            white = pixels.quantile(WHITE_QUANTILE, dim=1)
+        else:
+            white = pixels.kthvalue(math.ceil(WHITE_QUANTILE * self.size**2), dim=1).values
+        return (counts / white.clamp_min(1)[:, None, None]).clamp_max(1).unsqueeze(1)
 
     def trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, n] -> where all photons land, across and down [B, photons, photons]; the image is [−1, 1]²."""
+        """x [B, n] -> where all photons land, across and down [B, photons, photons]; the image is [−1, 1]².
+
+        NaN where light is reflected totally, which is possible for eta > 1.
+        """
         height, across, down = self.surface(x)
+        eta = self.form.eta
         # Snell's law for vertical light, solved for the horizontal shift: one square root and no angle.
         steepness = across.square().addcmul_(down, down)
-        root = steepness.mul(1 - ETA**2).add_(1).sqrt_()
-        shift = root.sub(ETA).mul_(height).div_(root.add_(steepness, alpha=ETA))
+        root = steepness.mul(1 - eta**2).add_(1).sqrt_()
+        shift = root.sub(eta).mul_(height).div_(root.add_(steepness, alpha=eta))
         return across.mul_(shift).add_(self.at), down.mul_(shift).add_(self.at[:, None])
 
     def surface(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, n] -> height and its derivatives across and down at all photons, each [B, photons, photons]."""
+        """x [B, n] -> height and slopes across and down at all photons, each [B, photons, photons].
+
+        Slopes are the derivatives of the height, divided by `flatter`.
+        """
         points = RELIEF * self.space.split(x)["heights"].float()
         along, rising = points @ self.values.T, points @ self.slopes.T
         return self.values @ along + BASE, self.values @ rising, self.slopes @ along
@@ -94,8 +137,10 @@ class Caustic(Task):
         """Where photons land -> photons in each pixel [B, size, size], and photons outside the image [B]."""
         batch, size = len(across), self.size
         column, row = (place.add(1).mul_(size / 2).floor_() for place in (across, down))
-        outside = (column < 0) | (column >= size) | (row < 0) | (row >= size)
-        pixel = row.mul_(size).add_(column).masked_fill_(outside, size**2).int()
+        if self.form.shift:
+            column, row = column.add_(self.form.shift), row.add_(self.form.shift)
+        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)  # a NaN is not
+        pixel = row.mul_(size).add_(column).masked_fill_(~inside, size**2).int()
         bins = size**2 + 1
         pixel += bins * torch.arange(batch, dtype=torch.int32, device=pixel.device)[:, None, None]
         counts = torch.bincount(pixel.flatten(), minlength=batch * bins).reshape(batch, bins)
@@ -124,3 +169,13 @@ def spline_basis(at: Tensor, control_points: int) -> tuple[Tensor, Tensor]:
     columns = first.long()[:, None] + torch.arange(4)
     empty = torch.zeros(len(at), control_points, dtype=at.dtype)
     return empty.scatter(1, columns, values), empty.scatter(1, columns, slopes)
+
+
+def repeat_border(basis: Tensor, margin: int) -> Tensor:
+    """Basis functions [P, K + 2 · margin] -> [P, K], whose outermost control points stand for those in the margins."""
+    if not margin:
+        return basis
+    inner = basis[:, margin:-margin].clone()
+    inner[:, 0] += basis[:, :margin].sum(1)
+    inner[:, -1] += basis[:, -margin:].sum(1)
+    return inner

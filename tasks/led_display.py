@@ -32,6 +32,7 @@ class LedDisplay(BlenderTask):
 
     word: text on the reference, at most twelve characters; the first six are in the upper row. undecided: largest
     distance of a lamp's value at the start from 0.5, the threshold between off and on, so that the start shows noise.
+    released: the coupling of the released code (`coupled`), a start in [0, 1), and a random pattern as reference.
     """
 
     def __init__(
@@ -44,28 +45,51 @@ class LedDisplay(BlenderTask):
         blender: str | None = None,
         workers: int = 2,
         timeout: float = 60.0,
+        released: bool = False,
     ) -> None:
         super().__init__(loss, engine, oversample, blender, workers, timeout)
         check_positive(undecided=undecided)
         if undecided > 0.5:
             raise SettingError(f"undecided must be at most 0.5, got {undecided}")
-        self.word, self.undecided = word, undecided
+        self.word, self.undecided, self.released = word, undecided, released
 
     def build(self) -> None:
-        self.solution, self.space = lamps_of(self.word), self.start()
+        self.space = self.start()
+        self.wanted = coupled(self.pattern()) if self.released else lamps_of(self.word)
+        self.solution = None if self.released else self.wanted  # many values show the same lamps
         height, width = SHAPE
         self.open_scene(SCENES / "led_display.py", width, height, {"rows": 2, "columns": COLUMNS})
-        self.set_reference(self.render(self.solution[None])[0])
+        self.set_reference(super().render(self.wanted[None])[0])
 
     def start(self) -> ParameterSpace:
         """The space, with lamps that start near the threshold between off and on."""
         draw = torch.rand(2 * COLUMNS * LAMPS, generator=self.generator("start"), dtype=torch.float64)
+        if self.released:
+            return ParameterSpace(lamps=Block(draw, scale=1.0))
         start = 0.5 + self.undecided * (2 * draw - 1)
         return ParameterSpace(lamps=Block(start, kind="binary", scale=SCALE))
 
+    def pattern(self) -> Tensor:
+        """The values [336] behind the released kind of reference, each even in [0, 1)."""
+        return torch.rand(2 * COLUMNS * LAMPS, generator=self.generator("pattern"), dtype=torch.float64)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return super().render(coupled(x) if self.released else x, *seeds)
+
     def metrics(self, x: Tensor, image: Tensor) -> dict[str, float]:
-        assert self.solution is not None
-        return {"lamps_right": float((x.cpu().round() == self.solution).double().mean())}
+        lamps = coupled(x.cpu()) if self.released else x.cpu().round()
+        return {"lamps_right": float((lamps == self.wanted).double().mean())}
+
+
+def coupled(x: Tensor) -> Tensor:
+    """Values [..., 336] -> lamps [..., 336], 0 or 1, as the released code makes them.
+
+    Cell k shows the values k to k + 27 and not those from 28 k on, which seems to be an oversight. So only the first 39
+    values act, and each of them acts on up to 12 lamps. A lamp is on where 2x − 1, cut to [0, 1] and rounded, is 1.
+    """
+    cells = 2 * COLUMNS
+    slices = torch.cat([x[..., k : k + LAMPS] for k in range(cells)], -1)
+    return (2 * slices - 1).clamp(0, 1).round()
 
 
 def lamps_of(word: str) -> Tensor:

@@ -30,16 +30,22 @@ class Mlp(Task):
 
     digit: 0 to 9; the reference is its first image in scikit-learn's bundled digits (8 × 8, upsampled), or in `mnist`.
     mnist: an `…images-idx3-ubyte` file of MNIST, gzipped or not, or a folder with one. index: number of an image in
-    that file, instead of the first image of `digit`.
+    that file, instead of the first image of `digit`. released: the network's input is uniform in [0, 1), as in the
+    released code, and not from N(0, 1). The released target is number 7 of MNIST's training images.
     """
 
     def __init__(
-        self, digit: int = 3, mnist: str | None = None, index: int | None = None, loss: str | Loss = "mse"
+        self,
+        digit: int = 3,
+        mnist: str | None = None,
+        index: int | None = None,
+        loss: str | Loss = "mse",
+        released: bool = False,
     ) -> None:
         super().__init__(loss)
         if not 0 <= digit <= 9:
             raise SettingError(f"digit must be from 0 to 9, got {digit}")
-        self.digit, self.mnist, self.index = digit, mnist, index
+        self.digit, self.mnist, self.index, self.released = digit, mnist, index, released
 
     def build(self) -> None:
         generator = self.generator("start")
@@ -51,7 +57,8 @@ class Mlp(Task):
                 blocks[name] = Block((2 * torch.rand(shape, generator=generator) - 1) * bound, scale=0.5)
         self.space = ParameterSpace(blocks)
         # The input is part of the network and not of the start, so it is the same for every seed.
-        self.input = torch.randn(LAYERS[0][0], generator=make_generator(0, "mlp", "input")).to(self.device)
+        draw = torch.rand if self.released else torch.randn
+        self.input = draw(LAYERS[0][0], generator=make_generator(0, "mlp", "input")).to(self.device)
         digit = bundled_digit(self.digit) if self.mnist is None else mnist_digit(self.mnist, self.digit, self.index)
         self.set_reference(digit)
 

@@ -15,15 +15,16 @@ class Rosenbrock(Task):
     """Σ b (xᵢ₊₁ − xᵢ²)² + (a − xᵢ)² with a = 1 and b = 100; zero at (1, …, 1).
 
     n: dimensions, at least 2. The start is uniform in [−1.5, 2], for the last coordinate in [−0.5, 3]. A scaled unit
-    is 4.
+    is 4. released: the square of that function, which is the loss of the released code: the mean square of a picture
+    that is filled with it.
     """
 
-    def __init__(self, n: int = 2) -> None:
+    def __init__(self, n: int = 2, released: bool = False) -> None:
         super().__init__()
         if n < 2:
             raise SettingError(f"n must be at least 2, got {n}")
         check_memory(VECTORS * 8.0 * n, n=n)
-        self.n = n
+        self.n, self.released = n, released
 
     def build(self) -> None:
         start = 3.5 * torch.rand(self.n, generator=self.generator("start"), dtype=torch.float64) - 1.5
@@ -32,14 +33,15 @@ class Rosenbrock(Task):
         self.solution = torch.ones(self.n, dtype=torch.float64)
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        return (100 * (x[:, 1:] - x[:, :-1].square()).square() + (1 - x[:, :-1]).square()).sum(1)
+        value = (100 * (x[:, 1:] - x[:, :-1].square()).square() + (1 - x[:, :-1]).square()).sum(1)
+        return value.square() if self.released else value
 
     def true_gradient(self, x: Tensor) -> Tensor:
         valley = 200 * (x[1:] - x[:-1].square())
         gradient = torch.zeros_like(x)
         gradient[:-1] = -2 * x[:-1] * valley - 2 * (1 - x[:-1])
         gradient[1:] += valley
-        return gradient
+        return 2 * self.render(x[None]).sqrt() * gradient if self.released else gradient
 
     def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
         """Contours in the plane of the last two coordinates (with the others of x), the path, and the solution."""

@@ -52,4 +52,21 @@ def polygon(corners: list[tuple[float, float]], x: Tensor, y: Tensor) -> Tensor:
     return torch.from_numpy(Outline(corners).contains_points(points)).reshape(x.shape)
 
 
-SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {f.__name__: f for f in (ring, letter, star)}
+def word(x: Tensor, y: Tensor) -> Tensor:
+    """The word ZERO in bars as wide as a stroke."""
+    bars = [(left, left + 0.3, level - 0.05, level + 0.05) for left in (-0.74, -0.35, 0.43) for level in (-0.25, 0.25)]
+    bars += [(-0.35, -0.05, -0.05, 0.05), (-0.35, -0.25, -0.3, 0.3)]  # the rest of E
+    bars += [(0.04, 0.14, -0.3, 0.3), (0.04, 0.34, 0.2, 0.3), (0.04, 0.34, -0.05, 0.05), (0.24, 0.34, -0.05, 0.3)]  # R
+    bars += [(0.43, 0.53, -0.3, 0.3), (0.63, 0.73, -0.3, 0.3)]  # the rest of O
+    inside = torch.zeros_like(x, dtype=torch.bool)
+    for left, right, bottom, top in bars:
+        inside |= (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
+    for corners in (
+        [(-0.74, -0.25), (-0.62, -0.25), (-0.44, 0.25), (-0.56, 0.25)],  # the slant of Z
+        [(0.1, -0.02), (0.22, -0.02), (0.34, -0.3), (0.22, -0.3)],  # the leg of R
+    ):
+        inside |= polygon(corners, x, y)
+    return inside
+
+
+SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {f.__name__: f for f in (ring, letter, star, word)}

@@ -12,6 +12,10 @@ import torch
 matplotlib.use("Agg")
 torch.set_num_threads(1)
 
+# A shell ignores SIGINT for what it runs in the background, and `nohup` SIGHUP; here both mean what they usually do.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 MAY_SKIP = {line for line in Path(__file__).with_name("may_skip.txt").read_text().splitlines() if "::" in line}
 
 

@@ -94,7 +94,8 @@ def test_a_command_of_the_guides_is_understood(command: str) -> None:
     elif program == "python":
         module = importlib.util.find_spec(words[1])
         assert module and module.origin, f"there is no module {words[1]}"
-        source = Path(module.origin).read_text()
+        package = Path(module.origin)
+        source = (package.with_name("__main__.py") if package.name == "__init__.py" else package).read_text()
         unknown = [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in source]
         assert not unknown, f"{words[1]} has no option {unknown}"
     elif words[0] == "fit" and "--resume" not in words and not set(words) & set(PLACEHOLDERS):

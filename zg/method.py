@@ -96,6 +96,10 @@ class Method:
         """The best estimate of the optimal θ [n] at present, in scaled units."""
         raise NotImplementedError(f"{type(self).__name__} must implement recommend")
 
+    def last(self) -> Tensor | None:
+        """θ [n] after the last step, in scaled units, for methods that recommend an earlier one; else None."""
+        return None
+
     def predict(self, theta: Tensor) -> Tensor | None:
         """The loss [B] that the surrogate predicts at θ [B, n] in scaled units; None without a surrogate."""
         return None

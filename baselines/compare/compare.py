@@ -178,7 +178,7 @@ def missing_row(job: Job, error: str, renders: int, side_by_side: int) -> Row:
         "renders": renders,
         "failed_renders": None,
     }
-    blank = ("seconds_render", "seconds_method", "peak_mb", "init_loss", "final_loss", "best_loss")
+    blank = ("seconds_render", "seconds_method", "peak_mb", "init_loss", "final_loss", "best_loss", "last_loss")
     known = dict.fromkeys(blank) | last_known(job.folder)
     return names(job) | about | known | {"stop_reason": "error", "error": error}
 

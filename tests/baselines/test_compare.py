@@ -260,7 +260,7 @@ def test_settings_are_tuned_where_they_are_and_say_so(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"model: {model}\n")
     methods = ["es", "nevergrad:CMA", "spsa"]
-    jobs = grid.plan(["toy", "rosenbrock10"], methods, [0], {}, Path("out"), "tuned", tmp_path / "tuned")
+    jobs = grid.plan(["toy", "rosenbrock10"], methods, [0], {}, Path("out"), "tuned", [tmp_path / "tuned"])
     found = {(job.task, job.method): job for job in jobs}
     assert found["toy", "es"].settings == "tuned"
     assert found["toy", "es"].config["model"]["init_args"] == {"lr": 0.5}

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
+from scipy.interpolate import BSpline
 
-from tasks.caustic import ETA, Caustic, spline_basis
+from tasks.caustic import WHITE_QUANTILE, Caustic, spline_basis
 from tasks.shapes import SHAPES, draw_shape
 from tests.tasks.golden import DEVICES, built
 from zg.errors import SettingError
@@ -61,20 +63,67 @@ def test_a_dome_gathers_light_and_a_bowl_spreads_it():
     assert bowl_middle < 0.22 < 0.26 < dome_middle  # a quarter of the area
 
 
-def test_photons_are_refracted_by_snells_law():
-    task = built(Caustic(control_points=6, size=8, photons=20))
+@pytest.mark.parametrize(("released", "eta", "flatter"), [(False, 1 / 1.33, 1), (True, 1.33, 2)])
+def test_photons_are_refracted_by_snells_law(released, eta, flatter):
+    """The normal is (−dx, −dy, flatter), scaled to length 1; the released one has half the slope."""
+    task = built(Caustic(control_points=6, size=8, photons=20, released=released))
     x = bumpy(task, 2, height=2.0)
     height, across, down = (part.to(double) for part in task.surface(x))
-    normal = torch.stack([-across, -down, torch.ones_like(across)], -1)
+    normal = torch.stack([-across * flatter, -down * flatter, torch.full_like(across, flatter)], -1)
     normal = normal / normal.norm(dim=-1, keepdim=True)
     cos_in = normal[..., 2:]
-    cos_out = (1 - ETA**2 * (1 - cos_in**2)).sqrt()
-    ray = ETA * torch.tensor([0.0, 0.0, -1.0], dtype=double) + (ETA * cos_in - cos_out) * normal
+    cos_out = (1 - eta**2 * (1 - cos_in**2)).sqrt()
+    ray = eta * torch.tensor([0.0, 0.0, -1.0], dtype=double) + (eta * cos_in - cos_out) * normal
     way = height / -ray[..., 2]
     landed = task.trace(x)
-    assert (landed[0] - (task.at + way * ray[..., 0])).abs().max() < 1e-5
-    assert (landed[1] - (task.at[:, None] + way * ray[..., 1])).abs().max() < 1e-5
-    assert across.abs().max() > 1
+    assert (landed[0] - (task.at + way * ray[..., 0])).nan_to_num().abs().max() < 1e-5
+    assert (landed[1] - (task.at[:, None] + way * ray[..., 1])).nan_to_num().abs().max() < 1e-5
+    assert across.abs().max() > 1 / flatter
+
+
+def test_the_released_surface_is_a_cubic_spline_of_31_intervals_and_half_its_slope():
+    """Against SciPy's B-spline, with the outermost control points repeated once."""
+    task = built(Caustic(size=8, photons=9, released=True))
+    knots = np.arange(-3, 31 + 4) * 2 / 31 - 1
+    points = task.space.init.reshape(32, 32).numpy()
+    padded = np.pad(points, 1, mode="edge")
+    along = BSpline(knots, padded, 3, axis=1)  # a column is a place to the right
+    at = np.linspace(-1, 1, 9)
+    height = 0.75 + 0.25 * BSpline(knots, along(at), 3, axis=0)(at)
+    across = 0.25 * BSpline(knots, along.derivative()(at), 3, axis=0)(at)
+    found = task.surface(task.space.init[None])
+    assert found[0][0].numpy() == pytest.approx(height, abs=1e-5)
+    assert 2 * found[1][0].numpy() == pytest.approx(across, abs=1e-4)
+
+
+def test_the_released_photons_go_the_other_way_and_less_far():
+    ours, theirs = (built(Caustic(size=8, released=released)) for released in (False, True))
+    tilted = 0.05 * torch.linspace(0, 1, 32, dtype=double).expand(32, 32).reshape(1, -1)
+    moved = [(task.trace(tilted)[0] - task.at)[0, 4, 4] for task in (ours, theirs)]
+    assert moved[0] > 0 > moved[1]
+    assert -moved[0] / moved[1] == pytest.approx((1 - 1 / 1.33) / (0.33 / 2) * 29 / 31, rel=0.01)
+
+
+def test_the_released_start_counts_and_white_point():
+    task = built(Caustic("word", released=True))
+    start = task.space.init
+    assert float(start.mean()) == pytest.approx(0.5, abs=0.01) and float(start.std()) == pytest.approx(0.05, rel=0.1)
+    assert not task.space.bounded
+    assert (task.at[0], task.at[-1]) == (-1, 1)
+    x = task.space.to_user(start)[None]
+    landed = [place[0].flatten().numpy() for place in task.trace(x)]
+    edges = [np.arange(-1, 128) * 2 / 128 - 1] * 2  # a bin counts what falls into the one before it
+    counts = np.histogram2d(landed[1], landed[0], bins=edges)[0]
+    image = np.clip(counts / np.quantile(counts, WHITE_QUANTILE), 0, 1)
+    assert np.abs(task.render(x)[0, 0].numpy() - image).mean() < 1e-3
+
+
+def test_light_that_is_reflected_totally_is_lost():
+    task = built(Caustic(control_points=6, size=8, photons=20, released=True))
+    steep = bumpy(task, 1, height=20.0)
+    counts, lost = task.count(*task.trace(steep))
+    assert task.trace(steep)[0].isnan().any()
+    assert counts.sum() + lost == 20**2
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -111,7 +160,7 @@ def test_a_reference_may_be_an_image():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"reference": "rign"}, "reference must be ring, letter, star, an image file .*; did you mean .ring."),
+        ({"reference": "rign"}, "reference must be ring, letter, star, word, an image file .*; did you mean .ring."),
         ({"control_points": 3}, "control_points must be from 4 to 256, got 3"),
         ({"size": 513}, "size must be from 1 to 512, got 513"),
         ({"photons": 0}, "photons must be from 1 to 512, got 0"),

@@ -27,6 +27,7 @@ class Row(TypedDict, total=False):
     seconds_render, seconds_method: time in seconds. peak_mb: largest memory of the process, in MB.
     init_loss, final_loss: losses of the initial and the recommended θ, rendered again and not counted.
     best_loss: the lowest counted loss.
+    last_loss: loss of θ after the last step, likewise, for methods that recommend an earlier θ; else NaN.
     stop_reason: a `StopReason`, or a reason of the method.
     error: message of the exception that ended the run, else of the last failed render.
     """
@@ -52,6 +53,7 @@ class Row(TypedDict, total=False):
     init_loss: float
     final_loss: float
     best_loss: float
+    last_loss: float
     stop_reason: str
     error: str
 
@@ -105,6 +107,7 @@ def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
         "init_loss": math.nan,
         "final_loss": math.nan,
         "best_loss": ledger.best_loss if ledger else math.nan,
+        "last_loss": math.nan,
         "stop_reason": str(StopReason.ERROR if error and not is_interrupted else (loop.stop_reason() or "")),
         "error": error or (ledger.last_error if ledger else ""),
     }

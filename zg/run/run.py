@@ -137,6 +137,8 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
     loss, image = objective.measure(theta, "final")
     row["init_loss"] = objective.measure(objective.start, "start")[0]
     row["final_loss"] = loss
+    if (last := loop.method.last()) is not None:
+        row["last_loss"] = objective.measure(last, "final")[0]
     from zg.run.metrics import result_metrics
 
     with decoration("the metrics of the result"):

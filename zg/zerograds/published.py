@@ -44,6 +44,7 @@ class PaperSettings:
     k_phi: int
     theta_first: bool
     memory: bool
+    single: bool
 
 
 class PaperZeroGrads(Method):
@@ -68,7 +69,8 @@ class PaperZeroGrads(Method):
     frequencies: of NP's positional encoding, 0 for none. 10 ×: sin and cos of 2ᵏ θ are noise for all but the first k.
     input_scale: what θ is divided by before h sees θ. 10 ×: h starts flatter and learns slopes more slowly.
     log_space: whether h is fitted to log(loss + 1), for losses of very different size; losses must be above −1.
-    criterion: the misfit of h, mse, l1 or huber.
+    criterion: the misfit of h, mse, l1, huber or scale_independent.
+    single: whether θ and its samples are in single precision, as released; else as the task's parameters are.
     """
 
     saved = ("theta", "best_theta", "best_loss", "fit_error", "surrogate", "adam_theta", "adam_phi")
@@ -97,6 +99,7 @@ class PaperZeroGrads(Method):
         input_scale: float = 1.0,
         log_space: bool = False,
         criterion: str = "mse",
+        single: bool = False,
     ) -> None:
         check_positive(sigma=sigma, lr_theta=lr_theta, lr_phi=lr_phi, input_scale=input_scale)
         check_whole(batch=batch, k_theta=k_theta, k_phi=k_phi, hidden=hidden, layers=layers)
@@ -110,7 +113,7 @@ class PaperZeroGrads(Method):
         if surrogate not in get_args(Kind):
             raise SettingError(f"surrogate must be neural or quadratic, got '{surrogate}'")
         self.settings = PaperSettings(
-            sigma, batch, antithetic, inner_sigma, lr_theta, k_theta, k_phi, order == "theta_first", memory
+            sigma, batch, antithetic, inner_sigma, lr_theta, k_theta, k_phi, order == "theta_first", memory, single
         )
         self.model = PaperSurrogateSettings(
             surrogate, hidden, layers, frequencies, input_scale, log_space, criterion, lr_phi
@@ -118,11 +121,12 @@ class PaperZeroGrads(Method):
 
     def build(self, theta: Tensor) -> None:
         self.surrogate = PaperSurrogate(self.space.n, self.model, self.generator)
-        self.theta = (theta * self.space.scale).requires_grad_()
+        start = theta * self.space.scale
+        self.theta = (start.float() if self.settings.single else start).requires_grad_()
         self.best_theta = self.theta.detach().clone()
         self.best_loss = math.inf
         self.fit_error = math.nan
-        self.adam_theta = torch.optim.Adam([self.theta], lr=self.settings.lr_theta)
+        self.adam_theta = torch.optim.Adam([self.theta], lr=self.settings.lr_theta, fused=True)
         self.adam_phi = self.surrogate.optimizer
 
     def ask(self) -> Tensor:
@@ -171,6 +175,10 @@ class PaperZeroGrads(Method):
     def recommend(self) -> Tensor:
         """The θ whose own render had the lowest loss."""
         return self.space.project(self.best_theta / self.space.scale)
+
+    def last(self) -> Tensor:
+        """θ after the last step: the result of the released code, which keeps the best θ beside it."""
+        return self.space.project(self.theta.detach() / self.space.scale)
 
     @torch.no_grad()
     def predict(self, theta: Tensor) -> Tensor:

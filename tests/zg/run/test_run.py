@@ -1,6 +1,7 @@
 """One run: budget, seeds, resuming, stop reasons and the run folder."""
 
 import json
+import math
 import os
 import signal
 from functools import partial
@@ -18,6 +19,7 @@ from zg.errors import SettingError
 from zg.run.observer import Observer
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
+from zg.zerograds.published import PaperZeroGrads
 
 METHODS = {
     "zerograds": ZeroGrads,
@@ -45,6 +47,14 @@ def test_resuming_a_finished_run_adds_no_record(tmp_path):
     whole = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run")
     again = run(Noisy(), ES(), Budget(60), folder=tmp_path / "run", resume=True)
     assert again.records == whole.records and again.loss == whole.loss
+
+
+def test_the_row_has_the_loss_of_the_last_theta_where_a_method_recommends_another_one():
+    task, method = Quadratic(), PaperZeroGrads(sigma=0.05, lr_theta=1.0)
+    row = run(task, method, Budget(210)).row
+    last = task.loss(task.render(task.space.to_user(method.last())[None]), task.reference())
+    assert row["last_loss"] == float(last) > row["final_loss"]
+    assert math.isnan(run(Quadratic(), ES(), Budget(60)).row["last_loss"])
 
 
 class CountBatches(Callback):

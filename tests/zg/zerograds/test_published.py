@@ -1,16 +1,20 @@
 """Each option of the published algorithm does what it says: known answers, one iteration at a time."""
 
 import copy
+from dataclasses import asdict, replace
+from itertools import islice
 
 import pytest
 import torch
 
+from tests.zg.zerograds.plain_published import Plain
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose, read_yaml
 from zg.config.registry import CONFIGS
 from zg.errors import SettingError
 from zg.ledger import Evaluation, Ledger
 from zg.problem import Problem
+from zg.seeding import make_generator
 from zg.space import Block, ParameterSpace
 from zg.zerograds.published import PaperZeroGrads
 
@@ -103,9 +107,55 @@ def test_the_best_centre_is_recommended():
     assert torch.equal(method.recommend(), start)
 
 
+PLAIN = Plain(
+    sigma=0.1,
+    batch=4,
+    inner_sigma=0.1,
+    lr_theta=0.01,
+    lr_phi=1e-3,
+    k_theta=2,
+    k_phi=5,
+    hidden=24,
+    layers=4,
+    frequencies=3,
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"criterion": "scale_independent"},
+        {"frequencies": 0, "layers": 2, "inner_sigma": 0.0},
+        {"k_theta": 1, "k_phi": 1, "batch": 1, "lr_phi": 0.01},
+    ],
+)
+def test_the_trajectory_is_that_of_the_algorithm_written_down_line_by_line(changed):
+    """Within rounding, which a division by small losses magnifies."""
+    plain, n = replace(PLAIN, **changed), 30
+    method = started(n, single=True, **asdict(plain))
+    expected = plain.steps(lambda x: (x - 0.5).square().mean(1), torch.zeros(n), make_generator(0, "method"))
+    for theta in islice(expected, 40):
+        asked = method.ask()
+        losses = (asked * method.space.scale - 0.5).square().mean(1)
+        method.tell(asked, Evaluation(losses, losses.isfinite()))
+        assert method.theta.dtype == torch.float32
+        assert float((method.theta.detach() - theta).norm()) <= 1e-5 * float(theta.norm())
+    assert torch.equal(method.last().float(), method.theta.detach())
+
+
+def test_theta_has_the_precision_of_the_task_unless_it_is_to_be_single():
+    assert started().theta.dtype == torch.float64
+    method = started(single=True)
+    told(method)
+    assert method.theta.dtype == method.samples.dtype == torch.float32
+
+
 def test_an_unknown_criterion_is_told():
     with pytest.raises(SettingError, match="criterion 'hubber' is unknown; did you mean 'huber'"):
         started(criterion="hubber")
+    with pytest.raises(SettingError, match="criterion must be mse, l1 or huber for a quadratic"):
+        started(criterion="scale_independent", surrogate="quadratic")
 
 
 def test_failed_samples_are_left_out_of_the_fit():

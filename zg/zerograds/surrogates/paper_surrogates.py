@@ -7,6 +7,8 @@ NP, as released, has a leaky ReLU after every layer, the last included. γ is x 
 positional encoding (x, sin 2ᵏ x, cos 2ᵏ x, …) of Mildenhall et al. (2020). The exact form of QP was not at hand.
 
 φ is fitted by Adam. Memory: NP 16 bytes for each of about (1 + 2 · frequencies) · n · hidden weights, QP 16 n² bytes.
+Nearly all weights of NP are in its first layer, so an iteration takes about as long as memory needs to deliver them:
+Adam is fused, samples are encoded once a fit, and the gradient of the first layer is written over the last one.
 After Fischer and Ritschel, "ZeroGrads" (ACM TOG 2024); `zg.zerograds.published` uses them.
 """
 
@@ -27,11 +29,19 @@ from zg.zerograds.parts.regression import Regression
 Kind = Literal["neural", "quadratic"]
 #: Most parameters of a quadratic: M, its gradient and Adam's two moments take 4.3 GB.
 MAX_QUADRATIC = 16_384
+
+
+def scale_independent(modelled: Tensor, losses: Tensor) -> Tensor:
+    """mean((a/mean(a) − b/mean(b))²): the ratio of losses alone is fitted (the paper's texture experiment)."""
+    return functional.mse_loss(modelled / modelled.mean(), losses / losses.mean())
+
+
 #: The misfit [] of modelled losses [B] and losses [B], by name.
 CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": functional.mse_loss,
     "l1": functional.l1_loss,
     "huber": functional.huber_loss,
+    "scale_independent": scale_independent,
 }
 
 
@@ -62,6 +72,8 @@ class PaperSurrogateSettings:
     def __post_init__(self) -> None:
         if self.criterion not in CRITERIA:
             raise SettingError(f"criterion '{self.criterion}' is unknown{nearest(self.criterion, CRITERIA)}")
+        if self.kind == "quadratic" and self.criterion == "scale_independent":
+            raise SettingError("criterion must be mse, l1 or huber for a quadratic, whose mean is 0 at first")
 
 
 class PaperSurrogate(Regression):
@@ -75,25 +87,42 @@ class PaperSurrogate(Regression):
         self.settings, self.criterion = settings, CRITERIA[settings.criterion]
         if settings.kind == "quadratic" and n > MAX_QUADRATIC:
             raise SettingError(f"surrogate must be neural above {MAX_QUADRATIC:,} parameters, got quadratic for {n:,}")
-        modules = [Quadratic(n)] if settings.kind == "quadratic" else make_layers(n, settings, generator)
-        self.network = nn.Sequential(*modules)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.lr)
+        is_quadratic = settings.kind == "quadratic"
+        self.encoding = PositionalEncoding(0 if is_quadratic else settings.frequencies)
+        self.network = nn.Sequential(*[Quadratic(n)] if is_quadratic else make_layers(n, settings, generator))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.lr, fused=True)
 
     def fit(self, samples: Tensor, losses: Tensor, weights: Tensor, steps: int) -> float:
         """Adam on the criterion; returns its root before the last step. The weights [B] are not used, as published."""
-        x = samples.float() / self.settings.input_scale
+        encoded = self.encode(samples)
         target = (losses.log1p() if self.settings.log_space else losses).float()
+        for _ in range(steps):
+            misfit = self._set_gradients(encoded, target)
+            self.optimizer.step()
+        return math.sqrt(misfit)
+
+    def _set_gradients(self, encoded: Tensor, target: Tensor) -> float:
+        """Set the gradients in φ of the misfit at encoded samples [B, …] with losses [B]; returns the misfit."""
+        first, *others = self.network
+        later = [parameter for module in others for parameter in module.parameters()]
         with torch.enable_grad():
-            for _ in range(steps):
-                misfit = self.criterion(self.network(x)[:, 0], target)
-                self.optimizer.zero_grad()
-                torch.autograd.backward(misfit)
-                self.optimizer.step()
-        return math.sqrt(float(misfit.detach()))
+            hidden = first(encoded).detach().requires_grad_()
+            modelled = nn.Sequential(*others)(hidden)
+            misfit = self.criterion(modelled[:, 0], target)
+            slope, *found = torch.autograd.grad(misfit, [hidden, *later])
+        write_gradients(first, encoded, slope)
+        for parameter, gradient in zip(later, found, strict=True):
+            parameter.grad = gradient
+        return float(misfit.detach())
 
     def forward(self, theta: Tensor) -> Tensor:
-        modelled: Tensor = self.network(theta.float() / self.settings.input_scale)[:, 0]
+        modelled: Tensor = self.network(self.encode(theta))[:, 0]
         return torch.expm1(modelled) if self.settings.log_space else modelled
+
+    def encode(self, theta: Tensor) -> Tensor:
+        """θ [B, n] -> what the network sees [B, (1 + 2 · frequencies) · n], in single precision."""
+        encoded: Tensor = self.encoding(theta.float() / self.settings.input_scale)
+        return encoded
 
     def forget(self, generator: torch.Generator) -> None:
         """Return to the state before the first fit; `generator` draws other weights of a network."""
@@ -131,10 +160,23 @@ class Quadratic(nn.Module):
         return ((x @ self.M) * x).sum(1, keepdim=True) + x @ self.b + self.c
 
 
+def write_gradients(layer: nn.Module, x: Tensor, slope: Tensor) -> None:
+    """The gradients of a layer's parameters at x [B, n], from the misfit's slope in its output [B, width].
+
+    They are written over the last ones: backpropagation makes new tensors, which take longer than the product.
+    """
+    if isinstance(layer, Quadratic):
+        layer.M.grad = torch.mm(x.T, slope * x, out=layer.M.grad)
+        layer.b.grad = torch.mm(x.T, slope, out=layer.b.grad)
+        layer.c.grad = slope.sum(0)
+    elif isinstance(layer, nn.Linear):
+        layer.weight.grad = torch.mm(slope.T, x, out=layer.weight.grad)
+        layer.bias.grad = slope.sum(0)
+
+
 def make_layers(n: int, settings: PaperSurrogateSettings, generator: torch.Generator) -> list[nn.Module]:
-    """The layers of the MLP, behind the encoding if there is one."""
-    encoding = [PositionalEncoding(settings.frequencies)] if settings.frequencies else []
-    layers: list[nn.Module] = [*encoding]
+    """The layers of the MLP behind the encoding."""
+    layers: list[nn.Module] = []
     inputs = (1 + 2 * settings.frequencies) * n
     for width_in, width_out in pairwise([inputs, *[settings.hidden] * settings.layers, 1]):
         layers += [make_linear(width_in, width_out, generator, torch.float32), nn.LeakyReLU()]
