@@ -69,6 +69,16 @@ class Problem:
         return torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
 
     @property
+    def low(self) -> Tensor:
+        """Lower bounds [n] of θ; minus infinity where there are none."""
+        return self.space.low
+
+    @property
+    def high(self) -> Tensor:
+        """Upper bounds [n] of θ; infinity where there are none."""
+        return self.space.high
+
+    @property
     def any_discrete(self) -> bool:
         """Whether at least one coordinate is integer or binary."""
         return self.space.any_discrete

@@ -23,13 +23,11 @@ from torch import Tensor
 
 from zg.problem import Problem
 from zg.sampling import gaussian
-from zg.zerograds.parts.cma_rates import StrategyParameters, default_population, strategy_parameters
+from zg.zerograds.parts.cma_rates import default_population, strategy_parameters
+from zg.zerograds.parts.distribution import Distribution
 from zg.zerograds.parts.lattice import UntriedNeighbours
 from zg.zerograds.parts.part import Group
 from zg.zerograds.surrogates.base import Surrogate, resolution
-
-#: Keeps roots and divisors above 0.
-TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,10 @@ class DDCMAESSettings:
 
     #: Relative decrease of the loss that counts as none. 10 ×: it restarts while a slow valley still leads down.
     stall_tolerance: float = 1e-3
+    #: The same over the spread of the losses at the start, for losses that do not end near 0. 10 ×: minima are cruder.
+    stall_precision: float = 1e-9
+    #: Largest width of a coordinate over that of its bounds: at 0.3 a uniform sample. 10 ×: most samples are clipped.
+    width_in_box: float = 0.3
     #: Iterations of a stall: patience + patience_per_parameter · n / λ (Hansen 2016, TolHistFun). 10 ×: late restarts.
     patience: int = 10
     #: The second term of it, in renders a parameter. 10 ×: most budgets see no restart.
@@ -89,87 +91,6 @@ class DDCMAESSettings:
 
 
 @dataclass
-class Distribution(Group):
-    """N(m, σ² A Aᵀ), A = D C^(1/2), and the evolution paths from which it is learned."""
-
-    #: m [n], scaled.
-    mean: Tensor
-    #: σ, scaled units along a coordinate whose D and diagonal of C are 1.
-    sigma: float
-    #: [n], width of each coordinate over σ.
-    D: Tensor
-    #: [n, n], a correlation matrix after each decomposition.
-    C: Tensor
-    #: Eigenvectors [n, n] of C, and the square roots [n] of its eigenvalues, at the last decomposition.
-    axes: Tensor
-    axis_widths: Tensor
-    #: p_σ, p_D and p_C [n]: steps of m in units of σ, averaged over the last iterations.
-    path_sigma: Tensor
-    path_D: Tensor
-    path_C: Tensor
-    #: [n], at least 1: the last samples were stretched by it, so that rounding does not hide them.
-    stretch: Tensor
-    #: β ≥ 1: D is learned more slowly where C is ill-conditioned (Akimoto and Hansen 2020).
-    damping_D: float = 1.0
-    #: Updates since the start, and since the last decomposition.
-    age: int = 0
-    undecomposed: int = 0
-
-    @classmethod
-    def round(cls, mean: Tensor, sigma: float) -> "Distribution":
-        """N(m, σ² I)."""
-        ones, zeros, identity = torch.ones_like(mean), torch.zeros_like(mean), torch.eye(len(mean)).to(mean)
-        return cls(mean.clone(), sigma, ones, identity, identity, ones, zeros, zeros, zeros, ones)
-
-    def coordinate_widths(self) -> Tensor:
-        """Standard deviations over σ: the root of the diagonal of A Aᵀ [n]."""
-        return self.D * self.C.diagonal().clamp_min(TINY).sqrt()
-
-    def transform(self, u: Tensor) -> Tensor:
-        """A u for u [B, n]."""
-        return self.D * ((u @ self.axes * self.axis_widths) @ self.axes.T)
-
-    def whiten(self, y: Tensor) -> Tensor:
-        """C^(−1/2) y for y [..., n]."""
-        return (y @ self.axes / self.axis_widths) @ self.axes.T
-
-    def local(self, theta: Tensor) -> Tensor:
-        """A⁻¹ (θ − m) / σ for θ [B, n]."""
-        return self.whiten((theta - self.mean) / (self.sigma * self.stretch * self.D))
-
-    def learn_shape(self, rates: StrategyParameters, ranked: Tensor, step: Tensor) -> None:
-        """Learn D and C from samples (θ − m) / σ [λ, n], best first, and from the step [n] in the same units."""
-        weights, n = rates.weights.to(self.mean), len(self.mean)
-        y = ranked / self.D
-        z = self.whiten(y)
-        self.path_D = rates.extend(self.path_D, rates.D.path, step)
-        self.path_C = rates.extend(self.path_C, rates.C.path, step)
-        # A bad sample counts by its direction, not by its length (Hansen 2016).
-        scale = torch.where(weights < 0, n / z.square().sum(1).clamp_min(TINY), 1.0)
-
-        signed = rates.D.signed(weights)
-        change = rates.D.rank_one * (self.whiten(self.path_D / self.D).square() - 1)
-        change += rates.D.rank_mu * (signed @ (scale[:, None] * z.square() - 1))
-        signed = rates.C.signed(weights)
-        along = self.path_C / self.D
-        self.C = (1 - rates.C.rank_one - rates.C.rank_mu * float(signed.sum())) * self.C
-        self.C += rates.C.rank_one * torch.outer(along, along) + rates.C.rank_mu * (y.T * (signed * scale)) @ y
-        self.D = self.D * (change / (2 * self.damping_D)).exp()
-        self.undecomposed += 1
-        if rates.is_decomposition_due(self.undecomposed):
-            self.decompose()
-
-    def decompose(self) -> None:
-        """C = axes · widths² · axesᵀ; the diagonal of C goes over into D."""
-        diagonal = self.C.diagonal().clamp_min(TINY).sqrt()
-        self.D, self.C = self.D * diagonal, self.C / torch.outer(diagonal, diagonal)
-        eigenvalues, self.axes = torch.linalg.eigh(0.5 * (self.C + self.C.T))
-        self.axis_widths = eigenvalues.clamp_min(torch.finfo(self.C.dtype).eps).sqrt()
-        self.damping_D = max(1.0, float(self.axis_widths.max() / self.axis_widths.min()) - 1)
-        self.undecomposed = 0
-
-
-@dataclass
 class Schedule(Group):
     """What decides when the distribution restarts, how wide, and with how many samples."""
 
@@ -182,11 +103,13 @@ class Schedule(Group):
     lowest_at_start: float = math.inf
     #: Lowest loss since the start (under noise: lowest median of a batch), after each of the last iterations.
     record: list[float] = field(default_factory=list)
+    #: Median less lowest loss of the first iteration.
+    first_spread: float = 0.0
 
-    def has_stalled(self, iterations: int, tolerance: float) -> bool:
-        """Whether the record has not decreased over the last iterations."""
+    def has_stalled(self, iterations: int, least_fall: float) -> bool:
+        """Whether the record has not fallen by more than that over the last iterations."""
         record = self.record
-        return len(record) >= iterations and record[-iterations] - record[-1] <= tolerance * abs(record[-1])
+        return len(record) >= iterations and record[-iterations] - record[-1] <= least_fall
 
 
 @dataclass
@@ -229,48 +152,72 @@ class DDCMAES(Surrogate):
             neighbours=UntriedNeighbours(problem, s.adjacent_share, s.draws_per_neighbour),
         )
 
+    def take_shape(self, sigma: float, H: Tensor) -> None:
+        self.state.distribution = Distribution.shaped(self.state.distribution.mean, sigma, H)
+
     def ask(self) -> Tensor:
         """Samples [λ, n], then neighbours of the best θ; the first of all is the start, so that it is not lost."""
-        state, d, population = self.state, self.state.distribution, self.state.schedule.population
-        least = self.settings.lattice_width * self.problem.lattice
-        d.stretch = (least / (d.sigma * d.coordinate_widths())).clamp_min(1.0)
-        offsets = d.transform(gaussian(population, self.n, self.problem.generator, d.mean.dtype))
-        samples = self.problem.project(d.mean + d.sigma * d.stretch * offsets)
-        if math.isinf(state.lowest):
-            samples[0] = state.theta
-        wanted = 0 if self.problem.noisy else -(-population // self.settings.samples_per_neighbour)
-        return torch.cat([samples, state.neighbours.ask(state.theta, wanted)])
+        samples = self._draw()
+        wanted = 0 if self.problem.noisy else -(-len(samples) // self.settings.samples_per_neighbour)
+        return torch.cat([samples, self.state.neighbours.ask(self.state.theta, wanted)])
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         state, d, population = self.state, self.state.distribution, self.state.schedule.population
         losses = torch.where(valid, losses, math.inf)
-        has_every_render_failed = not losses.isfinite().any()
-        if has_every_render_failed:
-            d.sigma *= self.settings.failure_shrink
-            return
-        best = int(losses.argmin())
-        is_lower = float(losses[best]) < state.lowest
+        is_lower = self._remember_best(theta, losses)
         if is_lower:
-            state.lowest, state.theta = float(losses[best]), theta[best].clone()
             state.neighbours.forget()
         else:
             state.neighbours.reject(theta[population:])
         is_cut = len(losses) < population
         if is_cut:
             return  # the budget is spent
-        samples, losses = theta[:population], losses[:population]
+        best = int(losses.argmin())
+        self._learn(theta[:population], losses[:population])
+        has_neighbour_won = is_lower and best >= population
+        if has_neighbour_won:
+            changed = state.neighbours.changed[best - population]
+            d.mean[changed] = state.theta[changed]
+
+    def _draw(self) -> Tensor:
+        """Samples [λ, n] inside the bounds."""
+        state, d = self.state, self.state.distribution
+        least = self.settings.lattice_width * self.problem.lattice
+        d.stretch = (least / (d.sigma * d.coordinate_widths())).clamp_min(1.0)
+        offsets = d.transform(gaussian(state.schedule.population, self.n, self.problem.generator, d.mean.dtype))
+        samples = self.problem.project(d.mean + d.sigma * d.stretch * offsets)
+        if math.isinf(state.lowest):
+            samples[0] = state.theta
+        return samples
+
+    def _remember_best(self, theta: Tensor, losses: Tensor) -> bool:
+        """Keep the best of θ [B, n], infinite losses being failed renders, if it is lower than all before."""
+        best = int(losses.argmin())
+        is_lower = float(losses[best]) < self.state.lowest
+        if is_lower:
+            self.state.lowest, self.state.theta = float(losses[best]), theta[best].clone()
+        return is_lower
+
+    def _learn(self, samples: Tensor, losses: Tensor) -> None:
+        """Move, turn and widen the Gaussian by the losses [λ] of the samples [λ, n]; restart it where it is at rest."""
+        d = self.state.distribution
+        has_every_render_failed = not losses.isfinite().any()
+        if has_every_render_failed:
+            d.sigma *= self.settings.failure_shrink
+            return
         is_plateau = bool((losses == losses[0]).all())
         if is_plateau:
             d.sigma *= self.settings.plateau_growth
         else:
             self._adapt(samples, losses)
             self._fit(samples, losses)
-        has_neighbour_won = is_lower and best >= population
-        if has_neighbour_won:
-            changed = state.neighbours.changed[best - population]
-            d.mean[changed] = state.theta[changed]
+        d.sigma = min(d.sigma, self._widest(d.coordinate_widths()))
         if self.settings.restarts:
-            self._restart_if_due(float(losses.median()) if self.problem.noisy else float(losses.min()))
+            self._restart_if_due(losses)
+
+    def _widest(self, widths: Tensor) -> float:
+        """The largest σ at which samples with these widths [n] of coordinates still fit into the box."""
+        return float((self.settings.width_in_box * (self.problem.high - self.problem.low) / widths).min())
 
     def _adapt(self, theta: Tensor, losses: Tensor) -> None:
         """Move m, learn D and C, and set σ by the length of p_σ."""
@@ -296,15 +243,21 @@ class DDCMAES(Surrogate):
         self.state.curvature = float((centred @ losses) / variance)
         self.state.f = float(losses.mean() - self.state.curvature * distance.mean())
 
-    def _restart_if_due(self, loss: float) -> None:
-        """Restart, or with noise take more samples, where the record no longer falls. loss: of this iteration."""
+    def _restart_if_due(self, losses: Tensor) -> None:
+        """Restart, or with noise take more samples, where the losses [λ] of the iterations no longer fall."""
         s, d, schedule = self.settings, self.state.distribution, self.state.schedule
         patience = s.patience + s.patience_per_parameter * self.n // schedule.population
         long_patience = (s.long_patience_noisy if self.problem.noisy else s.long_patience) * patience
+        finite = losses[losses.isfinite()]
+        median, lowest = float(finite.median()), float(finite.min())
+        loss = median if self.problem.noisy else lowest
+        if not schedule.record:
+            schedule.first_spread = median - lowest
         schedule.record = [*schedule.record, min([loss, *schedule.record[-1:]])][-long_patience:]
+        least_fall = min(s.stall_tolerance * abs(schedule.record[-1]), s.stall_precision * schedule.first_spread)
         is_narrow = d.sigma < s.rest_sigma * schedule.start_sigma
-        has_come_to_rest = is_narrow and schedule.has_stalled(patience, s.stall_tolerance)
-        has_stalled_for_long = schedule.has_stalled(long_patience, s.stall_tolerance)
+        has_come_to_rest = is_narrow and schedule.has_stalled(patience, least_fall)
+        has_stalled_for_long = schedule.has_stalled(long_patience, least_fall)
         width = d.sigma * float((d.coordinate_widths() * d.stretch).max())
         is_below_resolution = width < s.resolution_factor * resolution(self.theta)
         if not (has_come_to_rest or has_stalled_for_long or is_below_resolution):
@@ -319,12 +272,21 @@ class DDCMAES(Surrogate):
         s, state, last = self.settings, self.state, self.state.schedule
         before = last.lowest_at_start
         has_found_something_lower = math.isfinite(before) and state.lowest < before - s.stall_tolerance * abs(before)
-        largest = s.max_restart_sigma * last.first_sigma
+        largest = self._largest_start_sigma()
         is_widest = last.start_sigma >= largest
         growth = s.restart_population if has_found_something_lower or is_widest else 1
         sigma = min(s.restart_growth * last.start_sigma, largest)
         state.schedule = Schedule(last.first_sigma, sigma, growth * last.population, state.lowest)
         state.distribution = Distribution.round(state.theta, sigma)
+
+    def _largest_start_sigma(self) -> float:
+        """The σ from which restarts no longer get wider."""
+        first = self.state.schedule.first_sigma
+        return max(first, min(self.settings.max_restart_sigma * first, self._widest(torch.ones_like(self.theta))))
+
+    @property
+    def has_searched_widely(self) -> bool:
+        return self.state.schedule.start_sigma >= self._largest_start_sigma()
 
     def recommend(self) -> Tensor:
         return self.state.distribution.mean if self.problem.noisy else self.theta
