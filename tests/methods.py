@@ -41,6 +41,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "nevergrad, CMA": ("nevergrad", {"optimizer": "CMA"}),
     "zerograds, bayesian_quadratic": ("zerograds", {"surrogate": "bayesian_quadratic"}),
     "zerograds, dd_cmaes": ("zerograds", {"surrogate": "dd_cmaes"}),
+    "zerograds, assisted_cmaes": ("zerograds", {"surrogate": "assisted_cmaes"}),
     "zerograds, neural": ("zerograds", {"surrogate": "neural"}),
     "zerograds, sketched_gradient": ("zerograds", {"surrogate": "sketched_gradient"}),
 }

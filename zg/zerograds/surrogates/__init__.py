@@ -1,5 +1,6 @@
 """Surrogates of the loss, one file each. `SURROGATES` is all that has to know a new one by name."""
 
+from zg.zerograds.surrogates.assisted_cmaes import AssistedCMAES
 from zg.zerograds.surrogates.base import Surrogate
 from zg.zerograds.surrogates.bayesian_quadratic import BayesianQuadratic
 from zg.zerograds.surrogates.coordinate_search import CoordinateSearch
@@ -12,6 +13,7 @@ SURROGATES: dict[str, type[Surrogate]] = {
     "quasi_newton": QuasiNewton,
     "bayesian_quadratic": BayesianQuadratic,
     "dd_cmaes": DDCMAES,
+    "assisted_cmaes": AssistedCMAES,
     "neural": Neural,
     "sketched_gradient": SketchedGradient,
     "coordinate_search": CoordinateSearch,

@@ -66,6 +66,24 @@ class Surrogate(ABC):
         """Numbers worth logging."""
 
     @property
+    def has_found_minimum(self) -> bool:
+        """Whether it has been at a minimum of a loss that it explains, and now looks for another one."""
+        return False
+
+    @property
+    def has_searched_widely(self) -> bool:
+        """Whether it has looked for another minimum as far away as it ever will."""
+        return False
+
+    @property
+    def hessian(self) -> Tensor | None:
+        """The curvature [n, n] of the modelled loss, for surrogates that learn it; None before they have."""
+        return None
+
+    def take_shape(self, sigma: float, H: Tensor) -> None:  # noqa: B027
+        """Start with this σ and curvature [n, n] of the loss, for surrogates that have use for them."""
+
+    @property
     @abstractmethod
     def sigma(self) -> float:
         """The width of sampling, scaled units a coordinate."""

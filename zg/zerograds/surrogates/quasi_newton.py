@@ -282,6 +282,10 @@ class QuasiNewton(Surrogate):
         return state.g + (0.0 if state.H is None else state.H @ (theta - state.theta))
 
     @property
+    def hessian(self) -> Tensor | None:
+        return self.state.H
+
+    @property
     def sigma(self) -> float:
         """r, for it is what a sweep samples."""
         return self.state.radius
