@@ -17,7 +17,7 @@ from paper.run import paper_options
 from zg.cli.fit import parse_words
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose
-from zg.zerograds.choose import FEW, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, TABLE
+from zg.zerograds.choose import FEW, FEWEST, FULL, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, SWEPT, TABLE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -59,7 +59,8 @@ def test_a_table_is_that_of_its_rows(name: str) -> None:
 
 def test_the_page_on_choosing_has_the_numbers_of_the_rules() -> None:
     page = (DOCS / "choosing.md").read_text()
-    for text in (f"≤ {FEW} ", f"> {FEW} ", f"{FEW + 1} … {SOME} ", f"after {RENDERS_PER_PARAMETER} n renders"):
+    numbers = (f"≤ {FEWEST} ", f"{FEWEST + 1} … {FULL} ", f"{FULL + 1} … {FEW} ", f"after {SWEPT} n renders")
+    for text in (*numbers, f"> {FEW} ", f"{FEW + 1} … {SOME} ", f"after {RENDERS_PER_PARAMETER} n renders"):
         assert text in page, f"docs/choosing.md lacks '{text}'"
     assert SIGMA_BEYOND == 3, "docs/choosing.md says three times the first σ"
     assert {rule.surrogate for rule in TABLE} == set(re.findall(r"surrogates/(\w+)\.md\)", page)) - {"neural", "paper"}

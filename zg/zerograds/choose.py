@@ -8,10 +8,18 @@ from zg.zerograds.surrogates.base import Surrogate
 
 #: n up to which n × n numbers and 2 n renders an iteration are cheap.
 FEW = 128
+#: n up to which a quadratic of past renders costs fewer renders than a sweep of differences for each step.
+FEWEST = 10
+#: n up to which a full quadratic of past renders can be fitted (`most_terms` of `assisted_cmaes`).
+FULL = 40
+#: Renders per parameter after which such a quadratic takes over from differences.
+SWEPT = 40
 #: n up to which n × n numbers are still cheap (2 MB each), for a surrogate that needs few iterations more.
 SOME = 512
 #: Renders per parameter after which differences along every axis have paid on problems of 130 to 512 parameters.
 RENDERS_PER_PARAMETER = 16
+#: First σ of samples that are ranked, over the user's σ: ranks need a wide look, and σ comes down in a few iterations.
+SIGMA_RANKED = 2.0
 #: First σ of the search beyond a minimum, over the user's σ: samples leave the basin of the minimum that was found.
 SIGMA_BEYOND = 3.0
 
@@ -55,7 +63,8 @@ class Situation:
 class Rule:
     """If the surrogate `present` is at work and `when` holds, `surrogate` takes over.
 
-    sigma: its first σ, relative to the σ of the user; None for the σ of the one before.
+    sigma: its first σ, relative to the σ of the user; None for the σ of the one before. keeps_shape: it goes on with σ
+    and the curvature of the one before, and σ is what its restarts begin from.
     """
 
     present: str
@@ -63,6 +72,7 @@ class Rule:
     surrogate: str
     sigma: float | None
     because: str
+    keeps_shape: bool = False
 
 
 #: The first rule that holds is followed. (Where quasi-Newton has converged it has failed, too.)
@@ -71,6 +81,7 @@ TABLE = (
     Rule("", lambda s: s.n > FEW, "sketched_gradient", 1.0, "O(n) memory"),
     Rule("", lambda s: s.any_discrete, "dd_cmaes", 1.0, "ranks do not need a slope"),
     Rule("", lambda s: s.noisy, "bayesian_quadratic", 1.0, "regression averages noise away"),
+    Rule("", lambda s: s.n <= FEWEST, "assisted_cmaes", SIGMA_RANKED, "a model of past renders saves most renders"),
     Rule("", lambda s: True, "quasi_newton", 1.0, "differences are exact without noise"),
     Rule(
         "sketched_gradient",
@@ -79,8 +90,30 @@ TABLE = (
         None,
         "valleys of unequal curvature need H",
     ),
+    Rule(
+        "quasi_newton",
+        lambda s: s.converged and s.n <= FULL,
+        "assisted_cmaes",
+        SIGMA_BEYOND,
+        "another minimum may be lower",
+    ),
     Rule("quasi_newton", lambda s: s.converged, "dd_cmaes", SIGMA_BEYOND, "another minimum may be lower"),
+    Rule(
+        "quasi_newton",
+        lambda s: s.failed and s.n <= FULL,
+        "assisted_cmaes",
+        SIGMA_RANKED,
+        "the loss is jagged, or has kinks",
+    ),
     Rule("quasi_newton", lambda s: s.failed, "dd_cmaes", 1.0, "the loss is jagged, or has kinks"),
+    Rule(
+        "quasi_newton",
+        lambda s: s.n <= FULL and s.renders >= SWEPT * s.n,
+        "assisted_cmaes",
+        SIGMA_RANKED,
+        "a model of past renders no longer needs sweeps",
+        keeps_shape=True,
+    ),
 )
 
 

@@ -24,6 +24,8 @@ from zg.zerograds.surrogates import RENAMED, SURROGATES
 from zg.zerograds.surrogates.base import Surrogate
 
 AUTO = "auto"
+#: Renders after a minimum was found / renders that the best θ needed, from which a run has converged.
+SEARCHED = 5
 
 
 class ZeroGrads(Method):
@@ -34,8 +36,8 @@ class ZeroGrads(Method):
     neural one (its `Settings` in `zg/zerograds/surrogates`); `auto` takes none. Raises SettingError for a surrogate or
     an option that is unknown, and for an option of the wrong type.
 
-    Few parameters: the start is rendered twice first, for two losses that differ mean noise. After a converged
-    surrogate a search for a lower minimum takes as many renders as the best θ needed, before the run has converged.
+    Few parameters: the start is rendered twice first, for two losses that differ mean noise. After a minimum a search
+    for a lower one goes on, farther and farther away, until there were five times the renders that the best θ needed.
     """
 
     ranges: ClassVar = {"sigma": Range(0.003, 0.5, log=True)}
@@ -59,7 +61,7 @@ class ZeroGrads(Method):
         self.has_converged = False
         few = self.problem.n <= FEW
         self.measuring_noise = few if self.wanted == AUTO else SURROGATES[self.wanted].needs_noise
-        self._make(self._first(), theta, self.sigma)
+        self._begin(theta)
 
     def ask(self) -> Tensor:
         return self.surrogate.theta.expand(2, -1) if self.measuring_noise else self.surrogate.ask()
@@ -70,7 +72,7 @@ class ZeroGrads(Method):
             self.measuring_noise = False
             noisy = len(losses) == 2 and differ(losses[0], losses[1])
             self.problem = self.problem.with_noise(noisy)
-            self._make(self._first(), self.surrogate.theta, self.sigma)
+            self._begin(self.surrogate.theta)
             return
         self.surrogate.tell(theta, losses, evaluation.valid)
         if self.wanted == AUTO:
@@ -86,8 +88,10 @@ class ZeroGrads(Method):
         return self.surrogate.gradient(theta)
 
     def finished(self) -> str | None:
-        searched_as_long_again = self.has_converged and self.ledger.renders >= 2 * self.ledger.improved_at
-        return "converged" if self.surrogate.converged or searched_as_long_again else None
+        surrogate, ledger = self.surrogate, self.ledger
+        has_found_minimum = self.has_converged or surrogate.has_found_minimum
+        has_searched = surrogate.has_searched_widely and ledger.renders >= SEARCHED * ledger.improved_at
+        return "converged" if surrogate.converged or (has_found_minimum and has_searched) else None
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.surrogate.sigma} | self.surrogate.status()
@@ -109,13 +113,13 @@ class ZeroGrads(Method):
         self.surrogate.load_state_dict(state["surrogate"])
         self.generator.set_state(drawn)
 
-    def _first(self) -> str:
-        """The name of the surrogate to start with."""
+    def _begin(self, theta: Tensor) -> None:
+        """Put the first surrogate to work at θ [n]."""
         if self.wanted != AUTO:
-            return self.wanted
+            return self._make(self.wanted, theta, self.sigma)
         rule = choose(Situation.at_start(self.problem))
-        assert rule is not None, "the table has a rule for every start"
-        return rule.surrogate
+        assert rule is not None and rule.sigma is not None, "the table has a rule for every start"
+        return self._make(rule.surrogate, theta, rule.sigma * self.sigma)
 
     def _make(self, name: str, theta: Tensor, sigma: float) -> None:
         """Put a new surrogate at θ [n] with that σ to work."""
@@ -133,6 +137,8 @@ class ZeroGrads(Method):
             return
         self.has_converged = before.converged
         self._make(rule.surrogate, before.recommend(), before.sigma if rule.sigma is None else rule.sigma * self.sigma)
+        if rule.keeps_shape and before.hessian is not None:
+            self.surrogate.take_shape(before.sigma, before.hessian)
 
 
 def check_surrogate(name: str) -> None:

@@ -7,7 +7,19 @@ import torch
 
 from zg.problem import Problem
 from zg.space import Block, ParameterSpace
-from zg.zerograds.choose import FEW, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, TABLE, Situation, choose
+from zg.zerograds.choose import (
+    FEW,
+    FEWEST,
+    FULL,
+    RENDERS_PER_PARAMETER,
+    SIGMA_BEYOND,
+    SIGMA_RANKED,
+    SOME,
+    SWEPT,
+    TABLE,
+    Situation,
+    choose,
+)
 from zg.zerograds.surrogates import SURROGATES
 
 
@@ -36,7 +48,9 @@ CASES = {
     "few, discrete, noise": (start(5, noisy=True, any_discrete=True), ("dd_cmaes", 1.0)),
     "few, noise": (start(128, noisy=True), ("bayesian_quadratic", 1.0)),
     "few": (start(128), ("quasi_newton", 1.0)),
-    "one": (start(1), ("quasi_newton", 1.0)),
+    "more than a model of past renders is for": (start(11), ("quasi_newton", 1.0)),
+    "fewest": (start(10), ("assisted_cmaes", 2.0)),
+    "one": (start(1), ("assisted_cmaes", 2.0)),
     "many, enough renders": (work(**MANY), ("quasi_newton", None)),
     "many, too few renders": (work(**MANY | {"renders": 16 * 200 - 1}), None),
     "512, enough renders": (work(**MANY | {"n": 512, "renders": 16 * 512}), ("quasi_newton", None)),
@@ -44,10 +58,15 @@ CASES = {
     "many, enough renders, noise": (work(**MANY, noisy=True), None),
     "many, enough renders, discrete": (work(**MANY, any_discrete=True), None),
     "many, converged": (work(**MANY | {"renders": 100}, converged=True), None),
-    "differences at work": (work("quasi_newton", renders=10**6), None),
-    "differences converged": (work("quasi_newton", converged=True), ("dd_cmaes", 3.0)),
-    "differences failed": (work("quasi_newton", failed=True), ("dd_cmaes", 1.0)),
-    "differences converged and failed": (work("quasi_newton", converged=True, failed=True), ("dd_cmaes", 3.0)),
+    "differences at work": (work("quasi_newton", n=41, renders=10**6), None),
+    "differences at work, too few renders": (work("quasi_newton", n=40, renders=40 * 40 - 1), None),
+    "differences at work, enough renders": (work("quasi_newton", n=40, renders=40 * 40), ("assisted_cmaes", 2.0)),
+    "differences converged": (work("quasi_newton", n=40, converged=True), ("assisted_cmaes", 3.0)),
+    "differences failed": (work("quasi_newton", n=40, failed=True), ("assisted_cmaes", 2.0)),
+    "differences converged, no full model": (work("quasi_newton", n=41, converged=True), ("dd_cmaes", 3.0)),
+    "differences failed, no full model": (work("quasi_newton", n=41, failed=True), ("dd_cmaes", 1.0)),
+    "differences converged and failed": (work("quasi_newton", converged=True, failed=True), ("assisted_cmaes", 3.0)),
+    "ranks by a model converged": (work("assisted_cmaes", converged=True, failed=True, renders=10**6), None),
     "ranks converged": (work("dd_cmaes", converged=True, failed=True, renders=10**6), None),
     "regression failed": (work("bayesian_quadratic", converged=True, failed=True, renders=10**6), None),
     "coordinates converged": (work("coordinate_search", n=300, converged=True, failed=True, renders=10**6), None),
@@ -74,7 +93,8 @@ def test_the_table_names_surrogates_that_exist():
 
 
 def test_the_numbers_of_the_table_are_those_of_the_cases():
-    assert (FEW, SOME, RENDERS_PER_PARAMETER, SIGMA_BEYOND) == (128, 512, 16, 3.0)
+    assert (FEWEST, FULL, SWEPT, FEW, SOME) == (10, 40, 40, 128, 512)
+    assert (RENDERS_PER_PARAMETER, SIGMA_RANKED, SIGMA_BEYOND) == (16, 2.0, 3.0)
 
 
 @pytest.mark.parametrize(
