@@ -28,6 +28,18 @@ def in_words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {text}".split())
 
 
+def shown(value: object) -> str:
+    """A value in one line, for messages."""
+    return " ".join(repr(value).split())
+
+
+def check_switch(**settings: object) -> None:
+    """Raise SettingError for a setting that is neither True nor False."""
+    for name, value in settings.items():
+        if type(value).__name__ not in ("bool", "bool_"):  # NumPy has its own
+            raise SettingError(f"{name} must be True or False, got {shown(value)}")
+
+
 def signal_name(number: int) -> str:
     """The name of a signal. Those for real time, of which Linux has 31, have none in Python."""
     try:
@@ -58,7 +70,7 @@ def check_positive(**settings: Any) -> None:
     """Raise SettingError unless every setting is a finite number > 0."""
     for name, value in settings.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-            raise SettingError(f"{name} must be a finite number, got {value!r}")
+            raise SettingError(f"{name} must be a finite number, got {shown(value)}")
         if value <= 0:
             raise SettingError(f"{name} must be > 0, got {value}")
 
@@ -67,6 +79,6 @@ def check_whole(least: int = 1, **settings: Any) -> None:
     """Raise SettingError unless every setting is an integer ≥ `least`."""
     for name, value in settings.items():
         if not isinstance(value, Integral) or isinstance(value, bool):
-            raise SettingError(f"{name} must be a whole number, got {value!r}")
+            raise SettingError(f"{name} must be a whole number, got {shown(value)}")
         if value < least:
             raise SettingError(f"{name} must be {'> 0' if least == 1 else f'at least {least}'}, got {value}")

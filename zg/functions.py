@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zg.errors import SettingError, check_whole
+from zg.errors import SettingError, check_switch, check_whole, shown
 from zg.images import as_image, as_numbers, channels_first, read_reference
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
@@ -44,6 +44,8 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
         return ParameterSpace({name: Block(as_numbers(value, f"init.{name}")) for name, value in init.items()})
     else:
         return ParameterSpace(x=Block(as_numbers(init, "init")))
+    if not blocks or not all(isinstance(block, Block) for block in blocks.values()):
+        raise SettingError(f"space must have a Block for each name, got {shown(space)}")
     if init is None:
         return space if isinstance(space, ParameterSpace) else ParameterSpace(blocks)
     starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
@@ -109,12 +111,13 @@ class FunctionTask(Task):
     ) -> None:
         super().__init__(loss)
         check_whole(workers=workers)
+        check_switch(batched=batched, linear=linear)
         if regulariser is not None and not callable(regulariser):
             raise SettingError(f"regulariser must be a function, got {type(regulariser).__name__}")
         if isinstance(args, str) or not isinstance(args, Sequence):
-            raise SettingError(f"args must be a list of arguments, got {args!r}")
+            raise SettingError(f"args must be a list of arguments, got {shown(args)}")
         if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise SettingError(f"kwargs must be arguments by name, got {kwargs!r}")
+            raise SettingError(f"kwargs must be arguments by name, got {shown(kwargs)}")
         self.function, self.space, self.raw_reference, self.target = render, space, reference, target
         self.penalty, self.linear, self.workers = regulariser, linear, workers
         scalar = not named and not batched and isinstance(like, int | float)
@@ -126,7 +129,10 @@ class FunctionTask(Task):
             self.solution = make_space(self.target, None).init.to(torch.float64)
             if self.solution.numel() != self.space.n:
                 raise SettingError(f"target must have {self.space.n} values as init does, got {self.solution.numel()}")
-            self.set_reference(self.render(self.solution[None].to(self.space.dtype))[0])
+            picture = self.render(self.solution[None].to(self.space.dtype))[0]
+            if picture.ndim == 0:
+                raise SettingError("target needs a render that returns pictures, got one that returns a number")
+            self.set_reference(picture)
         elif self.raw_reference is not None:
             self.set_reference(read_reference(self.raw_reference, self.linear))
 

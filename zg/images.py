@@ -120,6 +120,8 @@ def read_reference(reference: Any, linear: bool) -> Tensor:
             raise SettingError(f"reference must be a picture that can be read, got '{reference}' ({error})") from None
     else:
         image = channels_first(as_image(reference, "reference").float())
+    if image.ndim == 0:
+        raise SettingError(f"reference must be a picture, got one number, {float(image):g}")
     if not linear and image.ndim >= 3 and image.numel() and (image.min() < 0 or image.max() > 1):
         warnings.warn(
             f"reference has values from {image.min():g} to {image.max():g}; "
