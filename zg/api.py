@@ -25,7 +25,7 @@ from torch import Tensor
 
 from zg.budget import Budget, StopReason
 from zg.config.compose import Config, compose
-from zg.errors import SettingError, check_switch, check_whole, shown
+from zg.errors import SettingError, check_switch, check_whole
 from zg.functions import FunctionTask, Init, Values, check_callable, make_space
 from zg.images import as_numbers
 from zg.loop import Loop
@@ -109,7 +109,7 @@ def optimize(
     if callback is not None:
         check_callable(callback, "callback")
     if folder is not None and not isinstance(folder, str | Path):
-        raise SettingError(f"folder must be a path, got {shown(folder)}")
+        raise SettingError(f"folder must be a path, got {folder!r}")
     check_switch(resume=resume, progress=progress, catch_signals=catch_signals)
     if reference is not None and target is not None:
         raise SettingError("reference and target exclude each other, got both")
@@ -288,7 +288,7 @@ def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Confi
     from zg.config.build import check_keys, instantiate, parse_component, resolved
 
     if isinstance(method, Mapping) and not {"name", "class_path"} & set(method):
-        raise SettingError(f"method must have a name, got {shown(method)}")
+        raise SettingError(f"method must have a name, got {method!r}")
     config = compose({"model": dict(method) if isinstance(method, Mapping) else method})
     check_keys("model", config["model"])
     component = parse_component("model", config["model"])

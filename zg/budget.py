@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Real
 
-from zg.errors import SettingError, check_positive, check_whole, shown
+from zg.errors import SettingError, check_positive, check_whole
 from zg.ledger import Ledger
 
 #: The fraction of failed renders is checked once this many renders are counted.
@@ -65,7 +65,7 @@ class Budget:
         if self.max_seconds is not None:
             check_positive(max_seconds=self.max_seconds)
         if self.target_loss is not None and not isinstance(self.target_loss, Real):
-            raise SettingError(f"target_loss must be a number, got {shown(self.target_loss)}")
+            raise SettingError(f"target_loss must be a number, got {self.target_loss!r}")
         check_positive(max_failed=self.max_failed)
         if self.max_failed > 1:
             raise SettingError(f"max_failed must be a fraction of at most 1, got {self.max_failed}")

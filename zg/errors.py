@@ -14,6 +14,9 @@ LISTED = 24
 class SettingError(ValueError):
     """A setting is wrong. The message names the setting, its value and what is expected."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))  # values may be arrays
+
 
 class RunError(Exception):
     """A run was ended by an exception that is no wrong setting. The message says where its traceback is."""
@@ -28,16 +31,11 @@ def in_words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {text}".split())
 
 
-def shown(value: object) -> str:
-    """A value in one line, for messages."""
-    return " ".join(repr(value).split())
-
-
 def check_switch(**settings: object) -> None:
     """Raise SettingError for a setting that is neither True nor False."""
     for name, value in settings.items():
         if type(value).__name__ not in ("bool", "bool_"):  # NumPy has its own
-            raise SettingError(f"{name} must be True or False, got {shown(value)}")
+            raise SettingError(f"{name} must be True or False, got {value!r}")
 
 
 def signal_name(number: int) -> str:
@@ -70,7 +68,7 @@ def check_positive(**settings: Any) -> None:
     """Raise SettingError unless every setting is a finite number > 0."""
     for name, value in settings.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-            raise SettingError(f"{name} must be a finite number, got {shown(value)}")
+            raise SettingError(f"{name} must be a finite number, got {value!r}")
         if value <= 0:
             raise SettingError(f"{name} must be > 0, got {value}")
 
@@ -79,6 +77,6 @@ def check_whole(least: int = 1, **settings: Any) -> None:
     """Raise SettingError unless every setting is an integer ≥ `least`."""
     for name, value in settings.items():
         if not isinstance(value, Integral) or isinstance(value, bool):
-            raise SettingError(f"{name} must be a whole number, got {shown(value)}")
+            raise SettingError(f"{name} must be a whole number, got {value!r}")
         if value < least:
             raise SettingError(f"{name} must be {'> 0' if least == 1 else f'at least {least}'}, got {value}")

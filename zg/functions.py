@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zg.errors import SettingError, check_switch, check_whole, shown
+from zg.errors import SettingError, check_switch, check_whole
 from zg.images import as_image, as_numbers, channels_first, read_reference
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
@@ -45,7 +45,7 @@ def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | 
     else:
         return ParameterSpace(x=Block(as_numbers(init, "init")))
     if not blocks or not all(isinstance(block, Block) for block in blocks.values()):
-        raise SettingError(f"space must have a Block for each name, got {shown(space)}")
+        raise SettingError(f"space must have a Block for each name, got {space!r}")
     if init is None:
         return space if isinstance(space, ParameterSpace) else ParameterSpace(blocks)
     starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
@@ -115,9 +115,9 @@ class FunctionTask(Task):
         if regulariser is not None and not callable(regulariser):
             raise SettingError(f"regulariser must be a function, got {type(regulariser).__name__}")
         if isinstance(args, str) or not isinstance(args, Sequence):
-            raise SettingError(f"args must be a list of arguments, got {shown(args)}")
+            raise SettingError(f"args must be a list of arguments, got {args!r}")
         if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise SettingError(f"kwargs must be arguments by name, got {shown(kwargs)}")
+            raise SettingError(f"kwargs must be arguments by name, got {kwargs!r}")
         self.function, self.space, self.raw_reference, self.target = render, space, reference, target
         self.penalty, self.linear, self.workers = regulariser, linear, workers
         scalar = not named and not batched and isinstance(like, int | float)

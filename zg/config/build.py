@@ -98,7 +98,9 @@ def _parse(parser: ArgumentParser, values: Config) -> Namespace:
         parsed: Namespace = parser.parse_object(values)
         return parsed
     except (Exception, SystemExit) as error:
-        raise SettingError(one_line(str(error))) from None
+        message = one_line(str(error))
+        is_unnamed = "trainer" in values and "trainer" not in message  # an option of a class that a setting names
+        raise SettingError(f"trainer: {message}" if is_unnamed else message) from None
 
 
 def check_keys(key: str, component: Config) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from zg.config.registry import CONFIGS, find_config, registered, resolve_class
-from zg.errors import SettingError, shown
+from zg.errors import SettingError
 
 #: The keys of task and method in a config. They are the names that LightningCLI uses.
 KINDS = {"data": "task", "model": "method"}
@@ -127,15 +127,15 @@ def _component(key: str, value: Any) -> Config:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):
-        raise SettingError(f"{key} must be the name of a {KINDS[key]} or its settings, got {shown(value)}")
+        raise SettingError(f"{key} must be the name of a {KINDS[key]} or its settings, got {value!r}")
     settings = {str(setting): given for setting, given in value.items()}
     init_args = settings.pop("init_args", None) or {}
     if not isinstance(init_args, dict):
-        raise SettingError(f"{key}.init_args must be 'key: value' lines, got {shown(init_args)}")
+        raise SettingError(f"{key}.init_args must be 'key: value' lines, got {init_args!r}")
     name = settings.pop("name", None) or settings.pop("class_path", None)
     if not isinstance(name, str | None):
-        raise SettingError(f"{key} must be the name of a {KINDS[key]}, got {shown(name)}")
-    init_args = {**init_args, **settings}
+        raise SettingError(f"{key} must be the name of a {KINDS[key]}, got {name!r}")
+    init_args = {str(setting): given for setting, given in init_args.items()} | settings
     if isinstance(name, str) and ":" in name:
         name, _, optimizer = name.partition(":")
         init_args = {"optimizer": optimizer, **init_args}
