@@ -33,7 +33,7 @@ def test_fit_prints_the_result_and_the_paths_of_its_files(capsys, tmp_path):
         assert f"run/{name}" in said
         assert (tmp_path / "run" / name).is_file()
     row = json.loads((tmp_path / "run" / "row.json").read_text())
-    assert row["stop_reason"] == "converged"
+    assert row["stop_reason"] == "budget"
     assert row["final_loss"] < 1e-20
 
 
