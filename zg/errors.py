@@ -1,6 +1,7 @@
 """Errors in what the user wrote, reported in one line; and the end of a run by a signal."""
 
 import math
+import re
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -15,7 +16,8 @@ class SettingError(ValueError):
     """A setting is wrong. The message names the setting, its value and what is expected."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(line.strip() for line in message.splitlines()))  # values may be arrays
+        # In one line, also where a value is an array of several rows or a name with a line break.
+        super().__init__(re.sub(r"\n\s+", " ", message).replace("\n", "\\n"))
 
 
 class RunError(Exception):

@@ -129,7 +129,20 @@ def test_rows_that_were_kept_say_the_same_as_the_runs(smoke):
 
 def test_what_cannot_run_is_a_dash_with_its_reason(tmp_path):
     (tmp_path / "gone.yaml").write_text("data: {name: texture, reference: nowhere.png}\nmax_renders: 60\n")
-    words = [*SMOKE, "--tasks", "toy,gone.yaml", "--methods", "es,random_search", "--seeds", "1"]
+    smoke = read_yaml(PRESETS / "smoke.yaml")
+    small = smoke | {part: smoke[part] | {"tasks": []} for part in ("ablations", "sensitivity", "variance")}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
+    words = [
+        *SMOKE,
+        "--preset",
+        "small.yaml",
+        "--tasks",
+        "toy,gone.yaml",
+        "--methods",
+        "es,random_search",
+        "--seeds",
+        "1",
+    ]
     assert main([*words, "--out", "out"]) == 0
     found = list(csv.DictReader((tmp_path / "out" / "tables" / "table1.csv").open()))
     broken = [row for row in found if row["column"] == "gone" and row["measure"] == "final loss"]
