@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from baselines.compare.grid import Job
-from paper.probes import Probe, Row
+from paper.probes import Probe, Row, start_loop
 from zg.config.compose import Config
 
 # Iterations are timed for this number of seconds, but at least LEAST of them. The first one is not timed.
@@ -29,18 +29,8 @@ def measure_pace(config: Config, beat: Callable[[int, int], None]) -> Row:
     """Seconds a render, of task and method together."""
     import torch
 
-    from zg.budget import Budget
-    from zg.config.build import instantiate, parse
-    from zg.loop import Loop
-    from zg.objective import Objective
-
     torch.set_num_threads(1)
-    parsed = parse(config)
-    task, method = (instantiate(key, parsed[key]) for key in ("data", "model"))
-    task.seed = config["seed"]
-    task.setup()
-    loop = Loop(method, Budget(config["max_renders"]), config["seed"])
-    loop.start(Objective(task, config["max_renders"], config["seed"]))
+    loop = start_loop(config)
     loop.iterate()
     first, begin, iterations = loop.renders, time.perf_counter(), 0
     while not loop.stop_reason() and (iterations < LEAST or time.perf_counter() - begin < SECONDS):
@@ -48,7 +38,7 @@ def measure_pace(config: Config, beat: Callable[[int, int], None]) -> Row:
         iterations += 1
         beat(iterations, LEAST)
     seconds, renders = time.perf_counter() - begin, loop.renders - first
-    task.close()
+    loop.objective.task.close()
     return {"seconds_render": seconds / renders if renders else 0.0, "renders": renders}
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -18,6 +18,9 @@ from baselines.compare.rows import Row
 from zg.config.compose import Config
 from zg.run.files import write_json
 from zg.run.provenance import code_hash, config_hash, machine
+
+if TYPE_CHECKING:
+    from zg.loop import Loop
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +107,19 @@ def measure_task(config: Config, tracked: bool, beat: Callable[[int, int], None]
         "code_hash": row["code_hash"],
         "revision": row["revision"],
     }
+
+
+def start_loop(config: Config) -> "Loop":
+    """The loop of a run of this config, before its first iteration. For the process of a probe: it imports PyTorch."""
+    from zg.budget import Budget
+    from zg.config.build import instantiate, parse
+    from zg.loop import Loop
+    from zg.objective import Objective
+
+    parsed = parse(config)
+    task, method = (instantiate(key, parsed[key]) for key in ("data", "model"))
+    task.seed = config["seed"]
+    task.setup()
+    loop = Loop(method, Budget(config["max_renders"]), config["seed"])
+    loop.start(Objective(task, config["max_renders"], config["seed"]))
+    return loop

@@ -9,11 +9,12 @@ holds θ in place. The division makes the result independent of the network's sc
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from baselines.compare.grid import PUBLISHED
 from paper.names import OURS_PUBLISHED
 from paper.plan import Preset, Variant, compose_run
-from paper.probes import Probe, Row
+from paper.probes import Probe, Row, start_loop
 from zg.config.compose import Config
 
 # {form of memory: the setting `memory` of the published algorithm}.
@@ -40,24 +41,15 @@ def measure_variance(config: Config, iterations: int, beat: Callable[[int, int],
     """The relative variance of the surrogate's gradient at the start θ₀ of the task."""
     import torch
 
-    from zg.budget import Budget
-    from zg.config.build import instantiate, parse
-    from zg.loop import Loop
-    from zg.objective import Objective
-
-    parsed = parse(config)
-    task, method = (instantiate(key, parsed[key]) for key in ("data", "model"))
-    task.seed = config["seed"]
-    task.setup()
-    loop = Loop(method, Budget(config["max_renders"]), config["seed"])
-    loop.start(Objective(task, config["max_renders"], config["seed"]))
+    loop = start_loop(config)
+    method: Any = loop.method  # it has a surrogate
     gradients = []
     for i in range(iterations):
         loop.iterate()
         if i >= WARM_UP * iterations:
             gradients.append(method.surrogate_gradient(loop.objective.start))
         beat(i, iterations)
-    task.close()
+    loop.objective.task.close()
     found = torch.stack(gradients)
     mean = found.mean(0)
     spread = (found - mean).square().sum(1).mean()
