@@ -66,7 +66,7 @@ class Method:
     whole_batches: ClassVar[bool] = False
     #: The settings to tune, with their ranges. A method without ranges is compared with its defaults.
     ranges: ClassVar[dict[str, Range]] = {}
-    #: The names of settings that are a number of θ in a batch, and may be None: so many must fit into memory.
+    #: Names of settings that hold the number of θ in a batch, or None. A batch of that size must fit into memory.
     batch_settings: ClassVar[tuple[str, ...]] = ()
     #: The names of the attributes that are state.
     saved: ClassVar[tuple[str, ...]] = ()

@@ -65,7 +65,7 @@ class AssistedCMAESState(DDCMAESState):
     #: Memory: θ [N, n] scaled, oldest first, and their losses [N].
     past: Tensor = field(default_factory=lambda: torch.empty(0))
     past_losses: Tensor = field(default_factory=lambda: torch.empty(0))
-    #: The samples of this iteration [λ, n], none before it has begun, and their losses [λ], NaN where not rendered.
+    #: Samples of this iteration [λ, n], empty before its first render; their losses [λ], NaN where not rendered.
     samples: Tensor = field(default_factory=lambda: torch.empty(0))
     losses: Tensor = field(default_factory=lambda: torch.empty(0))
     #: How many of them are to be rendered next.
@@ -105,13 +105,13 @@ class AssistedCMAES(DDCMAES):
     def ask(self) -> Tensor:
         """The samples [k, n] that h predicts to be best among those that are not rendered yet; k ≤ λ."""
         state, model = self.state, self.state.model
-        is_begun = len(state.samples) > 0
-        self.drawn = state.samples if is_begun else self._draw_with_minimum()
-        unknown = state.losses.isnan().nonzero()[:, 0] if is_begun else torch.arange(len(self.drawn))
+        has_samples = len(state.samples) > 0
+        self.drawn = state.samples if has_samples else self._draw_with_minimum()
+        unknown = state.losses.isnan().nonzero()[:, 0] if has_samples else torch.arange(len(self.drawn))
         if not model.is_known:
             self.chosen = unknown
         else:
-            wanted = state.wanted if is_begun else math.ceil(self.terms.count / self.settings.terms_per_render)
+            wanted = state.wanted if has_samples else math.ceil(self.terms.count / self.settings.terms_per_render)
             self.chosen = unknown[model(self.drawn[unknown]).argsort()][:wanted]
         return self.drawn[self.chosen]
 
