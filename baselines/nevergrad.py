@@ -31,7 +31,7 @@ class DaemonThread(recaster._MessagingThread):
         self.daemon = True
 
 
-recaster._MessagingThread = DaemonThread  # type: ignore[misc]
+recaster._MessagingThread = DaemonThread
 
 
 class Nevergrad(Replayed):

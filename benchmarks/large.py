@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from baselines.compare.grid import TUNED
+from baselines.compare.options import TUNED
 from baselines.compare.statistics import interquartile_mean
 from benchmarks.fits import Batches
 from tasks.caustic import Caustic

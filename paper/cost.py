@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from baselines.compare.grid import PUBLISHED, model_of
+from baselines.compare.rows import Row
 from paper.names import LOW_DIMENSION, OURS_PUBLISHED
 from paper.plan import GB, Preset, Variant
-from paper.probes import Probe, Row
+from paper.probes import Probe
 from zg.config.compose import Config, compose, read_yaml
 
 # The budget in renders, for methods whose schedule or choice depends on it.

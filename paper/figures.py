@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from baselines.compare import style
 from baselines.compare.figures import curves, picture_of
-from baselines.compare.rows import Run, unique
+from baselines.compare.rows import Row, Run, unique
 from paper.marks import middle
 from paper.names import NAMES, PAGE_METHODS, name_of, ordered
-from paper.rows import Material, Row
+from paper.rows import Material
 from paper.tables import final_loss
 
 # The number of the toy's frames in a row.

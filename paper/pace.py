@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from baselines.compare.grid import Job
-from paper.probes import Probe, Row, start_loop
+from baselines.compare.rows import Row
+from paper.probes import Probe, start_loop
 from zg.config.compose import Config
 
 # Iterations are timed for this number of seconds, but at least LEAST of them. The first one is not timed.

@@ -14,7 +14,6 @@ from typing import Any
 
 from baselines.compare.grid import (
     PUBLISHED,
-    TUNED,
     Job,
     Settings,
     choose_settings,
@@ -23,6 +22,7 @@ from baselines.compare.grid import (
     model_of,
     without,
 )
+from baselines.compare.options import TUNED
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, read_yaml, task_config
 from zg.config.registry import configured, registered

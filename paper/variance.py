@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from baselines.compare.grid import PUBLISHED
+from baselines.compare.rows import Row
 from paper.names import OURS_PUBLISHED
 from paper.plan import Preset, Variant, compose_run
-from paper.probes import Probe, Row, start_loop
+from paper.probes import Probe, start_loop
 from zg.config.compose import Config
 
 # {form of memory: the setting `memory` of the published algorithm}.

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from zg.errors import SettingError, nearest
 from zg.extras import load_package
@@ -94,7 +95,7 @@ class Scene:
         self.mi.set_variant(self.variant)
         self.parameters.update()
         image = self.mi.render(self.scene, spp=self.samples, seed=seed)
-        pixels = torch.from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()
+        pixels = from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()
         if self.views is None:
             return filtered(pixels)
         views = pixels.unflatten(-1, (self.views, -1)).movedim(-2, 0)

@@ -12,7 +12,7 @@ import imageio.v3 as imageio
 import pytest
 import yaml
 
-from baselines.compare.grid import TUNED
+from baselines.compare.options import TUNED
 from paper import formats, readme, rows, tables, wandb_report
 from paper.plan import PRESETS, Planner, budget_of, methods_of, read_preset, tasks_of
 from paper.reported import read_reported

@@ -35,7 +35,8 @@ class Surrogate(ABC):
     @property
     def theta(self) -> Tensor:
         """The present θ [n] scaled."""
-        return self.state.theta
+        theta: Tensor = self.state.theta
+        return theta
 
     @abstractmethod
     def ask(self) -> Tensor:
@@ -120,4 +121,5 @@ class Surrogate(ABC):
 
 def resolution(theta: Tensor, power: float = 1.0) -> float:
     """The relative precision of θ's numbers to a power, times the size of θ: differences below it are rounding."""
-    return torch.finfo(theta.dtype).eps ** power * float(theta.abs().max().clamp_min(1e-3))
+    precision: float = torch.finfo(theta.dtype).eps ** power
+    return precision * float(theta.abs().max().clamp_min(1e-3))
