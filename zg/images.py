@@ -44,7 +44,8 @@ def _checked(array: NDArray[Any], value: Any, setting: str) -> Tensor:
     if array.dtype == np.uint16:  # PyTorch can do little with them
         array = array.astype(np.int32)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(np.ascontiguousarray(native).reshape(array.shape))
+    # Pictures of PIL are read-only, and PyTorch warns of such memory.
+    return torch.from_numpy(np.require(native, requirements=["C", "W"]).reshape(array.shape))
 
 
 def as_image(value: Any, setting: str) -> Tensor:
