@@ -136,8 +136,9 @@ def test_the_site_has_every_page_every_setting_and_every_formula(site: Path) -> 
 
 
 def test_the_reference_explains_the_arguments_of_a_call(site: Path) -> None:
-    shown = (site / "reference" / "calls.html").read_text()
-    assert "<li><code>regulariser</code>: a function of x" in re.sub(r"\s+", " ", shown)
+    shown = re.sub(r"\s+", " ", (site / "reference" / "calls.html").read_text())
+    assert "<li><code>regulariser</code>: a function of x" in shown
+    assert "<li><code>resume</code>: continue the run" in shown, "the second argument that a line explains"
 
 
 def test_the_search_finds_a_setting_and_skips_source_files(site: Path) -> None:

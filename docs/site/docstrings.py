@@ -14,6 +14,8 @@ import griffe
 
 #: A line that begins with names, a colon and a text.
 ITEM = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<text>.*)$")
+#: Where a sentence ends and the line may go on with names, a colon and a text.
+NEXT = re.compile(r"(?<=\.) (?=\w+(?:, \w+)*: )")
 #: An example, to the next empty line.
 EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\n|$).*)*", re.MULTILINE)
 
@@ -45,9 +47,8 @@ def list_items(thing: griffe.Object, names: set[str]) -> None:
     if thing.docstring is None:
         return
     lines, is_in_list = [], False
-    for line in thing.docstring.value.splitlines():
-        found = ITEM.match(line)
-        if found and names.issuperset(found["names"].split(", ")):
+    for line in [part for whole in thing.docstring.value.splitlines() for part in items_of(whole, names)]:
+        if found := item(line, names):
             if not is_in_list:
                 lines.append("")
             line, is_in_list = f"- `{found['names']}`: {found['text']}", True
@@ -60,6 +61,25 @@ def list_items(thing: griffe.Object, names: set[str]) -> None:
             is_in_list = False
         lines.append(line)
     thing.docstring.value = EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", "\n".join(lines))
+
+
+def item(line: str, names: set[str]) -> re.Match[str] | None:
+    """The names and the text of a line that explains some of the names."""
+    found = ITEM.match(line)
+    return found if found and names.issuperset(found["names"].split(", ")) else None
+
+
+def items_of(line: str, names: set[str]) -> list[str]:
+    """A line of a list, divided where it goes on with the next name."""
+    if not line.startswith("    ") and not item(line, names):
+        return [line]
+    parts: list[str] = []
+    for part in NEXT.split(line):
+        if parts and not item(part, names):
+            parts[-1] += f" {part}"
+        else:
+            parts.append(part)
+    return parts
 
 
 def comment_above(attribute: griffe.Attribute) -> str:
