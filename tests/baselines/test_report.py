@@ -16,6 +16,7 @@ from markupsafe import escape
 from baselines.compare import page
 from baselines.compare.rows import read_runs
 from baselines.compare.summary import summarise
+from tests.tables import read_csv
 from zg.cli.main import main
 
 EVIL = "<script>alert('a & b')</script>"
@@ -65,10 +66,10 @@ def test_everything_is_made_from_rows_and_curves(folder, capsys):
     for name in ("curves", "seconds", "gains", "images"):
         assert imageio.imread(folder / f"{name}.png").std() > 0
         assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    rows = list(csv.DictReader((folder / "rows.csv").open()))
+    rows = read_csv(folder / "rows.csv")
     assert len(rows) == 18
     assert json.loads(rows[0]["settings"]) == {"text": EVIL}
-    lines = {(row["task"], row["method"]): row for row in csv.DictReader((folder / "summary.csv").open())}
+    lines = {(row["task"], row["method"]): row for row in read_csv(folder / "summary.csv")}
     assert len(lines) == 9
     assert float(lines["one", "zerograds"]["final_median"]) == 2e-6
     assert lines["two", EVIL]["failures"] == "3"

@@ -1,6 +1,5 @@
 """`zg tune`: the same number of trials for every method, written as they end, and resumed from their tables."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from baselines.compare.grid import task_config
 from baselines.compare.isolation import Ended
 from baselines.compare.options import tune_options
 from baselines.compare.tune import WORST, Paths, Study, score
+from tests.tables import read_csv
 from zg.cli.main import main
 from zg.config.compose import compose
 
@@ -27,8 +27,7 @@ def folder(tmp_path):
 
 def read(path):
     """A table of trials without its clock."""
-    with path.open(newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_csv(path)]
 
 
 def test_tuning_ends_in_a_config_and_its_trials(folder, capsys):

@@ -1,6 +1,5 @@
 """The smoke preset from end to end: tables, figures and verdicts; a deleted row alone is run again."""
 
-import csv
 import json
 import re
 import shutil
@@ -16,6 +15,7 @@ from baselines.compare.options import TUNED
 from paper import formats, readme, rows, tables, wandb_report
 from paper.plan import PRESETS, Planner, budget_of, methods_of, read_preset, tasks_of
 from paper.reported import read_reported
+from tests.tables import read_csv
 from zg.cli.main import main
 from zg.config.compose import read_yaml
 from zg.config.registry import configured
@@ -46,10 +46,8 @@ def test_every_table_is_there_in_three_forms(smoke):
             assert lines
             assert all(line.count(" & ") == columns for line in lines)
         assert (smoke / "tables" / f"{name}.md").read_text().startswith("## ")
-        with (smoke / "tables" / f"{name}.csv").open() as file:
-            assert {"measure", "method", "column", "value", "low", "high", "mark", "notes"} < set(
-                next(csv.reader(file))
-            )
+        columns = {"measure", "method", "column", "value", "low", "high", "mark", "notes"}
+        assert columns < set(read_csv(smoke / "tables" / f"{name}.csv")[0])
 
 
 def test_every_figure_is_there_as_png_and_pdf(smoke):
@@ -81,7 +79,7 @@ def test_the_report_holds_everything_and_fetches_nothing(smoke):
     assert set(FIGURES) <= parser.ids
     assert all(source.startswith("#") for source in parser.fetched)
     assert "The paper&#39;s own tables were not at hand" in page
-    verdicts = list(csv.DictReader((smoke / "claims.csv").open()))
+    verdicts = read_csv(smoke / "claims.csv")
     assert {row["verdict"].partition(" (")[0] for row in verdicts} == {"not tested"}
     assert all(row["text"].replace("²", "") and row["numbers"] for row in verdicts)
 
@@ -146,7 +144,7 @@ def test_what_cannot_run_is_a_dash_with_its_reason(tmp_path):
         "1",
     ]
     assert main([*words, "--out", "out"]) == 0
-    found = list(csv.DictReader((tmp_path / "out" / "tables" / "table1.csv").open()))
+    found = read_csv(tmp_path / "out" / "tables" / "table1.csv")
     broken = [row for row in found if row["column"] == "gone" and row["measure"] == "final loss"]
     assert [row["value"] for row in broken] == ["", ""]
     assert all("nowhere.png" in row["notes"] for row in broken)
