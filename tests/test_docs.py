@@ -53,7 +53,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_that_of_its_rows(name: str) -> None:
+def test_a_table_of_results_is_what_its_rows_make(name: str) -> None:
     assert (RESULTS / name).read_text() == renewed(name), "run: python -m docs.write_tables"
 
 

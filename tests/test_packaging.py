@@ -3,6 +3,7 @@
 The environments are virtual ones, to which the packages that are installed here are linked: nothing is downloaded.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -87,8 +88,9 @@ def environment(folder: Path, wheel: Path, packages: set[str]) -> Path:
 
 
 def run(bin: Path, *words: str, **settings) -> subprocess.CompletedProcess[str]:
-    """Run a program of an environment."""
-    return subprocess.run([bin / words[0], *words[1:]], capture_output=True, text=True, **settings)
+    """Run a program of an environment, which must not find the modules of the clone."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run([bin / words[0], *words[1:]], capture_output=True, text=True, env=variables, **settings)
 
 
 def test_the_wheel_holds_every_file_that_is_read_and_nothing_else(wheel):

@@ -86,7 +86,7 @@ def test_an_instance_has_its_own_reference_and_the_same_bits_each_time(entry, ta
     assert not torch.equal(task.reference(), other.reference())
 
 
-def test_a_batch_is_what_its_rows_are(task):
+def test_the_losses_of_a_batch_are_those_of_its_parameters_rendered_singly(task):
     x = around(task, 3)
     together = task.loss(task.render(x, *seeds(task, 3)), task.reference())
     singly = [
@@ -96,7 +96,7 @@ def test_a_batch_is_what_its_rows_are(task):
     assert together.tolist() == pytest.approx(torch.cat(singly).tolist(), rel=1e-3, abs=1e-9)
 
 
-def test_noise_is_where_it_is_said_to_be(task):
+def test_two_renders_of_the_same_parameters_differ_only_where_a_problem_is_declared_noisy(task):
     x = around(task, 1).expand(2, -1)
     images = task.render(x, *seeds(task, 2))
     assert torch.equal(images[0], images[1]) != task.noisy

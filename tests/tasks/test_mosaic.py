@@ -19,7 +19,7 @@ def with_values(task, **values):
     return task.space.join(parts)
 
 
-def test_only_colours_have_a_gradient(mosaic):
+def test_the_image_has_a_gradient_in_the_colours_and_in_no_other_parameter(mosaic):
     x = with_values(mosaic).requires_grad_()
     weights = torch.rand(3, 60, 60, generator=torch.Generator().manual_seed(0))
     (slope,) = torch.autograd.grad((mosaic.render(x)[0] * weights).sum(), x)

@@ -32,7 +32,7 @@ def test_the_search_starts_at_1_1(toy):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_default_method_solves_it_within_2000_renders(seed):
+def test_the_default_method_solves_the_toy_within_2000_renders(seed):
     result = run(Toy(), ZeroGrads(), Budget(2000, target_loss=1e-9), seed=seed)
     assert result.loss < 1e-4
     assert result.stop_reason in ("target", "converged")

@@ -70,7 +70,7 @@ def test_losses_stay_double_where_a_batch_raises():
     assert result.theta == pytest.approx(torch.ones(2, dtype=torch.float64), abs=1e-2)
 
 
-def test_none_is_a_failed_render():
+def test_a_function_that_returns_none_counts_as_a_failed_render():
     calls = []
 
     def f(x):

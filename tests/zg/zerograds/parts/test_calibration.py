@@ -112,7 +112,7 @@ def test_a_block_without_a_valid_loss_keeps_its_unit():
     assert unit == pytest.approx([1, 10**0.8, 10**-0.2], rel=0.01)
 
 
-def test_a_cut_batch_changes_nothing():
+def test_a_batch_that_the_budget_cut_does_not_change_the_calibration():
     theta, generator = torch.zeros(300, dtype=torch.float64), make_generator(0, "test")
     calibration = Calibration.of_blocks(theta, RADIUS, (100, 200), CalibrationSettings())
     directions = CrossedDirections(300, generator, theta.dtype)

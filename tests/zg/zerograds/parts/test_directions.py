@@ -26,7 +26,7 @@ def generator():
 
 
 @pytest.mark.parametrize("n", [1, 7, 130, 320, 1000])
-def test_squares_are_those_of_the_rows(n, generator):
+def test_the_squares_of_a_block_are_the_squared_lengths_of_its_directions(n, generator):
     block = CrossedDirections(n, generator, torch.float64).draw(30)
     assert torch.allclose(block.squares, dense(block, n).square().sum(1), atol=1e-12)
 
@@ -74,7 +74,7 @@ def test_every_sweep_has_its_own_order_and_signs(generator):
     assert directions.position == 0
 
 
-def test_it_goes_on_from_its_state(generator):
+def test_a_copy_of_the_state_gives_the_same_next_directions(generator):
     directions = CrossedDirections(150, generator, torch.float64)
     used(directions, 20)
     state = directions.state_dict()

@@ -40,7 +40,7 @@ def test_its_gradient_is_that_of_a_quadratic_within_2000_renders(seed):
     assert fitted(seed=seed)[0] > 0.99
 
 
-def test_it_does_not_depend_on_the_units_of_theta_or_loss():
+def test_the_network_does_not_depend_on_the_units_of_theta_or_loss():
     cosine, gradient = fitted(renders=400)
     shifted, moved = fitted(renders=400, shift=100.0, scale=8.0, loss_scale=1e6, loss_shift=1e7)
     assert shifted == pytest.approx(cosine, abs=1e-3)

@@ -7,7 +7,7 @@ from zg.seeding import make_generator
 from zg.zerograds.parts.noise import NoiseVariance, differ
 
 
-def test_rounding_is_no_noise():
+def test_two_losses_that_differ_by_rounding_alone_do_not_count_as_noise():
     loss = torch.tensor(3.0).double()
     assert not differ(loss, loss) and not differ(loss, loss * (1 + 1e-8)) and differ(loss, loss * (1 + 1e-4))
 

@@ -24,7 +24,7 @@ def test_a_falling_loss_is_neither_stale_nor_uphill():
     assert progress.stale == 0 and not progress.has_led_uphill and progress.mean == progress.lowest_mean
 
 
-def test_it_is_stale_after_two_sweeps_without_a_lower_mean():
+def test_a_run_is_stale_after_two_sweeps_without_a_lower_mean():
     assert not observed([1.0] * 21).is_stale(10)
     assert observed([1.0] * 22).is_stale(10)
 

@@ -16,21 +16,21 @@ def adapted(is_plateau=False, has_stepped=True, noisy=False, count=10, times=1, 
     return radius.radius
 
 
-def test_it_doubles_on_a_plateau():
+def test_the_radius_doubles_where_all_losses_are_equal():
     assert adapted(is_plateau=True, count=0) == SETTINGS.plateau
 
 
-def test_it_waits_for_the_first_blocks():
+def test_the_radius_is_kept_during_the_first_blocks():
     assert adapted(has_stepped=False, count=SETTINGS.first_blocks) == 1
     assert adapted(has_stepped=False, count=SETTINGS.first_blocks + 1) == SETTINGS.widen
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-def test_without_a_step_it_widens_to_three_times_where_the_loss_last_fell(noisy):
+def test_without_a_step_the_radius_widens_to_three_times_where_the_loss_last_fell(noisy):
     assert adapted(has_stepped=False, noisy=noisy, times=50) == SETTINGS.lost
 
 
-def test_without_a_step_it_does_not_widen_where_noise_grows_with_the_loss():
+def test_without_a_step_the_radius_does_not_widen_where_noise_grows_with_the_loss():
     assert adapted(has_stepped=False, noisy=True, innovation_near=1.0, innovation_far=2.0) < 1
 
 
@@ -53,7 +53,7 @@ def test_beyond_a_hundred_times_the_first_it_widens_only_in_a_bowl():
     assert adapted(times=100, **noise, rise_near=1.0, rise_far=4.0) > 1e6
 
 
-def test_it_narrows_after_a_failed_centre_and_where_the_loss_has_not_fallen():
+def test_the_radius_narrows_after_a_failed_centre_and_where_the_loss_has_not_fallen():
     radius = ProbeRadius.of_guess(1.0, SETTINGS)
     radius.narrow_after_failure()
     assert radius.radius == SETTINGS.failed_centre
@@ -61,7 +61,7 @@ def test_it_narrows_after_a_failed_centre_and_where_the_loss_has_not_fallen():
     assert radius.radius == SETTINGS.failed_centre / SETTINGS.nearer
 
 
-def test_it_returns_to_the_radius_of_the_lowest_mean():
+def test_the_radius_returns_to_the_radius_of_the_lowest_mean():
     radius = ProbeRadius.of_guess(1.0, SETTINGS)
     radius.radius = 2.0
     radius.remember_lowest()

@@ -70,7 +70,7 @@ def test_loud_noise_lowers_the_gain_more_at_the_narrow_radius():
     assert gains.max() / gains.min() == pytest.approx(4, rel=0.5)
 
 
-def test_failed_probes_say_nothing():
+def test_a_failed_probe_has_no_slope_and_spoils_no_other():
     _, y, _, gains = measured(curvature=30.0, missing=12)
     assert y[:12].tolist() == [0] * 12
     assert y.isfinite().all() and gains.isfinite().all()

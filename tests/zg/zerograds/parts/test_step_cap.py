@@ -15,18 +15,18 @@ def started():
     return cap
 
 
-def test_it_starts_at_a_small_part_of_the_step_that_the_first_slopes_imply():
+def test_the_cap_starts_at_a_small_part_of_the_step_that_the_first_slopes_imply():
     assert started().cap == pytest.approx(SETTINGS.first * 10 / 2)
 
 
-def test_it_grows_by_two_e_folds_a_sweep():
+def test_the_cap_grows_by_e_squared_in_a_sweep():
     cap = started()
     for _ in range(20):
         cap.grow(False, 50, 1000)
     assert cap.cap / started().cap == pytest.approx(math.exp(2))
 
 
-def test_it_at_most_doubles_in_a_block_unless_the_loss_is_isotropic():
+def test_the_cap_at_most_doubles_in_a_block_unless_the_loss_is_isotropic():
     slow, fast = started(), started()
     slow.grow(False, 1000, 100)
     fast.grow(True, 1000, 100)

@@ -55,13 +55,13 @@ def test_every_sample_is_rendered_where_the_model_explains_nothing():
     assert iterations <= 1.3 * 50
 
 
-def test_without_belief_it_is_cma_es():
+def test_a_surrogate_that_is_never_believed_renders_every_sample_of_cma_es():
     surrogate = make(4, agreement=1.1, kept_promise=math.inf)
     iterations, _ = renders_of(surrogate, bowl, 20 * surrogate.state.schedule.population)
-    assert iterations == 20
+    assert iterations == 20, "one iteration for each 1 × λ renders"
 
 
-def test_the_model_is_that_of_the_loss():
+def test_the_model_of_a_quadratic_predicts_its_loss_and_gradient_near_the_mean():
     surrogate = make(3)
     renders_of(surrogate, bowl, 80)
     near = surrogate.state.distribution.mean + 1e-3 * torch.randn(

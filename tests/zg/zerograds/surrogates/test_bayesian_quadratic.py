@@ -39,7 +39,7 @@ def noise(generator, count):
     return torch.randn(count, generator=generator, dtype=torch.float64)
 
 
-def test_it_learns_gradient_and_curvature_of_a_quadratic():
+def test_the_regression_learns_gradient_and_curvature_of_a_quadratic():
     task = Quadratic(5, condition=10.0)
     task.setup()
     theta, surrogate = task.space.init, made(5)
@@ -78,7 +78,7 @@ def test_noise_that_grows_with_the_loss_is_followed_down(seed):
     assert float(task.clean(result.theta)) < 1e-3
 
 
-def test_it_does_not_mind_the_origin_of_theta_and_the_unit_of_the_loss():
+def test_the_regression_does_not_mind_the_origin_of_theta_and_the_unit_of_the_loss():
     shares = []
     for task in (Turned(noise=0.01), Turned(noise=0.01, shift=64.0), Turned(noise=0.01, unit=1024.0)):
         result = run(task, ZeroGrads(), Budget(300))

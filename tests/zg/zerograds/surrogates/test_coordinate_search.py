@@ -126,7 +126,7 @@ def test_a_decrease_within_the_noise_of_the_start_does_not_count():
     assert not torch.equal(surrogate.theta, start)
 
 
-def test_it_has_converged_after_two_sweeps_that_found_nothing():
+def test_coordinate_search_has_converged_after_two_sweeps_that_found_nothing():
     surrogate = make(20)
     iterate(surrogate, lambda x: (x - 15).square().sum(1), 2)
     assert not surrogate.converged

@@ -191,7 +191,7 @@ def test_killed_and_resumed_goes_on_with_the_same_bits(noisy: bool, tmp_path: Pa
 
 
 @pytest.mark.parametrize("sigma", [0.005, 0.05, 0.5])
-def test_kinks_do_not_stop_it(sigma):
+def test_a_loss_with_kinks_is_solved_in_4000_renders_from_any_sigma(sigma):
     result = run(Kinks(10), ZeroGrads(sigma=sigma, surrogate="dd_cmaes"), Budget(4000, target_loss=1e-4))
     assert result.stop_reason == "target"
 

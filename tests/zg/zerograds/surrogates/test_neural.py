@@ -57,7 +57,7 @@ def test_theta_is_asked_for_and_as_many_antithetic_pairs_as_suit_n(n, pairs):
     assert torch.allclose(offsets[:pairs], -offsets[pairs:])
 
 
-def test_samples_are_sigma_wide():
+def test_samples_have_the_standard_deviation_sigma_about_theta():
     surrogate = make(100, pairs=100)
     assert float((surrogate.ask()[2:] - surrogate.theta).std()) == pytest.approx(SIGMA, rel=0.02)
 
@@ -188,7 +188,7 @@ def test_a_batch_that_the_budget_cut_is_learned_from(told):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_it_descends_a_quadratic_to_a_thousandth_in_40_iterations(seed):
+def test_the_neural_surrogate_descends_a_quadratic_to_a_thousandth_in_40_iterations(seed):
     surrogate = make(seed=seed)
     iterate(surrogate, iterations=40)
     assert float(bowl(surrogate.recommend()[None])) < 1e-3

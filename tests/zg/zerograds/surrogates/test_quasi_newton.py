@@ -194,7 +194,7 @@ def test_a_probe_that_bounds_cut_still_gives_the_slope():
 
 
 @pytest.mark.parametrize("n", [5, 10, 20])
-def test_it_notices_that_it_creeps_along_kinks(n):
+def test_quasi_newton_notices_that_it_creeps_along_kinks(n):
     task, surrogate = made(TurnedKinks(n))
     assert drive(task, surrogate) < 1000
     assert surrogate.state.creeps and surrogate.failed and not surrogate.converged
@@ -205,7 +205,7 @@ def test_it_notices_that_it_creeps_along_kinks(n):
     [(0.001, 1.0, True), (0.02, 1.0, False), (0.001, 100.0, False)],
     ids=["sharper, no lower", "not sharper", "much lower"],
 )
-def test_it_creeps_if_a_thousandth_of_the_radius_shows_far_more_curvature_and_the_loss_has_not_fallen(
+def test_quasi_newton_creeps_if_a_thousandth_of_the_radius_shows_far_more_curvature_and_the_loss_has_not_fallen(
     curvature, loss, creeps
 ):
     """The tenth sweep, at a radius of 0.001, sees a curvature of 2 and a loss of 0.75."""
@@ -225,7 +225,7 @@ def test_a_smooth_valley_is_not_taken_for_kinks(task):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("noise", [1e-3, 0.1])
-def test_it_notices_noise(noise, seed):
+def test_noise_is_noticed_within_400_renders_and_ends_quasi_newton(noise, seed):
     task, surrogate = made(Rotated(8, condition=30.0), seed=seed)
     assert drive(task, surrogate, noise=noise) < 400
     assert surrogate.failed and not surrogate.converged
@@ -269,7 +269,7 @@ def test_where_a_parameter_changes_nothing_it_does_not_say_that_it_has_converged
 
 @pytest.mark.parametrize("n", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(4))
-def test_it_converges_only_where_there_is_no_slope(n, seed):
+def test_quasi_newton_converges_only_where_there_is_no_slope(n, seed):
     """One of Rastrigin's many minima, or it does not say so."""
     task, surrogate = made(Rastrigin(n), seed=seed)
     drive(task, surrogate)
@@ -326,7 +326,7 @@ def test_a_batch_that_the_budget_cut_changes_nothing():
     assert_same(surrogate.state, before)
 
 
-def test_it_does_not_mind_the_unit_of_the_loss():
+def test_quasi_newton_does_not_mind_the_unit_of_the_loss():
     ends = []
     for unit in (1.0, 1024.0):
         task, surrogate = made(Rotated(5, condition=100.0))
