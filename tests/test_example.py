@@ -1,28 +1,49 @@
 """The example of the guide works: by class path, and by name when it is installed."""
 
-import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.tables import read_csv
 from zg.cli.main import main
 
 EXAMPLE = Path(__file__).parent / "example"
 
 
+# One process, as each would import everything again: in it the package is installed.
+SCRIPT = """
+from paper.plan import methods_of, read_preset, tasks_of
+from zg.cli.main import main
+
+for command in COMMANDS:
+    assert main(command.split()) == 0, command
+print("in the preset:", *tasks_of(read_preset("smoke")), *methods_of())
+"""
+COMMANDS = [
+    "list tasks --plain",
+    "list methods --plain",
+    "compare --tasks disk --methods coin_flip,es --max-renders 60 --seeds 1 --out compared",
+    "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out paper",
+]
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Environment variables with which the example package is installed."""
-    target = tmp_path_factory.mktemp("site")
-    source = tmp_path_factory.mktemp("source")
-    subprocess.run(["cp", "-r", f"{EXAMPLE}/.", str(source)], check=True)
+def made(tmp_path_factory):
+    """The folder in which the commands ran with the example package installed, and what they printed."""
+    target, source, folder = (tmp_path_factory.mktemp(name) for name in ("site", "source", "made"))
+    shutil.copytree(EXAMPLE, source, dirs_exist_ok=True)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(target)]
     subprocess.run([*pip, str(source)], check=True)
-    return {**os.environ, "PYTHONPATH": str(target)}
+    command = [sys.executable, "-c", f"COMMANDS = {COMMANDS}\n{SCRIPT}"]
+    path = os.pathsep.join([str(target), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "WANDB_MODE": "disabled"}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
+    return folder, done.stdout
 
 
 def test_a_task_in_the_working_directory_is_found_by_its_class_path(monkeypatch, tmp_path):
@@ -36,32 +57,23 @@ def test_a_task_in_the_working_directory_is_found_by_its_class_path(monkeypatch,
     assert row["metric_theta_error"] < 0.05
 
 
-def test_an_installed_package_adds_its_task_and_method_by_name(installed, tmp_path):
-    def zg(*words):
-        command = [sys.executable, "-m", "zg.cli", *words]
-        return subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-
-    assert "disk" in zg("list", "tasks", "--plain").split()
-    assert "coin_flip" in zg("list", "methods", "--plain").split()
-    zg(*"compare --tasks disk --methods coin_flip,es --max-renders 60 --seeds 1 --out out".split())
-    rows = (tmp_path / "out" / "rows.csv").read_text()
-    assert "coin_flip" in rows
-    assert (tmp_path / "out" / "images.png").is_file()
+def test_an_installed_package_adds_its_task_and_method_by_name(made):
+    folder, said = made
+    assert {"disk", "coin_flip"} <= set(said.split("\n"))
+    assert {row["method"] for row in read_csv(folder / "compared" / "rows.csv")} == {"coin_flip", "es"}
+    assert (folder / "compared" / "images.png").is_file()
 
 
-def test_the_paper_includes_the_task_and_method_of_an_installed_package(installed, tmp_path):
-    words = "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out out"
-    command = [sys.executable, "-m", "zg.cli", *words.split()]
-    subprocess.run(command, env=installed, cwd=tmp_path, capture_output=True, text=True, check=True)
-    with (tmp_path / "out" / "tables" / "table1.csv").open() as file:
-        cells = {(row["method"], row["column"]) for row in csv.DictReader(file) if row["value"]}
+def test_the_paper_includes_the_task_and_method_of_an_installed_package(made):
+    folder, _ = made
+    rows = read_csv(folder / "paper" / "tables" / "table1.csv")
+    cells = {(row["method"], row["column"]) for row in rows if row["value"]}
     assert cells == {("coin_flip", "disk (n = 3)"), ("es", "disk (n = 3)")}
     for name in ("pictures", "convergence-renders", "cost"):
-        assert (tmp_path / "out" / "figures" / f"{name}.png").is_file()
-    assert "coin_flip" in (tmp_path / "out" / "report.html").read_text()
+        assert (folder / "paper" / "figures" / f"{name}.png").is_file()
+    assert "coin_flip" in (folder / "paper" / "report.html").read_text()
 
 
-def test_a_preset_includes_tasks_and_methods_of_other_packages(installed):
-    said = "from paper.plan import *; print(*tasks_of(read_preset('smoke')), *methods_of())"
-    done = subprocess.run([sys.executable, "-c", said], env=installed, capture_output=True, text=True, check=True)
-    assert {"disk", "coin_flip", "toy"} <= set(done.stdout.split())
+def test_a_preset_includes_tasks_and_methods_of_other_packages(made):
+    _, said = made
+    assert {"disk", "coin_flip", "toy"} <= set(said.rpartition("in the preset:")[2].split())
