@@ -21,7 +21,11 @@ from zg.run.run import run
 # A multiple of no batch size from 2 on except 7 and 29, so that the budget cuts the last batch.
 BUDGET = 203
 
-every = pytest.mark.parametrize("case", CASES)
+# In batches NGOpt chooses a metamodel, whose fits take 4 s a run; other optimisers of Nevergrad run in batches, too.
+SLOW = "nevergrad, in batches"
+every = pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case == SLOW else case for case in CASES]
+)
 
 
 class Witness(Observer):
