@@ -28,7 +28,6 @@ from tests.methods import looped, started
 from tests.problems import Noisy, Rastrigin, Recorded
 from zg.budget import Budget
 from zg.ledger import Evaluation
-from zg.method import Method
 from zg.run.run import run
 from zg.space import Block, ParameterSpace
 
@@ -345,7 +344,7 @@ def test_asking_nevergrad_for_a_recommendation_does_not_change_the_run(name: str
     for curious in (False, True):
         method = Nevergrad(name, num_workers=4)
         loop = looped(method, Noisy(), 100)
-        for _ in range(20):
+        for _ in range(10):  # the metamodel is fitted from the fourth on
             loop.iterate()
             if curious:
                 assert torch.equal(method.recommend(), method.recommend())
@@ -375,7 +374,7 @@ def test_nevergrad_reports_the_optimiser_that_it_has_chosen() -> None:
     assert result.row["resolved"] == method.resolved
 
 
-@pytest.mark.parametrize("make", [CMAES, lambda: Nevergrad("CMA")], ids=["cmaes", "nevergrad:CMA"])
-@pytest.mark.parametrize("seed", range(5))
-def test_cmaes_solves_rosenbrock_in_1500_renders(make: Callable[[], Method], seed: int) -> None:
-    assert run(Rosenbrock(), make(), Budget(1500), seed=seed, video=False).loss < 1e-8
+@pytest.mark.parametrize(("name", "seed"), [*(("cmaes", seed) for seed in range(5)), ("nevergrad", 0)])
+def test_cmaes_solves_rosenbrock_in_1500_renders(name: str, seed: int) -> None:
+    method = CMAES() if name == "cmaes" else Nevergrad("CMA")
+    assert run(Rosenbrock(), method, Budget(1500), seed=seed, video=False).loss < 1e-8
