@@ -102,7 +102,8 @@ def _decoded(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in (".tif", ".tiff"):
         import imageio.v3 as imageio
 
-        return imageio.imread(path)  # floating-point ones, too, which PIL does not know
+        # Also floating-point ones, which PIL does not know. Given the path, imageio leaves a broken file open.
+        return imageio.imread(path.read_bytes(), extension=path.suffix)
     from PIL import Image, ImageOps
 
     with Image.open(path) as picture:

@@ -107,11 +107,11 @@ def test_the_same_seed_gives_the_same_bits_and_a_different_seed_does_not(method)
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("task", [partial(Rosenbrock, n=10), Noisy], ids=["rosenbrock", "noisy"])
 def test_a_run_that_was_interrupted_and_resumed_gives_the_same_bits(method, task, tmp_path):
-    unbroken = run(task(), method(), Budget(150), folder=tmp_path / "unbroken")
-    broken = run(task(), method(), Budget(150), folder=tmp_path / "broken", callbacks=[InterruptAt(60)])
+    unbroken = run(task(), method(), Budget(150), video=False, folder=tmp_path / "unbroken")
+    broken = run(task(), method(), Budget(150), video=False, folder=tmp_path / "broken", callbacks=[InterruptAt(60)])
     assert broken.stop_reason == "interrupted"
     assert 60 <= broken.renders < 150, "the signal is sent from 60 renders on"
-    resumed = run(task(), method(), Budget(150), folder=tmp_path / "broken", resume=True)
+    resumed = run(task(), method(), Budget(150), video=False, folder=tmp_path / "broken", resume=True)
     assert torch.equal(resumed.theta, unbroken.theta)
     assert resumed.loss == unbroken.loss
     assert resumed.renders == unbroken.renders
