@@ -223,6 +223,7 @@ def test_ripples_are_crossed_with_a_sigma_that_stays_large(seed):
     assert result.loss < 0.1 * result.row["init_loss"]
 
 
+@pytest.mark.slow  # nine runs; the two above are their quick relatives
 @pytest.mark.parametrize("sigma, share", [(0.005, 0.25), (0.05, 0.06), (0.5, 0.06)])
 def test_ripples_are_crossed_from_any_first_sigma(sigma, share):
     """σ stays large while the best sample is luck, and where nothing lower was found it restarts with a larger σ."""
