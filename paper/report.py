@@ -16,11 +16,11 @@ from baselines.compare.markup import Table as Sortable
 from baselines.compare.rows import Run, unique
 from baselines.compare.summary import are_of_different_code, describe_budget
 from paper import formats
+from paper.cells import Table
 from paper.claims import NOT, VIEWS, Verdict
 from paper.names import name_of
 from paper.reported import read_reported
 from paper.rows import Material
-from paper.tables import Table
 
 # Where `report.html`, the shape of the page, is.
 TEMPLATES = Path(__file__).with_name("templates")
