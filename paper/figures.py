@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from baselines.compare import pictures, style
 from baselines.compare.curves import OTHERS, curves
@@ -112,8 +113,9 @@ def frames(runs: Sequence[Run]) -> Figure | None:
     if not methods:
         return None
     side = style.WIDTH / FRAMES
-    figure = Figure(figsize=(style.WIDTH, 0.75 * side * len(methods)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01)  # type: ignore[union-attr]
+    figure = Figure(
+        figsize=(style.WIDTH, 0.75 * side * len(methods)), layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01)
+    )
     grid = figure.subplots(len(methods), FRAMES, squeeze=False)
     for axes, method in zip(grid, methods, strict=True):
         own = found[method]

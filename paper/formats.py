@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from baselines.compare import markup, tables
 from baselines.compare.rows import Row
-from paper.cells import Cell, Panel, Table
+from paper.cells import Cell, Panel, Table, cells_of
 from paper.marks import BEST, LOWEST, TIED
 from paper.names import OURS, name_of
 
@@ -95,8 +95,8 @@ def latex_float(table: Table, panel: Panel, part: slice, name: str) -> list[str]
     said = [
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{tex(table.title)}: {tex(panel.title)}. {tex(' '.join(table.notes))}}}",
-        rf"\label{{tab:{name}}}",
+        rf"\caption{{{tex(table.title)}: {tex(panel.title)}. {tex(' '.join(notes_of(table, panel)))}}}",
+        rf"\label{{tab:{name}}}\par\smallskip",
         rf"\begin{{tabular*}}{{\textwidth}}{{@{{}}l@{{\extracolsep{{\fill}}}}{'r' * len(columns)}@{{}}}}",
         r"\toprule",
     ]
@@ -115,6 +115,12 @@ def latex_float(table: Table, panel: Panel, part: slice, name: str) -> list[str]
     if notes:
         said.append(r"\begin{flushleft}" + "; ".join(notes) + r".\end{flushleft}")
     return [*said, r"\end{table*}", ""]
+
+
+def notes_of(table: Table, panel: Panel) -> list[str]:
+    """The notes of a table, without those on marks where the panel has none."""
+    marked = any(cell.mark for cell in cells_of(panel))
+    return [note for note in table.notes if marked or not note.startswith(("Bold", "Underlined"))]
 
 
 def tex_cell(cell: Cell, table: Table) -> str:
@@ -189,8 +195,12 @@ def rows(table: Table) -> list[Row]:
 
 
 class Block(NamedTuple):
-    """A table for the template of the report. panels: (title, sortable table). footnotes: (letter, note)."""
+    """A table for the template of the report.
 
+    name: its anchor. panels: (title, sortable table). footnotes: (letter, note).
+    """
+
+    name: str
     title: str
     said: str
     panels: list[tuple[str, markup.Table]]
@@ -207,7 +217,7 @@ def block(table: Table) -> Block:
         ]
         panels.append((panel.title, markup.Table(["method", *panel.columns], lines)))
     notes = [(letter(place), note) for place, note in enumerate(table.footnotes)]
-    return Block(table.title, " ".join(table.notes), panels, notes)
+    return Block(table.name, table.title, " ".join(table.notes), panels, notes)
 
 
 def html_cell(cell: Cell, table: Table) -> markup.Cell:

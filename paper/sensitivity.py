@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from baselines.compare import style
 from baselines.compare.rows import Run, unique
@@ -35,9 +36,8 @@ def figure(runs: Sequence[Run]) -> Figure:
     lines = [(task, setting) for task in found for setting in WORDS if setting in found[task]]
     drawn = Figure(
         figsize=(style.WIDTH * max(len(methods), 3) / max(6, len(methods)), 1.25 * len(lines) + 0.2),
-        layout="constrained",
+        layout=ConstrainedLayoutEngine(w_pad=0.02),
     )
-    drawn.get_layout_engine().set(w_pad=0.02)  # type: ignore[union-attr]
     grid = drawn.subplots(len(lines), len(methods), squeeze=False, sharey="row", sharex=True)
     looks = style.looks(methods)
     for axes, (task, setting) in zip(grid, lines, strict=True):

@@ -92,8 +92,8 @@ def draw(
         line = style.plot(panel, grid, shown, looks[method], method)
         lines[method] = line
         if len(found[method]) > 1:
-            band = (np.maximum(part, lowest) for part in (low, high))
-            panel.fill_between(grid, *band, color=looks[method].colour, alpha=0.1, linewidth=0)
+            low, high = np.maximum(low, lowest), np.maximum(high, lowest)
+            panel.fill_between(grid, low, high, color=looks[method].colour, alpha=0.1, linewidth=0)
         for place in np.flatnonzero(leaves)[:1]:
             panel.plot(grid[place], lowest, "v", color=looks[method].colour, markersize=4.5, clip_on=False, zorder=5)
     panel.set(xscale="log", yscale="log")
@@ -133,8 +133,8 @@ def mark(
     for method in coloured:
         passed = float(np.median([statistics.reached(curve, goal.loss)[0] for curve in found[method]]))
         if math.isfinite(passed):
-            look = {"color": looks[method].colour, "markeredgecolor": "white", "markeredgewidth": 0.6}
-            panel.plot(passed, goal.loss, "o", markersize=5, zorder=6, **look)
+            (point,) = panel.plot(passed, goal.loss, "o", color=looks[method].colour, markersize=5, zorder=6)
+            point.set(markeredgecolor="white", markeredgewidth=0.6)
 
 
 def chosen(bands: Mapping[str, Sequence[np.ndarray]]) -> list[str]:

@@ -32,9 +32,12 @@ BEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
 # The option of Linux' prctl (2) for the signal that a process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
-# Modules that every run needs. W&B imports the last one when a run starts, which takes two seconds.
+# Modules that every run needs. What is not among them is imported again by each run: Lightning, which `zg.run` imports
+# when a run starts, takes two seconds, and so does the last module, which W&B imports then.
 COMMON = (
     "zg.cli.fit",
+    "zg.run.data",
+    "zg.run.module",
     "baselines.compare.heartbeat",
     "imageio.v3",
     "matplotlib.backends.backend_agg",

@@ -13,6 +13,7 @@ import imageio.v3 as imageio
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from baselines.compare import style
 from baselines.compare.names import name_of, ordered
@@ -42,8 +43,10 @@ def images(runs: Sequence[Run], methods: Sequence[str] | None = None) -> Figure 
     blocks = [columns[first : first + ACROSS] for first in range(0, len(columns), ACROSS)]
     across = max(len(block) for block in blocks)
     side = style.WIDTH / max(across, 4)
-    figure = Figure(figsize=(side * across, (side + 0.16) * len(tasks) * len(blocks) + 0.3), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr]
+    figure = Figure(
+        figsize=(side * across, (side + 0.16) * len(tasks) * len(blocks) + 0.3),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02),
+    )
     grid = figure.subplots(len(tasks) * len(blocks), across, squeeze=False)
     for line, axes in enumerate(grid):
         block, task = blocks[line // len(tasks)], tasks[line % len(tasks)]
