@@ -153,8 +153,8 @@ def judge_absolute(asked: Mapping[str, Any], gains: Mapping[str, float], ours: s
     half = 2 * len(right) >= len(known) and ours in right
     whole = not wrong and len(known) == len(reach) + len(miss)
     verdict = REPRODUCED if whole else PARTLY if half else NOT
-    said = f"{len(right)} of {len(known)} methods come as far as claimed (asked of {', '.join(map(name_of, reach))}: "
-    said += f"{asked['least_gain']} orders of magnitude, of the others less)"
+    said = f"{len(right)} of {len(known)} methods come as far as claimed (a gain of {asked['least_gain']} or more: "
+    said += f"{'; '.join(map(name_of, reach))}; the others less)"
     told = "; ".join(f"{name_of(name)} gains {gains[name]:.2f}" for name in wrong)
     return verdict, said + (f": {told}" if told else "")
 

@@ -18,6 +18,8 @@ from paper.rows import Material
 
 # {(task, method): runs}.
 ByPair = Mapping[tuple[str, str], Sequence[Run]]
+# What a note says where the tuned settings are no better.
+DEFAULT = "the default (or published) settings are better"
 
 
 def all_tables(material: Material) -> list[Table]:
@@ -89,18 +91,23 @@ def marks_of(of: Measure, own: Mapping[str, Sequence[Run]]) -> dict[str, str]:
 
 def with_better(table: Table, material: Material, tuned: Sequence[Run]) -> Table:
     """A tuned table, with a panel more: the final loss by the better of default and tuned settings."""
-    found = better(material.runs("published"), tuned)
-    if not found:
+    panel = better_panel(material, tuned)
+    if not panel.columns:
         return table
+    said = "The better of default and tuned is chosen on the seeds of the table, for every method alike."
+    return replace(table, panels=[*table.panels, panel], notes=[*table.notes, said])
+
+
+def better_panel(material: Material, tuned: Sequence[Run]) -> Panel:
+    """The final loss by the better of default and tuned settings. Notes say where it is the default."""
+    found = better(material.runs("published"), tuned)
     panel = panel_of(f"{LOSS}, the better of default and tuned", final_loss, True, found, material)
-    default = "the default (or published) settings are better"
     for method, cells in panel.lines.items():
         for place, task in enumerate(dict.fromkeys(task for task, _ in found)):
             runs = found.get((task, method), [])
             if runs and runs[0].row["settings_from"] not in ("tuned", "untuned"):
-                cells[place] = replace(cells[place], notes=(*cells[place].notes, default))
-    said = "The better of default and tuned is chosen on the seeds of the table, for every method alike."
-    return replace(table, panels=[*table.panels, panel], notes=[*table.notes, said])
+                cells[place] = replace(cells[place], notes=(*cells[place].notes, DEFAULT))
+    return panel
 
 
 def better(published: Sequence[Run], tuned: Sequence[Run]) -> ByPair:
