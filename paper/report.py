@@ -158,7 +158,7 @@ def claims(verdicts: Sequence[Verdict]) -> Sortable:
                 Cell(kind),
                 Cell("any" if len(views) == len(VIEWS) else Markup("<br>").join(views)),
                 Cell(verdict, kind="bad" if verdict == NOT else "wrap narrow", tag="b"),
-                Cell(numbers, kind="wrap"),
+                Cell(numbers, kind="wrap wide"),
             ]
         )
         for (text, kind, verdict, numbers), views in alike.items()

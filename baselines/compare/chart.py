@@ -74,8 +74,14 @@ class Chart(NamedTuple):
     frame: Frame = Frame()
 
 
-def chart(curves: Mapping[str, Sequence[Curve]], axis: str, looks: Mapping[str, Look], title: str) -> Chart:
-    """Median and quartile band of each method's curves along `renders` or `seconds`."""
+def chart(
+    curves: Mapping[str, Sequence[Curve]],
+    axis: str,
+    looks: Mapping[str, Look],
+    title: str,
+    ends: Mapping[str, float],
+) -> Chart:
+    """Median and quartile band of each method's curves along `renders` or `seconds`. ends: {method: final loss}."""
     found = {method: statistics.quartile_band(several, axis) for method, several in curves.items()}
     across, up = scales(curves, found)
     bands = []
@@ -86,7 +92,7 @@ def chart(curves: Mapping[str, Sequence[Curve]], axis: str, looks: Mapping[str, 
         inside = middle >= up.low
         bands.append(Band(stroke(method, looks), area, points(x[inside], up(middle[inside]))))
     label = f"{title}: loss against {AXES[axis]}"
-    return Chart(label, axis, AXES[axis], across.ticks(), up.ticks(), bands, " ".join(below(curves)))
+    return Chart(label, axis, AXES[axis], across.ticks(), up.ticks(), bands, " ".join(below(up.low, ends)))
 
 
 def scales(curves: Mapping[str, Sequence[Curve]], bands: Mapping[str, Sequence[np.ndarray]]) -> tuple[Scale, Scale]:

@@ -24,7 +24,7 @@ SIX, ACROSS = 6, 3
 # A curve has moved where its loss differs from the first by this share.
 MOVED = 0.01
 # Characters of a line of the text below a panel, and the height in inches of a panel and of a line of text.
-LETTERS, HEIGHT, LINE = 38, 1.75, 0.13
+LETTERS, HEIGHT, LINE = 34, 1.75, 0.13
 # What the legend says of the grey lines.
 OTHERS = "other methods"
 
@@ -49,7 +49,7 @@ def curves(runs: Sequence[Run], axis: str, goals: Mapping[str, Goal] | None = No
     looks = style.looks(method for of_task in found.values() for method in of_task)
     columns = min(len(found), ACROSS)
     lines = -(-len(found) // columns)
-    words = {task: below(of_task) for task, of_task in found.items()}
+    words = {task: below(floor_of(of_task), ends_of(runs, task)) for task, of_task in found.items()}
     deepest = max(len(said) for said in words.values())
     figure = Figure(
         figsize=(style.WIDTH * max(columns, 2) / ACROSS, (HEIGHT + LINE * (deepest + 2)) * lines + 0.4),
@@ -158,10 +158,17 @@ def floor_of(found: Mapping[str, Sequence[Curve]]) -> float:
     return statistics.floor(curve for several in found.values() for curve in several)
 
 
-def below(found: Mapping[str, Sequence[Curve]]) -> list[str]:
-    """What stands below a panel: the methods whose median ends below its vertical axis, and where. Lines of text."""
-    lowest = floor_of(found)
-    ends = {method: float(np.median([curve.losses[-1] for curve in several])) for method, several in found.items()}
+def ends_of(runs: Sequence[Run], task: str) -> dict[str, float]:
+    """{method: the median of its final losses on a task}, of the runs that have a curve."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if run.row["task"] == task and run.curve is not None and not run.failed:
+            found.setdefault(run.row["method"], []).append(run.row["final_loss"])
+    return {method: float(np.median(losses)) for method, losses in found.items()}
+
+
+def below(lowest: float, ends: Mapping[str, float]) -> list[str]:
+    """What stands below a panel: the methods that end below its vertical axis, and where. Lines of text."""
     said = [f"{name_of(method)} {ends[method]:.0e}" for method in ordered(ends) if 0 < ends[method] < lowest]
     said += [f"{name_of(method)} 0" for method in ordered(ends) if ends[method] == 0]
     return textwrap.wrap(f"▼ ends below: {'; '.join(said)}", LETTERS) if said else []

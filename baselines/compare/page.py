@@ -13,7 +13,7 @@ from PIL import Image
 
 from baselines.compare import style, tables
 from baselines.compare.chart import Chart, Stroke, chart, stroke
-from baselines.compare.curves import curves_of
+from baselines.compare.curves import curves_of, ends_of
 from baselines.compare.markup import Cell, Line, Table, render
 from baselines.compare.names import name_of
 from baselines.compare.pictures import picture_of
@@ -102,7 +102,7 @@ def section(anchor: str, task: str, runs: Sequence[Run], summary: Summary, looks
         anchor,
         task,
         "; ".join(unique(runs, lambda run: describe_budget(run.row))),
-        charts=[chart(curves, axis, looks, task) for axis in style.AXES] if curves else [],
+        charts=[chart(curves, axis, looks, task, ends_of(runs, task)) for axis in style.AXES] if curves else [],
         strokes=[stroke(method, looks) for method in looks if method in curves],
         table=task_table(task, summary),
         pictures=pictures(shown),
