@@ -50,7 +50,7 @@ def make_paper(options: argparse.Namespace) -> int:
     if options.estimate:
         return 0
     material = rows.read(options.out)
-    if not material.everything:
+    if not material.everything and not material.cost and not material.variance:
         raise SettingError(f"out must hold rows, or --preset must say which to make, got '{options.out}'")
     title = title_of(options)
     write(title, material, options.out)
@@ -146,10 +146,8 @@ def say_size(preset: Preset, tasks: Sequence[str], methods: Mapping[str, Variant
     """Print the number of runs and renders, before anything is measured: how long a render takes is not known yet."""
     runs, renders = size_of(preset, tasks, methods, parts)
     days = renders * A_RENDER / 86400
-    print(
-        f"about {runs:,} runs and {renders:.2g} renders: {days:.2g} days of renders of {1000 * A_RENDER:g} ms",
-        flush=True,
-    )
+    said = f"about {runs:,} runs and {renders:.2g} renders"
+    print(f"{said}: {days:,.1f} days where a render takes {1000 * A_RENDER:g} ms", flush=True)
 
 
 def say_hours(ahead: Mapping[Job, float]) -> None:
