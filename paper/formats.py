@@ -16,6 +16,8 @@ from paper.names import OURS, name_of
 
 # The number of columns that fit the width of a page, and the letters of a line above a column and of a method's name.
 ACROSS, HEAD, NAME = 4, 14, 20
+# The size of an interval in LaTeX; its number has 7 points.
+SPREAD = r"\fontsize{5.5}{6.5}\selectfont"
 # What stands where there is no number: in general, and where the memory does not suffice (such notes start with it).
 DASH, REFUSED = "–", "cannot run"
 # Characters that LaTeX would interpret or does not have.
@@ -106,7 +108,7 @@ def latex_float(table: Table, panel: Panel, part: slice, name: str) -> list[str]
     for method, cells in lines.items():
         first, *more = textwrap.wrap(name_of(method), NAME)
         said.append(" & ".join([tex(first), *(tex_cell(cell, table) for cell in cells)]) + r" \\")
-        spread = [rf"{{\tiny {found}}}" if (found := tex_interval(cell)) else "" for cell in cells]
+        spread = [rf"{{{SPREAD} {found}}}" if (found := tex_interval(cell)) else "" for cell in cells]
         if more or any(spread):
             said.append(" & ".join([r"\quad " + tex(" ".join(more)) if more else "", *spread]) + r" \\[1pt]")
     said += [r"\bottomrule", r"\end{tabular*}"]
@@ -118,9 +120,13 @@ def latex_float(table: Table, panel: Panel, part: slice, name: str) -> list[str]
 
 
 def notes_of(table: Table, panel: Panel) -> list[str]:
-    """The notes of a table, without those on marks where the panel has none."""
+    """The notes of a table, without those that are of another panel."""
     marked = any(cell.mark for cell in cells_of(panel))
-    return [note for note in table.notes if marked or not note.startswith(("Bold", "Underlined"))]
+    is_of_panel = {"Bold": marked, "Underlined": marked}
+    is_of_panel |= {"The better": "better" in panel.title, "Runs were made": "seconds" in panel.title}
+    return [
+        note for note in table.notes if all(here or not note.startswith(first) for first, here in is_of_panel.items())
+    ]
 
 
 def tex_cell(cell: Cell, table: Table) -> str:

@@ -25,8 +25,8 @@ KEPT = "results/paper"
 SETTINGS = (
     "Each method has the better of its default and its tuned settings, chosen on the seeds of this table; "
     "<sup>d</sup>: the default (of ZeroGrads as published: the setting of `configs/paper`). Tuning was 24 trials on "
-    "one other seed, for every method. †: some runs were cut by the limit of time. A dash: not run, or cannot; why is in "
-    "`results/paper/tables`. These are at most {} of the paper's renders, and caustic, MLP and Rosenbrock are our "
+    "one other seed, for every method. †: some runs were cut by the limit of time. A dash: not run, or cannot; why is "
+    "in `results/paper/tables`. These are at most {} of the paper's renders, and caustic, MLP and Rosenbrock are our "
     "variants: this says nothing of the published results. Toy and Rosenbrock at the paper's renders: "
     "[`results/budget`](results/budget/tables/table5.md)."
 )

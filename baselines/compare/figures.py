@@ -54,6 +54,6 @@ def gains(summary: Summary) -> Figure:
             panel.plot(gain.value, place, "o", color=colour, markersize=3.5)
         panel.set_yticks(range(len(lines)), [name_of(method) for method, _ in lines])
         panel.invert_yaxis()
-        panel.set(title=title, xlabel="gain, orders of magnitude")
+        panel.set(title=title, xlabel="gain, powers of ten")
         style.quiet(panel)
     return figure
