@@ -23,7 +23,7 @@ from baselines.compare.grid import (
     model_of,
     without,
 )
-from paper.names import LOW_DIMENSION, OURS, OURS_PUBLISHED
+from paper.names import LOW_DIMENSION, OURS, OURS_PUBLISHED, PAGE_METHODS
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, read_yaml, task_config
 from zg.config.registry import configured, registered
@@ -173,6 +173,11 @@ def budget_of(task: str, preset: Preset) -> Config:
     return {"max_renders": int(renders)} | seconds
 
 
+def is_tuned(task: str) -> bool:
+    """Whether every method of the project page is tuned on a task. Only such tasks are in the tuned tables."""
+    return {*PAGE_METHODS} <= {path.stem for path in (TUNED / label_of(task)).glob("*.yaml")}
+
+
 def size_of(
     preset: Preset, tasks: Sequence[str], methods: Mapping[str, Variant], parts: Collection[str]
 ) -> tuple[int, float]:
@@ -186,7 +191,7 @@ def size_of(
 
     for suffix in ("", "-tuned"):
         if {*parts} & {f"table1{suffix}", f"table2{suffix}"}:
-            for task in tasks if not suffix else [task for task in tasks if (TUNED / label_of(task)).is_dir()]:
+            for task in tasks if not suffix else filter(is_tuned, tasks):
                 own = preset.runs.get(label_of(task), {})
                 add(task, min(preset.seeds, own.get("seeds", preset.seeds)) * len(own.get("methods", methods)))
     if "table3" in parts:
@@ -256,7 +261,7 @@ class Planner:
         found = []
         if tasks := self.of_tables("", wanted):
             found.append(self.part("published", tasks, self.methods, seeds, "paper"))
-        if tuned := [task for task in self.of_tables("-tuned", wanted) if (TUNED / label_of(task)).is_dir()]:
+        if tuned := list(filter(is_tuned, self.of_tables("-tuned", wanted))):
             found.append(self.part("tuned", tuned, self.methods, seeds, "tuned"))
         if "table3" in wanted:
             found.append(self.ablations())

@@ -128,6 +128,8 @@ def mark(
         xytext=(2, 2),
         textcoords="offset points",
         fontsize=style.SMALL,
+        zorder=7,
+        bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.5},
     )
     words.set_in_layout(False)
     for method in coloured:

@@ -109,7 +109,7 @@ def ticks(low: float, high: float, most: int = 8) -> list[float]:
     ]
     if len(found) < 2:  # less than an octave
         step = 10.0 ** math.floor(math.log10(high - low))
-        step *= 1 if (high - low) / step < 5 else 2
+        step *= 0.2 if (high - low) / step < 2 else 0.5 if (high - low) / step < 5 else 1
         found = [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
     return found[:: -(-len(found) // most)]
 

@@ -11,7 +11,7 @@ from baselines.compare.rows import Curve, Run
 from paper import figures, formats, passing, tables
 from paper.cells import ONE_SAMPLE, cell_of, far_apart, final_loss
 from paper.marks import BEST, LOWEST
-from paper.plan import Planner, methods_of, read_preset, size_of
+from paper.plan import Planner, is_tuned, methods_of, read_preset, size_of, tasks_of
 from paper.rows import Material
 from paper.run import PARTS
 
@@ -120,6 +120,11 @@ def test_a_single_table_makes_its_own_runs_only(wanted, made):
     found = {part.name: {job.task for job in part.jobs} for part in planner.parts([wanted])}
     assert found.keys() == made
     assert all(tasks == {"toy"} for tasks in found.values())
+
+
+def test_tuned_tables_have_the_tasks_on_which_all_methods_of_the_page_are_tuned():
+    found = {task for task in tasks_of(read_preset("cpu")) if is_tuned(task)}
+    assert found == {"toy", "rosenbrock", "rosenbrock10", "texture", "mlp", "caustic"}
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "medium", "full"])
