@@ -14,9 +14,7 @@ from scipy.stats import PermutationMethod, mannwhitneyu, ttest_1samp, wilcoxon
 
 from baselines.compare import statistics
 from baselines.compare.rows import Run
-
-# p values of tied ranks come from all permutations, or from this number of drawn permutations where there are more.
-PERMUTATIONS = 9999
+from paper.marks import PERMUTATIONS
 
 
 class Pair(NamedTuple):
@@ -29,7 +27,9 @@ class Pair(NamedTuple):
 
 
 def identity(run: Run) -> tuple[object, ...]:
-    """Everything that a run has measured but seconds and memory."""
+    """Everything that a run has measured but seconds and memory. A failed run is like no other one."""
+    if run.failed:
+        return (id(run),)
     losses = () if run.curve is None else tuple(run.curve.losses)
     return run.row["init_loss"], run.row["final_loss"], run.row["renders"], losses
 

@@ -11,6 +11,7 @@ from baselines.compare.rows import Curve, Run
 from paper import figures, formats, passing, tables
 from paper.cells import ONE_SAMPLE, cell_of, far_apart, final_loss
 from paper.marks import BEST, LOWEST
+from paper.pairs import distinct, has_no_randomness
 from paper.plan import Planner, is_tuned, methods_of, read_preset, size_of, tasks_of
 from paper.rows import Material
 from paper.run import PARTS
@@ -42,6 +43,12 @@ def test_a_method_without_randomness_is_left_out_of_the_test_and_can_only_be_the
     runs = [one if one.row["method"] != "spsa" else run("spsa", one.row["seed"], 2.0) for one in runs]
     lines = tables.compare("t", "", runs, Material(Path(), {}), LOSS).panels[0].lines
     assert [lines[name][0].mark for name in ("es", "cmaes", "spsa")] == [BEST, "", ""]
+
+
+def test_failed_runs_are_not_taken_for_one_sample():
+    broken = several("es", [None] * 6, stop_reason="error")
+    assert not has_no_randomness(broken) and len(distinct(broken)) == 6
+    assert ONE_SAMPLE not in cell_of(final_loss, broken).notes
 
 
 LOSS = {"final loss": (final_loss, True)}
