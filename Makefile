@@ -56,9 +56,8 @@ gallery: .venv/installed-all
 	$(BIN)/python docs/draw_gallery.py
 
 tuning: .venv/installed-all
-	$(BIN)/zg tune --tasks toy,mlp,caustic --methods $(METHODS) --trials 24 --jobs 2
-	$(BIN)/zg tune --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --trials 24 \
-		--max-renders 10000 --jobs 2
+	$(BIN)/zg tune --tasks toy,rosenbrock,rosenbrock10,texture,mlp,caustic,texture32 --methods $(METHODS) --trials 24 \
+		--jobs 2
 
 comparison: .venv/installed-all
 	$(BIN)/zg compare --tasks rosenbrock,rosenbrock10,texture32,texture --methods $(METHODS) --settings tuned \

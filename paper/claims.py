@@ -1,16 +1,15 @@
 """The claims of the project page, judged from rows: reproduced, partly, not reproduced or not tested.
 
-The claim of a picture is an order of methods. A pair of methods is in the claimed order if a run of the better method
-has the larger gain with a probability above one half (`probability_of_improvement`). How a picture looks is not judged.
+The claim of a picture is two: an order of methods, and how far each of them comes; each has a verdict of its own
+(`paper.order` judges orders). How a picture looks is not judged.
 
-Every verdict on runs says how many renders they had, and their share of the paper's. Below a tenth of them nothing is
-tested, whatever the order is. "As published" means algorithm and experiment: our variant of an experiment does not test
-it (`docs/paper.md`).
+Every verdict on runs says how many renders and iterations they had, and the share of the paper's renders. Below a tenth
+of them nothing is tested, whatever the order is. "As published" means algorithm and experiment: our variant of an
+experiment does not test it (`docs/paper.md`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,25 @@ import numpy as np
 import yaml
 
 from baselines.compare import statistics
+from baselines.compare.names import OURS, OURS_PUBLISHED
 from baselines.compare.rows import Run
-from paper.experiments import TESTED_FROM, experiment_of, percent, share_tested
+from paper.cells import final_loss
+from paper.experiments import TESTED_FROM, experiment_of, iterations, percent, share_tested
 from paper.formats import REFUSED, number
-from paper.marks import LEVEL, middle, p_lower
-from paper.names import OURS, OURS_PUBLISHED, name_of, why_missing
+from paper.marks import middle
+from paper.names import name_of, why_missing
+from paper.order import MOVED, NOT, PARTLY, REPRODUCED, UNTESTED, judge_order
 from paper.plan import GB, read_variants
 from paper.rows import Material
-from paper.tables import final_loss
-from paper.variance import MEMORY
+from paper.variance import CONTROL, MEMORY, WITH
+from zg.budget import StopReason
 
 # The claims as the project page has them.
 CLAIMS = Path(__file__).with_name("claims.yaml")
-# The least gain that counts, in orders of magnitude: the loss falls by about a tenth.
-MOVED = 0.05
 # The variance of a gradient is measured over at least this number of iterations.
 LEAST_ITERATIONS = 100
-# The verdicts.
-REPRODUCED, PARTLY, NOT, UNTESTED = "reproduced", "partly", "not reproduced", "not tested"
+# The kinds of claims about runs.
+KINDS = ("order", "absolute", "gain")
 # {view: (the part of the paper whose rows are judged, the form of ZeroGrads that is "ours" there)}.
 VIEWS = {
     "as published": ("published", OURS_PUBLISHED),
@@ -47,10 +47,11 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a claim in one view. numbers: the numbers that it is based on."""
+    """The verdict on a claim in one view. kind: which of its sides. numbers: the numbers that it is based on."""
 
     claim: str
     text: str
+    kind: str
     view: str
     verdict: str
     numbers: str
@@ -62,44 +63,57 @@ def read_claims() -> list[dict[str, Any]]:
 
 
 def judge(material: Material) -> list[Verdict]:
-    """A verdict for each claim and view. Claims about cost and variance have one view only."""
+    """A verdict for each claim, kind and view. Claims about cost and variance have one view only."""
     found = []
     for claim in read_claims():
         if "variance" in claim:
-            views = {"as published": judge_variance(material)}
+            said = {("variance", "as published"): judge_variance(material)}
         elif "cannot" in claim:
-            views = {"any": judge_cost(claim["cannot"], material)}
+            said = {("cost", "any"): judge_cost(claim["cannot"], material)}
         else:
-            views = {view: judge_runs(claim, material, *of) for view, of in VIEWS.items()}
-        found += [Verdict(claim["id"], claim["text"], view, *said) for view, said in views.items()]
+            kinds = [kind for kind in KINDS if kind in claim]
+            said = {
+                (kind, view): judge_runs(claim, kind, material, *of) for kind in kinds for view, of in VIEWS.items()
+            }
+        found += [Verdict(claim["id"], claim["text"], *key, *verdict) for key, verdict in said.items()]
     return found
 
 
-def judge_runs(claim: Mapping[str, Any], material: Material, part: str, ours: str) -> tuple[str, str]:
-    """Verdict and numbers of a claim about runs, on the first of its tasks that has runs."""
+def judge_runs(claim: Mapping[str, Any], kind: str, material: Material, part: str, ours: str) -> tuple[str, str]:
+    """Verdict and numbers of one side of a claim about runs, on the first of its tasks that has runs."""
     task = next((task for task in claim["tasks"] if material.runs(part, task)), None)
     if task is None:
         return UNTESTED, f"no rows of {' or '.join(claim['tasks'])}"
     by_method: dict[str, list[Run]] = {}
     for run in material.runs(part, task):
         by_method.setdefault(run.row["method"], []).append(run)
-    gains = statistics.gains([run for runs in by_method.values() for run in runs])
-    of_method = {method: np.array([gains[run] for run in runs]) for method, runs in by_method.items()}
-    if ours not in of_method:
+    if ours not in by_method:
         return UNTESTED, f"{task}: no rows of {name_of(ours)}"
-    if "order" in claim:
-        tiers = [[ours if name == "ours" else name for name in tier] for tier in claim["order"]]
-        shown = [name for tier in tiers for name in tier if name in by_method]
-        verdict, numbers = judge_order(tiers, of_method, ours)
+    gains = statistics.gains([run for runs in by_method.values() for run in runs])
+    middles = {method: float(np.median([gains[run] for run in runs])) for method, runs in by_method.items()}
+    asked = claim[kind]
+    if kind == "order":
+        tiers = [renamed(tier, ours) for tier in asked]
+        named = [name for tier in tiers for name in tier]
+        verdict, numbers = judge_order(tiers, by_method, gains, ours)
+    elif kind == "absolute":
+        named = renamed([*asked["reach"], *asked["miss"]], ours)
+        verdict, numbers = judge_absolute(asked, middles, ours)
     else:
-        shown = [ours]
-        verdict, numbers = judge_gain(claim, of_method[ours], material.sizes.get(task, 0))
+        named = [ours]
+        verdict, numbers = judge_gain(asked, middles[ours], material.sizes.get(task, 0))
+    shown = [name for name in named if name in by_method]
     verdict, rests_on = limit(verdict, task, [run for name in shown for run in by_method[name]], ours)
     losses = ", ".join(loss_of(method, by_method[method]) for method in shown)
     start = number(middle([run.row["init_loss"] or np.nan for run in by_method[ours]]).value)
     seeds = len(by_method[ours])
     basis = f"{rests_on}, {seeds} seed{'s' * (seeds > 1)}"
     return verdict, f"{task} ({basis}): {numbers}; final losses (start {start}): {losses}"
+
+
+def renamed(names: Sequence[str], ours: str) -> list[str]:
+    """The methods of a claim, with the form of ZeroGrads that is judged."""
+    return [ours if name == "ours" else name for name in names]
 
 
 def limit(verdict: str, task: str, runs: Sequence[Run], ours: str) -> tuple[str, str]:
@@ -109,6 +123,10 @@ def limit(verdict: str, task: str, runs: Sequence[Run], ours: str) -> tuple[str,
     """
     renders = sorted(run.row["renders"] or 0 for run in runs)
     said = f"{renders[0]:,}" + (f" to {renders[-1]:,}" if renders[-1] > renders[0] else "") + " renders"
+    made = [count for run in runs if run.row["method"] == ours and (count := iterations(run))]
+    said += f" ({round(float(np.median(made))):,} iterations of {name_of(ours)})" if made else ""
+    if any(run.row["stop_reason"] == StopReason.TIME for run in runs):
+        said += ", some cut by the limit of time"
     experiment = experiment_of(task)
     if experiment is None:
         return verdict, f"{said}, the paper's number is not known"
@@ -127,59 +145,61 @@ def loss_of(method: str, runs: Sequence[Run]) -> str:
     return f"{name_of(method)}{untuned} {number(middle([final_loss(run) for run in runs]).value)}"
 
 
-def judge_order(tiers: Sequence[Sequence[str]], gains: Mapping[str, np.ndarray], ours: str) -> tuple[str, str]:
-    """Reproduced: all pairs are in order. Partly: at least half are, and half of the pairs with ours. Else not.
-
-    A pair without rows is not counted. Where no method lowered the loss by a tenth there is no order to judge.
-    """
-    pairs = [pair for upper, lower in combinations(tiers, 2) for pair in product(upper, lower)]
-    known = [pair for pair in pairs if all(name in gains for name in pair)]
-    against = [pair for pair in known if statistics.probability_of_improvement(*(gains[name] for name in pair)) <= 0.5]
-    if not known:
-        return UNTESTED, "no pair of methods has rows"
-    if max(float(np.median(gains[name])) for pair in known for name in pair) < MOVED:
-        return UNTESTED, "no method lowered the loss by a tenth"
-    held = len(known) - len(against)
-    own, own_against = (sum(ours in pair for pair in pairs) for pairs in (known, against))
-    half = 2 * held >= len(known) and 2 * own_against <= own
-    verdict = REPRODUCED if not against else PARTLY if half else NOT
-    significant = sum(p_lower(-gains[upper], -gains[lower]) <= LEVEL for upper, lower in known)
-    if len(known) < len(pairs) and verdict == REPRODUCED:
-        verdict = PARTLY
-    numbers = f"{held} of {len(known)} pairs in the claimed order, {significant} of them significant at 5 %" + (
-        f" ({len(pairs) - len(known)} without rows)" if len(known) < len(pairs) else ""
-    )
-    wrong = "; ".join(f"{name_of(upper)} is not better than {name_of(lower)}" for upper, lower in against)
-    return verdict, numbers + (f": {wrong}" if wrong else "")
+def judge_absolute(asked: Mapping[str, Any], gains: Mapping[str, float], ours: str) -> tuple[str, str]:
+    """Reproduced: each method comes as far as claimed. Partly: at least half of them do, and ours. Else not."""
+    reach, miss = renamed(asked["reach"], ours), renamed(asked["miss"], ours)
+    known = [name for name in [*reach, *miss] if name in gains]
+    right = [name for name in known if (gains[name] >= asked["least_gain"]) == (name in reach)]
+    wrong = [name for name in known if name not in right]
+    half = 2 * len(right) >= len(known) and ours in right
+    whole = not wrong and len(known) == len(reach) + len(miss)
+    verdict = REPRODUCED if whole else PARTLY if half else NOT
+    said = f"{len(right)} of {len(known)} methods come as far as claimed (a gain of {asked['least_gain']} or more: "
+    said += f"{'; '.join(map(name_of, reach))}; the others less)"
+    told = "; ".join(f"{name_of(name)} gains {gains[name]:.2f}" for name in wrong)
+    return verdict, said + (f": {told}" if told else "")
 
 
-def judge_gain(claim: Mapping[str, Any], gains: np.ndarray, n: int) -> tuple[str, str]:
+def judge_gain(asked: Mapping[str, Any], gain: float, n: int) -> tuple[str, str]:
     """Whether the loss fell by at least `least_gain` orders of magnitude with at least `least_n` parameters."""
-    if n < claim["least_n"]:
+    if n < asked["least_n"]:
         return UNTESTED, f"n = {n:,} only"
-    gain, asked = float(np.median(gains)), claim["least_gain"]
-    verdict = REPRODUCED if gain >= asked else PARTLY if gain > MOVED else NOT
-    return verdict, f"n = {n:,}: the loss fell by {gain:.2f} orders of magnitude (asked: {asked})"
+    verdict = REPRODUCED if gain >= asked["least_gain"] else PARTLY if gain > MOVED else NOT
+    return verdict, f"n = {n:,}: the loss fell by {gain:.2f} orders of magnitude (asked: {asked['least_gain']})"
 
 
 def judge_variance(material: Material) -> tuple[str, str]:
-    """Whether memory lowers the relative variance of the surrogate's gradient, for every seed on every task."""
-    found: dict[str, dict[int, dict[str, float]]] = {}
+    """Whether memory lowers the relative variance of the surrogate's gradient, for every seed on every task.
+
+    It is compared with fresh weights that are trained as long. Fresh weights with the few steps of an iteration would
+    have the gradient of random weights, whatever the loss is.
+    """
+    found: dict[str, dict[int, dict[str, dict[str, Any]]]] = {}
     for row in material.variance:
         if not row["error"] and row["iterations"] >= LEAST_ITERATIONS:
-            found.setdefault(row["task"], {}).setdefault(row["seed"], {})[row["memory"]] = row["variance"]
+            found.setdefault(row["task"], {}).setdefault(row["seed"], {})[row["memory"]] = row
+    if not found:
+        return UNTESTED, f"not measured over {LEAST_ITERATIONS} iterations"
     whole = {
-        task: pairs for task, seeds in found.items() if (pairs := [both for both in seeds.values() if len(both) == 2])
+        task: pairs
+        for task, seeds in found.items()
+        if (pairs := [forms for forms in seeds.values() if {WITH, CONTROL} <= forms.keys()])
     }
     if not whole:
-        return UNTESTED, f"not measured over {LEAST_ITERATIONS} iterations"
-    lower = [both["with memory"] < both["without memory"] for pairs in whole.values() for both in pairs]
+        return UNTESTED, "no trained control was measured"
+    lower = [forms[WITH]["variance"] < forms[CONTROL]["variance"] for pairs in whole.values() for forms in pairs]
     verdict = REPRODUCED if all(lower) else PARTLY if any(lower) else NOT
     said = []
     for task, pairs in whole.items():
-        kept, drawn = (number(middle([both[name] for both in pairs]).value) for name in MEMORY)
-        said.append(f"{task}: {kept} with memory, {drawn} without (median of {len(pairs)})")
-    return verdict, "variance over squared mean: " + "; ".join(said)
+        for name in (name for name in MEMORY if all(name in forms for forms in pairs)):
+            spread, bias = ([forms[name][key] for forms in pairs] for key in ("variance", "bias"))
+            known = None not in bias
+            shown = f", bias {number(middle(bias).value)}" if known else ""
+            said.append(f"{task}, {name}: variance {number(middle(spread).value)}{shown}")
+    return verdict, (
+        "variance over squared mean, and bias (one minus the cosine between the mean and the gradient of the loss), "
+        f"medians over seeds: {'; '.join(said)}"
+    )
 
 
 def judge_cost(claim: Mapping[str, Any], material: Material) -> tuple[str, str]:

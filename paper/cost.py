@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from baselines.compare.grid import PUBLISHED, model_of
+from baselines.compare.names import OURS_PUBLISHED
 from baselines.compare.rows import Row
-from paper.names import LOW_DIMENSION, OURS_PUBLISHED
+from paper.names import LOW_DIMENSION
 from paper.plan import GB, Preset, Variant
 from paper.probes import Probe
 from zg.config.compose import Config, compose, read_yaml

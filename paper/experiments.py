@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from baselines.compare.grid import PUBLISHED
+from baselines.compare.names import OURS_PUBLISHED
 from baselines.compare.rows import Run
 from zg.budget import StopReason
 from zg.config.compose import Config, class_name, compose, read_yaml
@@ -59,6 +60,20 @@ def share_tested(run: Run) -> float:
         return math.nan
     has_converged = run.row["stop_reason"] not in CUT
     return (run.row["max_renders"] if has_converged else run.row["renders"]) / experiment.renders
+
+
+def iterations(run: Run) -> int | None:
+    """The iterations of a run; None where they are not known: older rows do not have them.
+
+    The published algorithm has the same number of renders in each iteration, so that its older rows tell them too.
+    """
+    row = run.row
+    if (known := row.get("iterations")) is not None:
+        return int(known)
+    settings = row.get("settings") or {}
+    if row["method"] != OURS_PUBLISHED or "batch" not in settings:
+        return None
+    return round((row["renders"] or 0) / (settings["batch"] * (1 + bool(settings.get("antithetic", True))) + 1))
 
 
 def percent(part: float) -> str:

@@ -4,17 +4,21 @@ LaTeX and Markdown are written by hand: pandas' writers have neither footnotes n
 """
 
 import math
+import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
 from baselines.compare import markup, tables
+from baselines.compare.names import OURS
 from baselines.compare.rows import Row
+from paper.cells import Cell, Panel, Table, cells_of
 from paper.marks import BEST, LOWEST, TIED
-from paper.names import OURS, name_of
-from paper.tables import Cell, Panel, Table
+from paper.names import name_of
 
-# The number of columns that fit the width of a page.
-ACROSS = 5
+# The number of columns that fit the width of a page, and the letters of a line above a column and of a method's name.
+ACROSS, HEAD, NAME = 4, 14, 20
+# The size of an interval in LaTeX; its number has 7 points.
+SPREAD = r"\fontsize{5.5}{6.5}\selectfont"
 # What stands where there is no number: in general, and where the memory does not suffice (such notes start with it).
 DASH, REFUSED = "–", "cannot run"
 # Characters that LaTeX would interpret or does not have.
@@ -29,7 +33,15 @@ SPECIAL = {
     "}": r"\}",
 }
 SPECIAL |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"}
-SPECIAL |= {"–": "--", "…": r"\dots{}", "×": r"$\times$", "°": r"$^\circ$", "≤": r"$\leq$", "σ": r"$\sigma$"}
+SPECIAL |= {
+    "\u00a0": "~",
+    "–": "--",
+    "…": r"\dots{}",
+    "×": r"$\times$",
+    "°": r"$^\circ$",
+    "≤": r"$\leq$",
+    "σ": r"$\sigma$",
+}
 SPECIAL |= {"θ": r"$\theta$", "φ": r"$\varphi$", "²": r"$^2$", "“": "``", "”": "''", "—": "---"}
 
 
@@ -62,42 +74,64 @@ def interval(cell: Cell) -> str:
     return f"[{number(found.low)}, {number(found.high)}]"
 
 
-def lines_of(panel: Panel, cell: Callable[[Cell], str], columns: slice = slice(None)) -> list[list[str]]:
+def lines_of(panel: Panel, cell: Callable[[Cell], str]) -> list[list[str]]:
     """The lines of a panel as text, each with the method's name first."""
-    return [[name_of(method), *map(cell, cells[columns])] for method, cells in panel.lines.items()]
+    return [[name_of(method), *map(cell, cells)] for method, cells in panel.lines.items()]
 
 
 def latex(table: Table) -> str:
-    """The table in LaTeX. It needs no package but booktabs."""
-    said = [
-        rf"% {tex(table.title)}: needs \usepackage{{booktabs}}",
-        r"\begin{table*}",
-        r"\centering\scriptsize",
-        rf"\caption{{{tex(table.title)}. {tex(' '.join(table.notes))}}}",
-        rf"\label{{tab:{table.name}}}",
-    ]
-    for panel in table.panels:
+    """The table in LaTeX: a float for each panel and at most ACROSS columns. It needs no package but booktabs."""
+    said = [rf"% {tex(table.title)}: needs \usepackage{{booktabs}}"]
+    for place, panel in enumerate(table.panels):
         for first in range(0, len(panel.columns), ACROSS):
             part = slice(first, first + ACROSS)
-            columns = panel.columns[part]
-            said += [
-                rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
-                r"\toprule",
-                rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{tex(panel.title)}}}}} \\",
-                " & ".join(["", *map(tex, columns)]) + r" \\",
-                r"\midrule",
-            ]
-            for name, *cells in lines_of(panel, lambda cell: tex_cell(cell, table), part):
-                said.append(" & ".join([tex(name), *cells]) + r" \\")
-            said += [r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
-    notes = [rf"$^{{{letter(place)}}}$~{tex(note)}" for place, note in enumerate(table.footnotes)]
+            name = f"{table.name}:{place + 1}" + letter(first // ACROSS) * (len(panel.columns) > ACROSS)
+            said += latex_float(table, panel, part, name)
+    return "\n".join([*said, ""])
+
+
+def latex_float(table: Table, panel: Panel, part: slice, name: str) -> list[str]:
+    """The lines of one float, as wide as the text. The interval of a cell stands below its number."""
+    columns = panel.columns[part]
+    lines = {method: cells[part] for method, cells in panel.lines.items()}
+    heads = [textwrap.wrap(column.replace("_", " ").replace("n = ", "n\u00a0=\u00a0"), HEAD) for column in columns]
+    said = [
+        r"\begin{table*}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{tex(table.title)}: {tex(panel.title)}. {tex(' '.join(notes_of(table, panel)))}}}",
+        rf"\label{{tab:{name}}}\par\smallskip",
+        rf"\begin{{tabular*}}{{\textwidth}}{{@{{}}l@{{\extracolsep{{\fill}}}}{'r' * len(columns)}@{{}}}}",
+        r"\toprule",
+    ]
+    for line in range(max(map(len, heads))):
+        said.append(" & ".join(["", *(tex(head[line]) if line < len(head) else "" for head in heads)]) + r" \\")
+    said.append(r"\midrule")
+    for method, cells in lines.items():
+        first, *more = textwrap.wrap(name_of(method), NAME)
+        said.append(" & ".join([tex(first), *(tex_cell(cell, table) for cell in cells)]) + r" \\")
+        spread = [rf"{{{SPREAD} {found}}}" if (found := tex_interval(cell)) else "" for cell in cells]
+        if more or any(spread):
+            said.append(" & ".join([r"\quad " + tex(" ".join(more)) if more else "", *spread]) + r" \\[1pt]")
+    said += [r"\bottomrule", r"\end{tabular*}"]
+    used = {note for cells in lines.values() for cell in cells for note in cell.notes}
+    notes = [rf"$^{{{letter(place)}}}$~{tex(note)}" for place, note in enumerate(table.footnotes) if note in used]
     if notes:
         said.append(r"\begin{flushleft}" + "; ".join(notes) + r".\end{flushleft}")
-    return "\n".join([*said, r"\end{table*}", ""])
+    return [*said, r"\end{table*}", ""]
+
+
+def notes_of(table: Table, panel: Panel) -> list[str]:
+    """The notes of a table, without those that are of another panel."""
+    marked = any(cell.mark for cell in cells_of(panel))
+    is_of_panel = {"Bold": marked, "Underlined": marked}
+    is_of_panel |= {"The better": "better" in panel.title, "Runs were made": "seconds" in panel.title}
+    return [
+        note for note in table.notes if all(here or not note.startswith(first) for first, here in is_of_panel.items())
+    ]
 
 
 def tex_cell(cell: Cell, table: Table) -> str:
-    """A cell in LaTeX."""
+    """The number of a cell in LaTeX, with its mark and footnotes."""
     note = f"$^{{{letters(cell, table)}}}$" if cell.notes else ""
     if cell.middle is None:
         return missing(cell).replace(DASH, "--") + note
@@ -105,8 +139,25 @@ def tex_cell(cell: Cell, table: Table) -> str:
     value = {BEST: rf"\textbf{{{value}}}", TIED: rf"\textbf{{{value}}}$^\circ$", LOWEST: rf"\underline{{{value}}}"}.get(
         cell.mark, value
     )
-    spread = interval(cell).replace("∞", r"$\infty$")
-    return value + (rf" {{\tiny {spread}}}" if spread else "") + note
+    return value + note
+
+
+def tex_interval(cell: Cell) -> str:
+    """The interval of a cell in LaTeX, as short as it can be; empty where there is none or its ends look the same."""
+    if not interval(cell) or cell.middle is None:
+        return ""
+    low, high = (brief(edge) for edge in cell.middle[1:] if edge is not None)
+    return f"[{low}, {high}]"
+
+
+def brief(value: float) -> str:
+    """Three significant digits, as short as they can be written in LaTeX: `0.0123`, `2.34e-4`, `1.1e5`."""
+    if math.isinf(value):
+        return r"$\infty$"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{float(f'{value:.3g}'):.10g}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def tex(text: str) -> str:
@@ -144,14 +195,19 @@ def rows(table: Table) -> list[Row]:
                 place = {"table": table.name, "measure": panel.title, "method": method, "column": column}
                 middle = cell.middle
                 numbers: Row = middle._asdict() if middle else dict.fromkeys(("value", "low", "high"), "")
-                rests_on = {"renders": cell.renders, "share_of_the_papers_renders": cell.share}
+                rests_on = {"renders": cell.renders, "iterations": cell.iterations}
+                rests_on |= {"share_of_the_papers_renders": cell.share}
                 found.append(place | numbers | {"mark": cell.mark, "notes": "; ".join(cell.notes)} | rests_on)
     return found
 
 
 class Block(NamedTuple):
-    """A table for the template of the report. panels: (title, sortable table). footnotes: (letter, note)."""
+    """A table for the template of the report.
 
+    name: its anchor. panels: (title, sortable table). footnotes: (letter, note).
+    """
+
+    name: str
     title: str
     said: str
     panels: list[tuple[str, markup.Table]]
@@ -168,7 +224,7 @@ def block(table: Table) -> Block:
         ]
         panels.append((panel.title, markup.Table(["method", *panel.columns], lines)))
     notes = [(letter(place), note) for place, note in enumerate(table.footnotes)]
-    return Block(table.title, " ".join(table.notes), panels, notes)
+    return Block(table.name, table.title, " ".join(table.notes), panels, notes)
 
 
 def html_cell(cell: Cell, table: Table) -> markup.Cell:

@@ -22,6 +22,7 @@ from paper.plan import (
     compose_run,
     methods_of,
     read_preset,
+    size_of,
     smaller_tasks,
     tasks_of,
 )
@@ -36,6 +37,8 @@ from zg.run.tracking import wandb_mode
 PRESET_FILE = "preset.json"
 # Seconds without a sign of life, beyond its own time, after which a measurement is ended.
 PATIENCE = 120.0
+# Seconds of a render, for the days that are said before anything is measured.
+A_RENDER = 0.01
 # The renders by which a task is measured.
 MEASURED_RENDERS = 8
 
@@ -47,9 +50,9 @@ def make_paper(options: argparse.Namespace) -> int:
     if options.estimate:
         return 0
     material = rows.read(options.out)
-    if not material.everything:
+    if not material.everything and not material.cost and not material.variance:
         raise SettingError(f"out must hold rows, or --preset must say which to make, got '{options.out}'")
-    title = f"{options.preset} preset" if options.preset else options.out.resolve().name
+    title = title_of(options)
     write(title, material, options.out)
     if options.keep:
         rows.write(material, options.keep)
@@ -58,6 +61,13 @@ def make_paper(options: argparse.Namespace) -> int:
         wandb_report.summarise(options.out, mode)
     print(options.out / "report.html")
     return 0 if complete else 130
+
+
+def title_of(options: argparse.Namespace) -> str:
+    """The title of the report, with the preset that the folder was made with, or else with the folder's name."""
+    path = options.out / PRESET_FILE
+    preset = options.preset or (json.loads(path.read_text())["preset"] if path.is_file() else "")
+    return "ZeroGrads, the paper's experiments: " + (f"preset {preset}" if preset else options.out.resolve().name)
 
 
 def refuse_strange_folder(out: Path) -> None:
@@ -90,10 +100,11 @@ def run_missing(options: argparse.Namespace) -> tuple[bool, str]:
     also = [] if options.tasks else smaller_tasks(preset)
     asked = options.methods.split(",") if options.methods else None if preset.methods == "all" else preset.methods
     methods = chosen(asked, methods_of())
+    say_size(preset, tasks, methods, options.parts)
     options.out.mkdir(parents=True, exist_ok=True)
     measured, cost = measure(preset, list(dict.fromkeys([*tasks, *also])), methods, mode != "disabled", options)
     sizes = {row["task"]: row["n"] for row in measured if not row["error"]}
-    parts = Planner(preset, options.out, sizes, tasks, methods, also).parts(options.settings)
+    parts = Planner(preset, options.out, sizes, tasks, methods, also).parts(options.parts)
     refuse(parts, options.jobs)
     jobs = [job for part in parts for job in part.jobs]
     missing = [job for job in jobs if not is_complete(job, options.retry)]
@@ -116,7 +127,7 @@ def measure(
     preset: Preset, tasks: Sequence[str], methods: dict[str, Variant], tracked: bool, options: argparse.Namespace
 ) -> tuple[list[Row], list[Row]]:
     """Run the probes. Returns the rows of the tasks and of the methods; those of the gradients stay in their files."""
-    costs = cost_probes(methods, preset, options.out)
+    costs = cost_probes(methods, preset, options.out) if "table4" in options.parts else []
     most = len(costs) * preset.cost["seconds"] / options.jobs
     print(f"{len(tasks)} tasks, {len(methods)} methods: they are measured first, in about {duration(most)}", flush=True)
     probes = [task_probe(task, first_run(task, preset), tracked, options.out) for task in tasks]
@@ -126,8 +137,17 @@ def measure(
             print(f"{row['task']} cannot run here: {row['error']}", flush=True)
     cost = run_probes(costs, options.jobs, PATIENCE + 4 * preset.cost["seconds"], "measuring methods")
     still = [task for task in preset.variance["tasks"] if not options.tasks or task in tasks]
+    still = still if "variance" in options.parts else []
     run_probes(variance_probes(preset, still, options.out), options.jobs, PATIENCE, "measuring gradients")
     return measured, cost
+
+
+def say_size(preset: Preset, tasks: Sequence[str], methods: Mapping[str, Variant], parts: Sequence[str]) -> None:
+    """Print the number of runs and renders, before anything is measured: how long a render takes is not known yet."""
+    runs, renders = size_of(preset, tasks, methods, parts)
+    days = renders * A_RENDER / 86400
+    said = f"about {runs:,} runs and {renders:.2g} renders"
+    print(f"{said}: {days:,.1f} days where a render takes {1000 * A_RENDER:g} ms", flush=True)
 
 
 def say_hours(ahead: Mapping[Job, float]) -> None:
@@ -180,7 +200,7 @@ def estimate(job: Job, measured: Sequence[Row], cost: Sequence[Row], pace: Seque
     if (own := pace_of(job, pace)) is None:
         own = task["seconds_render"] + seconds_a_render(cost, base, task["n"])
     seconds = renders * own
-    return min(seconds, job.config.get("max_seconds", seconds)) + task["seconds_beside"]
+    return min(seconds, job.config.get("max_seconds") or seconds) + task["seconds_beside"]
 
 
 def write(title: str, material: rows.Material, out: Path) -> None:
@@ -196,7 +216,7 @@ def write(title: str, material: rows.Material, out: Path) -> None:
         (out / "tables" / f"{table.name}.md").write_text(formats.markdown(table), encoding="utf-8")
         write_csv(out / "tables" / f"{table.name}.csv", formats.rows(table))
     drawn = figures.write(material, out / "figures")
-    kept = figures.kept(out / "figures", drawn)
+    kept = figures.kept(material, out / "figures", drawn)
     verdicts = claims.judge(material)
     write_csv(out / "claims.csv", [vars(verdict) for verdict in verdicts])
     (out / "report.html").write_text(report.html(title, material, made, drawn, kept, verdicts), encoding="utf-8")

@@ -55,9 +55,9 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
-def can_tell(seeds: int, methods: int) -> bool:
-    """Whether the test can reach LEVEL: with this number of seeds and methods, by its smallest p value, corrected."""
-    return methods > 1 and (methods - 1) / math.comb(2 * seeds, seeds) <= LEVEL
+def can_tell(seeds: int, methods: int, others: int | None = None) -> bool:
+    """Whether the test can reach LEVEL: with these seeds of two methods, by its smallest p value, corrected."""
+    return methods > 1 and (methods - 1) / math.comb(seeds + (others or seeds), seeds) <= LEVEL
 
 
 def marks(values: Mapping[str, Sequence[float]]) -> dict[str, str]:
@@ -76,7 +76,7 @@ def marks(values: Mapping[str, Sequence[float]]) -> dict[str, str]:
     others = [name for name in clean if name != best and len(clean[name])]
     if not others:
         return {}
-    if not can_tell(min(len(of) for of in clean.values() if len(of)), len(clean)):
+    if not any(can_tell(len(clean[best]), len(clean), len(clean[name])) for name in others):
         return {name: LOWEST for name in finite if medians[name] == medians[best]}
     p_values = {name: p_lower(clean[best], clean[name]) for name in others}
     worse = {name for name, p in holm(p_values).items() if p <= LEVEL}

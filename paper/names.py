@@ -1,30 +1,13 @@
-"""The names of methods in tables and figures, and their order: the paper's methods first, other methods, then ours."""
+"""The names of methods and of their variants in tables and figures, and their order: variants stand last."""
 
 from collections.abc import Iterable
 
+from baselines.compare import names
+from baselines.compare.names import OURS, OURS_PUBLISHED
 from baselines.compare.rows import Row
 
-# The two forms of ZeroGrads: the published algorithm and the default.
-OURS_PUBLISHED, OURS = "zerograds-paper", "zerograds"
-# {method or variant: its name for readers}, in the order of the tables.
-NAMES = {
-    "simulated_annealing": "Simulated annealing",
-    "genetic": "Genetic algorithm",
-    "spsa": "SPSA",
-    "cmaes": "CMA-ES",
-    "cmaes-full": "CMA-ES, full covariance",
-    "fr22": "FR22",
-    "finite_differences": "Finite differences",
-    "es": "ES",
-    "pgpe": "PGPE",
-    "snes": "SNES",
-    "nevergrad": "Nevergrad",
-    "bfgs": "BFGS",
-    "bobyqa": "BOBYQA",
-    "random_search": "Random search",
-    "fr22_image": "FR22 on the image",
-    OURS_PUBLISHED: "ZeroGrads, as published",
-    OURS: "ZeroGrads, default",
+# {variant of an ablation: its name for readers}, in the order of the tables.
+VARIANTS = {
     "no_smoothing": "published, no smoothing",
     "no_locality": "published, no locality",
     "no_memory": "published, no memory",
@@ -42,19 +25,14 @@ LOW_DIMENSION = 128
 
 
 def name_of(method: str) -> str:
-    """A method's name for readers. Methods of other packages keep their own names."""
-    return NAMES.get(method, method)
+    """The name of a method or variant for readers. Methods of other packages keep their own names."""
+    return VARIANTS.get(method) or names.name_of(method)
 
 
 def ordered(methods: Iterable[str]) -> list[str]:
-    """Methods in the order of the tables. Methods of other packages come before ours."""
-    known = [name for name in NAMES if name not in (OURS_PUBLISHED, OURS)]
-    ours = [OURS_PUBLISHED, OURS]
+    """Methods in the order of the tables, then variants."""
     found = set(methods)
-    others = sorted(found - set(NAMES))
-    baselines = known[: known.index("fr22_image") + 1]
-    order = [*baselines, *others, *ours, *known[len(baselines) :]]
-    return [name for name in order if name in found]
+    return [*names.ordered(found - set(VARIANTS)), *(name for name in VARIANTS if name in found)]
 
 
 def why_missing(rows: Iterable[Row], limit: int = 160) -> str:

@@ -7,7 +7,7 @@ its own budget each task gets, and how large the smaller experiments are.
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from baselines.compare.grid import (
     model_of,
     without,
 )
+from baselines.compare.names import OURS, OURS_PUBLISHED
 from baselines.compare.options import TUNED
+from paper.names import LOW_DIMENSION, PAGE_METHODS
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, read_yaml, task_config
 from zg.config.registry import configured, registered
@@ -48,7 +50,8 @@ class Preset:
     included. budget: `share` of the task's own renders (or of the published number, with `published`), from `least` to
     `most`, and `seconds` at most; `checkpoint_seconds` between two checkpoints; `paced`, whether each run is timed
     beforehand, for an expected time that long runs need. runs: {task: its own `seeds`, `renders` and `methods`}.
-    methods: of Tables 1 and 2, `all` or a list. A part without tasks (frames: without points) is not made.
+    methods: of Tables 1 and 2, `all` or a list. ablations: its `renders`, {task: renders}, have no limit of time. A
+    part without tasks (frames: without points) is not made.
     """
 
     tasks: Any
@@ -171,6 +174,38 @@ def budget_of(task: str, preset: Preset) -> Config:
     return {"max_renders": int(renders)} | seconds
 
 
+def is_tuned(task: str) -> bool:
+    """Whether every method of the project page is tuned on a task. Only such tasks are in the tuned tables."""
+    return {*PAGE_METHODS} <= {path.stem for path in (TUNED / label_of(task)).glob("*.yaml")}
+
+
+def size_of(
+    preset: Preset, tasks: Sequence[str], methods: Mapping[str, Variant], parts: Collection[str]
+) -> tuple[int, float]:
+    """The runs and the renders of a preset at most, from its budgets alone: n of the tasks is not known."""
+    runs, renders = 0, 0.0
+
+    def add(task: str, count: int, each: float | None = None) -> None:
+        nonlocal runs, renders
+        runs += count
+        renders += count * (budget_of(task, preset)["max_renders"] if each is None else each)
+
+    for suffix in ("", "-tuned"):
+        if {*parts} & {f"table1{suffix}", f"table2{suffix}"}:
+            for task in tasks if not suffix else filter(is_tuned, tasks):
+                own = preset.runs.get(label_of(task), {})
+                add(task, min(preset.seeds, own.get("seeds", preset.seeds)) * len(own.get("methods", methods)))
+    if "table3" in parts:
+        for task in preset.ablations["tasks"]:
+            count = (2 + len(read_variants("ablations"))) * preset.ablations["seeds"]
+            add(task, count, preset.ablations.get("renders", {}).get(task))
+    if "sensitivity" in parts:
+        asked = preset.sensitivity
+        for task in asked["tasks"]:
+            add(task, len(asked["methods"]) * len(SENSITIVE) * len(asked["factors"]) * asked["seeds"])
+    return runs, renders
+
+
 def compose_run(task: str, variant: Variant, seed: int, limits: Config, settings: Settings) -> tuple[Config, str]:
     """The whole config of a run, and where the settings of its method come from."""
     layer = without(task_config(task), "model")
@@ -220,24 +255,27 @@ class Planner:
     methods: Mapping[str, Variant]
     also: Sequence[str] = ()
 
-    def parts(self, settings: Sequence[str]) -> list[Part]:
-        """Every part of the paper, the tables' rows first."""
+    def parts(self, wanted: Collection[str]) -> list[Part]:
+        """The parts that are wanted (`paper.run.PARTS`), the tables' rows first."""
         preset = self.preset
         seeds = range(preset.seeds)
         found = []
-        if "published" in settings:
-            found.append(self.part("published", self.tasks, self.methods, seeds, "paper"))
-        if "tuned" in settings:
-            tuned = [task for task in self.tasks if (TUNED / label_of(task)).is_dir()]
+        if tasks := self.of_tables("", wanted):
+            found.append(self.part("published", tasks, self.methods, seeds, "paper"))
+        if tuned := list(filter(is_tuned, self.of_tables("-tuned", wanted))):
             found.append(self.part("tuned", tuned, self.methods, seeds, "tuned"))
-        if "published" in settings:
-            bases = {name: Variant(name) for name in ("zerograds-paper", "zerograds")}
-            ablated = self.there(preset.ablations["tasks"])
-            variants = bases | read_variants("ablations")
-            found.append(self.part("ablations", ablated, variants, range(preset.ablations["seeds"]), "paper"))
+        if "table3" in wanted:
+            found.append(self.ablations())
+        if "sensitivity" in wanted:
             found.append(self.sensitivity())
+        if "frames" in wanted:
             found.append(self.frames())
         return found
+
+    def of_tables(self, suffix: str, wanted: Collection[str]) -> list[str]:
+        """The tasks of Table 1, of Table 2, or of both."""
+        names = {True: f"table1{suffix}", False: f"table2{suffix}"}
+        return [task for task in self.tasks if names[self.sizes.get(label_of(task), 0) <= LOW_DIMENSION] in wanted]
 
     def there(self, tasks: Sequence[str]) -> list[str]:
         """The given tasks that are part of this paper."""
@@ -275,6 +313,26 @@ class Planner:
                         part.jobs.append(job)
         return part
 
+    def ablations(self) -> Part:
+        """Both forms of ZeroGrads and their variants. The preset may give a task more renders, and time without end."""
+        asked = self.preset.ablations
+        variants = {name: Variant(name) for name in (OURS_PUBLISHED, OURS)} | read_variants("ablations")
+        parts = [
+            self.part(
+                "ablations",
+                [task],
+                variants,
+                range(asked["seeds"]),
+                "paper",
+                {"max_renders": asked["renders"][task], "max_seconds": None}
+                if task in asked.get("renders", {})
+                else None,
+            )
+            for task in self.there(asked["tasks"])
+        ]
+        jobs, refused = ([item for part in parts for item in getattr(part, kind)] for kind in ("jobs", "refused"))
+        return Part("ablations", jobs, refused)
+
     def sensitivity(self) -> Part:
         """σ and step of some methods, multiplied by some factors. The label says which: `es~sigma~0.3`."""
         asked = self.preset.sensitivity
@@ -291,6 +349,6 @@ class Planner:
         """The toy with pictures along the run, by both forms of ZeroGrads."""
         if not self.preset.frames["points"] or not self.there(["toy"]):
             return Part("frames", [], [])
-        both = {name: Variant(name) for name in ("zerograds-paper", "zerograds")}
+        both = {name: Variant(name) for name in (OURS_PUBLISHED, OURS)}
         pictured = {"video": True, "curve_points": self.preset.frames["points"]}
         return self.part("frames", ["toy"], both, range(1), "paper", pictured)

@@ -13,18 +13,19 @@ from skimage.util import img_as_ubyte
 from baselines.compare import page
 from baselines.compare.markup import Cell, Line, render
 from baselines.compare.markup import Table as Sortable
-from baselines.compare.rows import Run, unique
+from baselines.compare.rows import Run
 from baselines.compare.summary import are_of_different_code, describe_budget
 from paper import formats
-from paper.claims import NOT, VIEWS, Verdict
+from paper.cells import Table
+from paper.claims import VIEWS, Verdict
 from paper.names import name_of
+from paper.order import NOT
 from paper.reported import read_reported
 from paper.rows import Material
-from paper.tables import Table
 
 # Where `report.html`, the shape of the page, is.
 TEMPLATES = Path(__file__).with_name("templates")
-# The chapters of the page: {id: what a link to it says}.
+# The chapters of the page: {id: what a link to it says}. The chapters of tables and figures have links of their own.
 CHAPTERS = {
     "claims": "claims",
     "tables": "tables",
@@ -37,16 +38,21 @@ CHAPTERS = {
 }
 # What stands under each figure.
 CAPTIONS = {
-    "pictures": "First seed: start, methods, reference; under each picture its loss.",
-    "convergence-renders": "Loss of the recommended θ against renders: median over seeds, quartiles as a band.",
+    "pictures": "First seed: start, methods, reference; below each picture the loss of its row. Tasks with images.",
+    "convergence-renders": "Loss of the recommended θ against renders: median over seeds, quartiles as a band. In "
+    "colour: ours, and the four whose median is lowest at the end. Axes begin where the first of them moves. A "
+    "triangle: the line leaves the axis, which ends at 1e-12 of the initial loss; its end stands below the panel.",
     "convergence-seconds": "The same against seconds of rendering and method.",
-    "frames": "The toy along a run: true loss, surrogate, sampling Gaussian, current and best point.",
+    "passing": "The paper's experiments, up to the paper's number of renders (vertical line). Horizontal line: a loss "
+    "that more than half of the runs of the published algorithm reach. Points: the median over runs of the renders "
+    "until they first are at or below it; no point where fewer than half of them get there. Table 5 has the numbers.",
+    "frames": "The toy early in a run and at its end: true loss, surrogate, sampling Gaussian, current and best point.",
     "cost": "What a method costs by itself, and its memory, against the number of parameters.",
-    "sensitivity": "Final loss, as a share of the initial one, when σ or the step is multiplied; σ of ZeroGrads' "
-    "default is a first guess only, and it has no step to set.",
+    "sensitivity": "Final loss, as a share of the initial one, when σ or the step is multiplied: median over seeds, "
+    "95 % bootstrap interval; a triangle is below the axis. σ of ZeroGrads' default is a first guess only.",
 }
-# Figures are reduced by this factor for the page: they have 150 dots an inch, for print.
-SHRINK = 0.6
+# Figures are reduced by this factor for the page: they have 200 dots an inch, for print.
+SHRINK = 0.75
 # What a reader has to know first.
 NOT_AT_HAND = (
     "The paper's own tables were not at hand: claims are those of the project page, and what is known of the published "
@@ -54,11 +60,10 @@ NOT_AT_HAND = (
 )
 # How claims are judged.
 JUDGED = (
-    "An order of methods is what is judged, by the share of pairs of runs in that order: how a picture looks is "
-    "for the reader. Tuned views need settings under configs/tuned."
+    "A picture's claim is two: the order of its methods, pair by pair, and how far each of them comes. The thresholds "
+    "of the second are this project's. How a picture looks is for the reader. Tests are corrected for all pairs of a "
+    "claim (Holm); a method without randomness is one sample. Tuned views need settings under configs/tuned."
 )
-# The budgets that the head of the page lists at most.
-LISTED = 12
 
 
 class Figure(NamedTuple):
@@ -87,7 +92,7 @@ def html(
         title=title,
         said=said(runs),
         notes=notes(runs),
-        links=CHAPTERS.items(),
+        links=links(tables, figures),
         judged=JUDGED,
         claims=claims(verdicts),
         tables=[formats.block(table) for table in tables],
@@ -100,6 +105,16 @@ def html(
     )
 
 
+def links(tables: Sequence[Table], figures: Sequence[Figure]) -> list[tuple[str, str]]:
+    """(id, what a link says) of the chapters, and of each table and figure."""
+    below = {"tables": [table.name for table in tables], "figures": [figure.name for figure in figures]}
+    return [
+        item
+        for name, text in CHAPTERS.items()
+        for item in [(name, text), *((one, one.replace("-", ", ")) for one in below.get(name, []))]
+    ]
+
+
 def said(runs: Sequence[Run]) -> str:
     """How much there is."""
     tasks, methods = (len({run.row[key] for run in runs}) for key in ("task", "method"))
@@ -110,9 +125,7 @@ def said(runs: Sequence[Run]) -> str:
 def notes(runs: Sequence[Run]) -> list[str]:
     """What a reader has to know before comparing."""
     found = [NOT_AT_HAND]
-    budgets = unique(runs, lambda run: describe_budget(run.row))
-    if budgets:
-        found.append(f"Budgets: {'; '.join(budgets[:LISTED])}{' …' if len(budgets) > LISTED else ''}.")
+    found += budgets(runs)
     if any(run.row["jobs"] != 1 for run in runs):
         found.append("Runs were made side by side: seconds are not to be compared.")
     if are_of_different_code([run.row for run in runs]):
@@ -120,23 +133,38 @@ def notes(runs: Sequence[Run]) -> list[str]:
     return found
 
 
+def budgets(runs: Sequence[Run]) -> list[str]:
+    """The budget of the runs of each task."""
+    tasks: dict[str, list[str]] = {}
+    for run in runs:
+        of_task = tasks.setdefault(run.row["task"], [])
+        if (budget := describe_budget(run.row)) not in of_task:
+            of_task.append(budget)
+    alike: dict[str, list[str]] = {}
+    for task, several in tasks.items():
+        alike.setdefault(" or ".join(several), []).append(task)
+    said = [f"{', '.join(of)}: {budget}" for budget, of in alike.items()]
+    return [f"Budgets of a run: {'; '.join(said)}."] if said else []
+
+
 def claims(verdicts: Sequence[Verdict]) -> Sortable:
     """The claims and their verdicts; views with the same verdict and numbers share a line."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
     for one in verdicts:
-        alike.setdefault((one.text, one.verdict, one.numbers), []).append(one.view)
+        alike.setdefault((one.text, one.kind, one.verdict, one.numbers), []).append(one.view)
     lines = [
         Line(
             [
                 Cell(text, kind="wrap"),
+                Cell(kind),
                 Cell("any" if len(views) == len(VIEWS) else Markup("<br>").join(views)),
-                Cell(verdict, kind="bad" if verdict == NOT else "left", tag="b"),
-                Cell(numbers, kind="wrap"),
+                Cell(verdict, kind="bad" if verdict == NOT else "wrap narrow", tag="b"),
+                Cell(numbers, kind="wrap wide"),
             ]
         )
-        for (text, verdict, numbers), views in alike.items()
+        for (text, kind, verdict, numbers), views in alike.items()
     ]
-    return Sortable(["claim", "settings", "verdict", "numbers"], lines)
+    return Sortable(["claim", "of", "settings", "verdict", "numbers"], lines)
 
 
 def figure(name: str, path: Path, note: str = "") -> Figure:

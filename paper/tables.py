@@ -1,100 +1,26 @@
-"""Tables 1 to 4, from rows, curves and probes alone. `paper.formats` writes them."""
+"""Tables 1 to 5, from rows, curves and probes alone. `paper.formats` writes them."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
+
+from baselines.compare import statistics
+from baselines.compare.names import OURS_PUBLISHED
 from baselines.compare.rows import Run, unique
-from baselines.compare.summary import TARGET, hit
-from paper import marks
-from paper.experiments import experiment_of, share
+from paper import marks, passing
+from paper.cells import LOSS, MEASURES, MEMORY, Cell, Measure, Panel, Table, cell_of, cells_of, final_loss
 from paper.marks import Middle, middle
-from paper.names import OURS_PUBLISHED, ordered, why_missing
+from paper.names import ordered, why_missing
+from paper.order import MOVED
+from paper.pairs import distinct, has_no_randomness
 from paper.rows import Material
-from zg.budget import StopReason
 
-# A number of a run.
-Measure = Callable[[Run], float]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell: a number with its interval, or None for a dash; a mark; notes, which become footnotes.
-
-    renders, share: median number of renders behind the number, and their share of the paper's where that is known.
-    """
-
-    middle: Middle | None = None
-    mark: str = ""
-    notes: tuple[str, ...] = ()
-    renders: float | None = None
-    share: float | None = None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A block of a table: one measure, a line for each method, a column for each task or n. lines: {method: cells}."""
-
-    title: str
-    columns: list[str]
-    lines: dict[str, list[Cell]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table. name: the name of its files. notes: what is true of the whole table; cells have notes of their own."""
-
-    name: str
-    title: str
-    panels: list[Panel]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def footnotes(self) -> list[str]:
-        """The different notes of all cells, in order."""
-        return list(dict.fromkeys(note for panel in self.panels for cell in cells_of(panel) for note in cell.notes))
-
-
-def final_loss(run: Run) -> float:
-    """The loss of the θ that a run recommends at its end; infinite where it failed."""
-    return math.inf if run.failed else float(run.row["final_loss"])
-
-
-def renders_to_target(run: Run) -> float:
-    """Renders until the curve reached the target loss; infinite where it never did."""
-    return hit(run)[0]
-
-
-def seconds(run: Run) -> float:
-    """Seconds of rendering and method together; NaN for a failed run."""
-    return math.nan if run.failed else run.row["seconds_render"] + run.row["seconds_method"]
-
-
-def megabytes(run: Run) -> float:
-    """The peak memory of the run's process, in MB; NaN where it is not known."""
-    return run.row["peak_mb"] if run.row["peak_mb"] is not None and not run.failed else math.nan
-
-
-def renders(run: Run) -> float:
-    """The counted renders of a run."""
-    return math.nan if run.failed else run.row["renders"]
-
-
-def share_of_paper(run: Run) -> float:
-    """The same in percent of the paper's renders; NaN where their number is not known."""
-    return math.nan if run.failed else 100 * share(run)
-
-
-# {panel: (measure, whether the best method is marked)}.
-MEASURES: dict[str, tuple[Measure, bool]] = {
-    "final loss": (final_loss, True),
-    f"renders to {TARGET:g} of the initial loss": (renders_to_target, True),
-    "seconds of a run": (seconds, False),
-    "renders of a run": (renders, False),
-    "renders of a run, % of the paper's": (share_of_paper, False),
-}
-# The same, for tasks of high dimension only.
-MEMORY: dict[str, tuple[Measure, bool]] = {"peak memory of the process, MB": (megabytes, False)}
+# {(task, method): runs}.
+ByPair = Mapping[tuple[str, str], Sequence[Run]]
+# What a note says where the tuned settings are no better.
+DEFAULT = "the default (or published) settings are better"
 
 
 def all_tables(material: Material) -> list[Table]:
@@ -104,53 +30,108 @@ def all_tables(material: Material) -> list[Table]:
         runs = material.runs(part)
         suffix = "" if part == "published" else "-tuned"
         said = "every baseline at its defaults" if part == "published" else "every method tuned by equally many trials"
-        low = [run for run in runs if material.low(run.row["task"])]
-        high = [run for run in runs if not material.low(run.row["task"])]
-        if low:
-            found.append(compare(f"table1{suffix}", f"Tasks of low dimension, {said}", low, material, MEASURES))
-        if high:
-            title = f"Tasks of high dimension, {said}"
-            found.append(compare(f"table2{suffix}", title, high, material, MEASURES | MEMORY))
+        for name, dimension, is_low in (("table1", "low", True), ("table2", "high", False)):
+            own = [run for run in runs if material.low(run.row["task"]) == is_low]
+            if own:
+                title = f"Tasks of {dimension} dimension, {said}"
+                measures = MEASURES if is_low else MEASURES | MEMORY
+                table = compare(f"{name}{suffix}", title, own, material, measures)
+                found.append(with_better(table, material, own) if part == "tuned" else table)
     if ablated := material.runs("ablations"):
         measures = dict(list(MEASURES.items())[:2])
-        found.append(compare("table3", "Ablations", ablated, material, measures))
+        table = compare("table3", "Ablations", ablated, material, measures)
+        found.append(replace(table, notes=table.notes + unmoved(ablated)))
     if material.cost:
         found.append(cost_table(material))
-    return found
+    return [*found, *passing_tables(material)]
 
 
 def compare(
     name: str, title: str, runs: Sequence[Run], material: Material, measures: Mapping[str, tuple[Measure, bool]]
 ) -> Table:
     """A table of methods × tasks with a panel for each measure."""
-    tasks = unique(runs, lambda run: run.row["task"])
-    methods = ordered(unique(runs, lambda run: run.row["method"]))
-    by_pair: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        by_pair.setdefault((run.row["task"], run.row["method"]), []).append(run)
-    panels = []
-    for measure, (of, marked) in measures.items():
-        columns = []
-        for task in tasks:
-            own = {method: by_pair.get((task, method), []) for method in methods}
-            column = {method: cell_of(of, several) for method, several in own.items()}
-            if marked:
-                peers = {method: [of(run) for run in several] for method, several in own.items() if judged(several)}
-                column |= {method: replace(column[method], mark=mark) for method, mark in marks.marks(peers).items()}
-            columns.append(column)
-        lines = {method: [column[method] for column in columns] for method in methods}
-        panels.append(Panel(measure, [headed(task, material) for task in tasks], lines))
+    by_pair = paired(runs)
+    panels = [panel_of(measure, of, marked, by_pair, material) for measure, (of, marked) in measures.items()]
     return Table(name, title, panels, notes_of(runs, {cell.mark for panel in panels for cell in cells_of(panel)}))
 
 
-def cells_of(panel: Panel) -> list[Cell]:
-    """All cells of a panel, line by line."""
-    return [cell for line in panel.lines.values() for cell in line]
+def paired(runs: Sequence[Run]) -> ByPair:
+    """Runs by task and method."""
+    found: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run.row["task"], run.row["method"]), []).append(run)
+    return found
 
 
-def judged(runs: Sequence[Run]) -> bool:
-    """Whether a method takes part in the test: it has runs, and sees losses only."""
-    return bool(runs) and runs[0].row["feedback"] == "loss"
+def panel_of(title: str, of: Measure, marked: bool, by_pair: ByPair, material: Material) -> Panel:
+    """The panel of one measure."""
+    tasks = list(dict.fromkeys(task for task, _ in by_pair))
+    methods = ordered(method for _, method in by_pair)
+    columns = []
+    for task in tasks:
+        own = {method: by_pair.get((task, method), []) for method in methods}
+        column = {method: cell_of(of, several) for method, several in own.items()}
+        if marked:
+            column |= {method: replace(column[method], mark=mark) for method, mark in marks_of(of, own).items()}
+        columns.append(column)
+    lines = {method: [column[method] for column in columns] for method in methods}
+    return Panel(title, [headed(task, material) for task in tasks], lines)
+
+
+def marks_of(of: Measure, own: Mapping[str, Sequence[Run]]) -> dict[str, str]:
+    """The marks of a column. Methods that see images have none; one that has one sample can only be the lowest."""
+    rivals = {method: runs for method, runs in own.items() if runs and runs[0].row["feedback"] == "loss"}
+    single = {method for method, runs in rivals.items() if has_no_randomness(runs)}
+    medians = {method: middle([of(run) for run in runs]).value for method, runs in rivals.items()}
+    lowest = min(medians.values(), default=math.inf)
+    if math.isfinite(lowest) and any(medians[method] == lowest for method in single):
+        return {method: marks.LOWEST for method, value in medians.items() if value == lowest}
+    peers = {method: [of(run) for run in distinct(runs)] for method, runs in rivals.items() if method not in single}
+    return marks.marks(peers)
+
+
+def with_better(table: Table, material: Material, tuned: Sequence[Run]) -> Table:
+    """A tuned table, with a panel more: the final loss by the better of default and tuned settings."""
+    panel = better_panel(material, tuned)
+    if not panel.columns:
+        return table
+    said = "The better of default and tuned is chosen on the seeds of the table, for every method alike."
+    return replace(table, panels=[*table.panels, panel], notes=[*table.notes, said])
+
+
+def better_panel(material: Material, tuned: Sequence[Run]) -> Panel:
+    """The final loss by the better of default and tuned settings. Notes say where it is the default."""
+    found = better(material.runs("published"), tuned)
+    panel = panel_of(f"{LOSS}, the better of default and tuned", final_loss, True, found, material)
+    for method, cells in panel.lines.items():
+        for place, task in enumerate(dict.fromkeys(task for task, _ in found)):
+            runs = found.get((task, method), [])
+            if runs and runs[0].row["settings_from"] not in ("tuned", "untuned"):
+                cells[place] = replace(cells[place], notes=(*cells[place].notes, DEFAULT))
+    return panel
+
+
+def better(published: Sequence[Run], tuned: Sequence[Run]) -> ByPair:
+    """The runs of the settings with the lower median of final losses, for what has runs at both and equal budgets."""
+    default = paired(published)
+    found = {}
+    for key, runs in paired(tuned).items():
+        other = default.get(key, [])
+        if other and {run.row["max_renders"] for run in other} == {run.row["max_renders"] for run in runs}:
+            found[key] = min((runs, other), key=lambda of: middle([final_loss(run) for run in of]).value)
+    return found
+
+
+def unmoved(runs: Sequence[Run]) -> list[str]:
+    """The tasks on which the base of the ablations has hardly moved, so that nothing can be told from its parts."""
+    base = [run for run in runs if run.row["method"] == OURS_PUBLISHED]
+    still = []
+    for task in unique(base, lambda run: run.row["task"]):
+        own = [run for run in base if run.row["task"] == task]
+        if float(np.median(list(statistics.gains(own).values()))) < MOVED:
+            still.append(task)
+    said = "The published algorithm lowered the loss by less than a tenth on {}: there its ablations show nothing."
+    return [said.format(", ".join(still))] if still else []
 
 
 def headed(task: str, material: Material) -> str:
@@ -159,46 +140,16 @@ def headed(task: str, material: Material) -> str:
     return f"{task} (n = {n:,})" if n else task
 
 
-def cell_of(of: Measure, runs: Sequence[Run]) -> Cell:
-    """Median and interval of a measure; a dash with the reason where no run has a result."""
-    if not runs:
-        return Cell(notes=("not part of this preset",))
-    notes = []
-    broken = [run for run in runs if run.failed]
-    if broken:
-        share = "" if len(broken) == len(runs) else f"{len(broken)} of {len(runs)} runs failed: "
-        notes.append(share + why_missing(run.row for run in broken))
-    settings = runs[0].row.get("settings_from")
-    if runs[0].row["method"] == OURS_PUBLISHED and settings == "default":
-        notes.append("no published setting for this task: the published algorithm at its defaults")
-    if settings == "untuned":
-        notes.append("nothing tuned for this task: at its defaults")
-    experiment = experiment_of(runs[0].row["task"])
-    if runs[0].row["method"] == OURS_PUBLISHED and experiment and not experiment.is_released:
-        notes.append("our variant of the paper's experiment (docs/paper.md)")
-    if any(run.row["stop_reason"] == StopReason.TIME for run in runs):
-        notes.append("cut by the limit of time")
-    if runs[0].row["feedback"] == "image":
-        notes.append("sees images, so it is left out of the test")
-    values = [of(run) for run in runs if of is not megabytes or not run.failed]
-    known = bool(values) and len(broken) < len(runs)
-    if of is share_of_paper and experiment is None:
-        return Cell(notes=("the paper's number of renders is not known",))
-    if not known:
-        return Cell(notes=tuple(notes))
-    counted = middle([renders(run) for run in runs if not run.failed]).value
-    part = counted / experiment.renders if experiment else None
-    return Cell(middle(values), notes=tuple(notes), renders=counted, share=part)
-
-
 def notes_of(runs: Sequence[Run], marked: set[str]) -> list[str]:
     """What is true of a whole table. marked: the marks in it."""
     seeds = len({run.row["seed"] for run in runs})
     said = [f"Median over {seeds} seeds [95 % bootstrap interval]." if seeds > 1 else "One seed: no intervals."]
+    if seeds > 1 and seeds % 2 == 0:
+        said.append("The median of an even number of runs is the mean of the middle two, not a run's value.")
     if marks.BEST in marked:
         said.append("Bold: best; bold with °: not told from the best (one-sided Mann–Whitney, Holm, 5 %).")
     if marks.LOWEST in marked:
-        said.append("Underlined: the lowest; the test needs more seeds to distinguish this number of methods.")
+        said.append("Underlined: the lowest, without a test: too few seeds, or one sample.")
     budgets = sorted({run.row["max_renders"] for run in runs})
     limits = [float(run.row["max_seconds"]) for run in runs if run.row.get("max_seconds")]
     most = f", or {max(limits):g} s if that is sooner" if limits else ""
@@ -232,3 +183,28 @@ def cost_table(material: Material) -> Table:
     ]
     said = "One thread, a loss that costs nothing; seconds are medians over iterations [quartiles]."
     return Table("table4", "Cost of the method itself against n", panels, [said])
+
+
+def passing_tables(material: Material) -> list[Table]:
+    """Table 5, on the paper's experiments: the renders until each method passes where the published algorithm ends."""
+    goals = passing.goals(material.runs("published"))
+    runs = [run for run in material.runs("published") if run.row["task"] in goals]
+    if not runs:
+        return []
+    measures = {
+        "renders until the loss at which ZeroGrads, as published, ends": (
+            lambda run: passing.passed(run, goals[run.row["task"]]),
+            True,
+        ),
+        "the same, % of the paper's renders": (
+            lambda run: 100 * passing.passed(run, goals[run.row["task"]]) / goals[run.row["task"]].renders,
+            False,
+        ),
+    }
+    table = compare("table5", "Renders to where the published algorithm ends", runs, material, measures)
+    ends = "; ".join(f"{task}: {goal.loss:.3g}" for task, goal in goals.items())
+    said = [
+        f"The published algorithm ends at (a loss that more than half of its runs reach): {ends}.",
+        "The loss is measured at about 50 numbers of renders, and the first at or below that loss counts.",
+    ]
+    return [replace(table, notes=[*said, *table.notes])]

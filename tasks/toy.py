@@ -13,6 +13,8 @@ from zg.task import RunView, Task
 KNOTS_X = [-100, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 100]
 KNOTS_Y = [9, 7.5, 7, 6.5, 6, 4, 3.5, 0, 2, 1, 6, 8, 9]
 DRAWN = np.linspace(-1, 8, 400)
+# Size of all text in the picture of 6.4 inches, in points: two pictures side by side on a page have text of 7 points.
+LETTERS = 13
 
 
 class Toy(Task):
@@ -39,12 +41,15 @@ class Toy(Task):
         if view is not None:
             self._draw_run(axes, float(x), view)
         axes.plot(float(x), float(image), "o", color="#d55e00", markersize=9, label="current")
-        axes.set(xlim=(DRAWN[0], DRAWN[-1]), ylim=(-3, 60), xlabel="θ", ylabel="loss")
-        axes.legend(loc="upper right")
+        axes.set(xlim=(DRAWN[0], DRAWN[-1]), ylim=(-3, 60))
+        axes.set_xlabel("θ", fontsize=LETTERS)
+        axes.set_ylabel("loss", fontsize=LETTERS, labelpad=0)
+        axes.tick_params(labelsize=LETTERS)
+        axes.legend(loc="upper right", fontsize=LETTERS)
         return from_figure(figure)
 
     def _draw_run(self, axes: Axes, centre: float, view: RunView) -> None:
-        axes.set_title(f"{view.method}, {view.renders} renders")
+        axes.set_title(f"{view.method}, {view.renders} renders", fontsize=LETTERS)
         modelled = view.predict(torch.as_tensor(DRAWN, device=self.device)[:, None])
         sigma = view.sigma * float(self.space.scale)
         if modelled is not None:

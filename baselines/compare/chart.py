@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from baselines.compare import statistics
+from baselines.compare.curves import below
+from baselines.compare.names import name_of
 from baselines.compare.rows import Curve
 from baselines.compare.style import AXES, HOUSE, Look, tick_label, ticks
 
@@ -39,9 +41,10 @@ class Scale(NamedTuple):
 
 
 class Stroke(NamedTuple):
-    """The line of a method: CSS colour, and `stroke-dasharray` (empty for a full line)."""
+    """The line of a method: its name for readers, CSS colour, and `stroke-dasharray` (empty for a full line)."""
 
     method: str
+    name: str
     colour: str
     dashes: str
     house: bool
@@ -56,7 +59,10 @@ class Band(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Everything that the template draws. columns, lines: (pixel, label) of the ticks of the two axes."""
+    """Everything that the template draws. columns, lines: (pixel, label) of the ticks of the two axes.
+
+    below: in words, which methods end below the vertical axis, and where; their lines leave it.
+    """
 
     label: str
     axis: str
@@ -64,11 +70,18 @@ class Chart(NamedTuple):
     columns: list[tuple[float, str]]
     lines: list[tuple[float, str]]
     bands: list[Band]
+    below: str
     frame: Frame = Frame()
 
 
-def chart(curves: Mapping[str, Sequence[Curve]], axis: str, looks: Mapping[str, Look], title: str) -> Chart:
-    """Median and quartile band of each method's curves along `renders` or `seconds`."""
+def chart(
+    curves: Mapping[str, Sequence[Curve]],
+    axis: str,
+    looks: Mapping[str, Look],
+    title: str,
+    ends: Mapping[str, float],
+) -> Chart:
+    """Median and quartile band of each method's curves along `renders` or `seconds`. ends: {method: final loss}."""
     found = {method: statistics.quartile_band(several, axis) for method, several in curves.items()}
     across, up = scales(curves, found)
     bands = []
@@ -76,8 +89,10 @@ def chart(curves: Mapping[str, Sequence[Curve]], axis: str, looks: Mapping[str, 
         grid, low, middle, high = found[method]
         x = across(grid)
         area = points(x, up(low)) + " " + points(x[::-1], up(high)[::-1]) if len(curves[method]) > 1 else ""
-        bands.append(Band(stroke(method, looks), area, points(x, up(middle))))
-    return Chart(f"{title}: loss against {AXES[axis]}", axis, AXES[axis], across.ticks(), up.ticks(), bands)
+        inside = middle >= up.low
+        bands.append(Band(stroke(method, looks), area, points(x[inside], up(middle[inside]))))
+    label = f"{title}: loss against {AXES[axis]}"
+    return Chart(label, axis, AXES[axis], across.ticks(), up.ticks(), bands, " ".join(below(up.low, ends)))
 
 
 def scales(curves: Mapping[str, Sequence[Curve]], bands: Mapping[str, Sequence[np.ndarray]]) -> tuple[Scale, Scale]:
@@ -95,8 +110,8 @@ def scales(curves: Mapping[str, Sequence[Curve]], bands: Mapping[str, Sequence[n
 def stroke(method: str, looks: Mapping[str, Look]) -> Stroke:
     """A method's line; this project's method has the colour of the text."""
     look = looks[method]
-    house = method == HOUSE
-    return Stroke(method, "currentColor" if house else look.colour, " ".join(f"{d:g}" for d in look.dashes), house)
+    house, dashes = method == HOUSE, " ".join(f"{d:g}" for d in look.dashes)
+    return Stroke(method, name_of(method), "currentColor" if house else look.colour, dashes, house)
 
 
 def points(x: np.ndarray, y: np.ndarray) -> str:

@@ -177,6 +177,7 @@ def missing_row(job: Job, error: str, renders: int, side_by_side: int) -> Row:
         "max_renders": job.config.get("max_renders"),
         "renders": renders,
         "failed_renders": None,
+        "iterations": None,
     }
     blank = ("seconds_render", "seconds_method", "peak_mb", "init_loss", "final_loss", "best_loss", "last_loss")
     known = dict.fromkeys(blank) | last_known(job.folder)

@@ -32,9 +32,11 @@ BEAT_SECONDS = 1.0
 STOP_SECONDS = 10.0
 # The option of Linux' prctl (2) for the signal that a process gets when its parent dies.
 PR_SET_PDEATHSIG = 1
-# Modules that every run needs; a run would take two seconds to import them. W&B imports the last one by itself.
+# Modules that every run needs. What is not among them is imported again by each run: Lightning, which `zg.run` imports
+# when a run starts, takes two seconds, and so does the last module, which W&B imports then.
 COMMON = (
     "zg.cli.fit",
+    "zg.run.data",
     "zg.run.module",
     "baselines.compare.compare",
     "baselines.compare.heartbeat",

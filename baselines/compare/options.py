@@ -64,7 +64,10 @@ def tune_options(words: list[str]) -> argparse.Namespace:
     parser = OptionParser(prog="zg tune", description="The best settings of each method on each task.")
     add_grid(parser)
     parser.add_argument("--trials", type=int, default=24, help="for every method, its default included; default 24")
-    parser.add_argument("--max-renders", type=int, help="renders of a trial; by default a fifth of the task's budget")
+    parser.add_argument("--finalists", type=int, default=4, help="best trials that run on 2 more seeds; default 4")
+    parser.add_argument(
+        "--max-renders", type=int, help="renders of a trial; by default a fifth of the task's budget, at most 5,000"
+    )
     parser.add_argument("--max-seconds", type=float, default=60.0, help="longest time of a trial; default 60")
     parser.add_argument("--seeds", type=int, default=1, help=f"seeds of a trial, from {FIRST_SEED} on; default 1")
     parser.add_argument("--jobs", type=int, default=1, help="methods tuned side by side")

@@ -13,8 +13,10 @@ from PIL import Image
 
 from baselines.compare import style, tables
 from baselines.compare.chart import Chart, Stroke, chart, stroke
-from baselines.compare.figures import curves_of, picture_of, pictured
+from baselines.compare.curves import curves_of, ends_of
 from baselines.compare.markup import Cell, Line, Table, render
+from baselines.compare.names import name_of
+from baselines.compare.pictures import picture_of
 from baselines.compare.rows import Run, column, unique
 from baselines.compare.statistics import Estimate
 from baselines.compare.style import HOUSE, Look
@@ -80,7 +82,7 @@ def all_tasks(summary: Summary) -> Table:
     lines = []
     for line in summary.overall:
         cells = [
-            Cell(line.method, small=seen(line.feedback)),
+            Cell(name_of(line.method), small=seen(line.feedback)),
             Cell(line.settings),
             measured(line.gain),
             measured(line.rank),
@@ -88,19 +90,19 @@ def all_tasks(summary: Summary) -> Table:
             Cell(f"{line.failures} of {line.runs}", line.failures, "bad" if line.failures else ""),
         ]
         lines.append(Line(cells, line.method == HOUSE))
-    over = f"P(better than {summary.versus})"
+    over = f"P(better than {name_of(summary.versus)})"
     return Table(["method", "settings", "gain", "average rank", over, "failed runs"], lines)
 
 
 def section(anchor: str, task: str, runs: Sequence[Run], summary: Summary, looks: Mapping[str, Look]) -> Section:
     """One task: its curves, its table, its pictures and where its time went."""
     curves = curves_of(runs, task)
-    shown = pictured(runs)
+    shown = shown_of(runs)
     return Section(
         anchor,
         task,
         "; ".join(unique(runs, lambda run: describe_budget(run.row))),
-        charts=[chart(curves, axis, looks, task) for axis in style.AXES] if curves else [],
+        charts=[chart(curves, axis, looks, task, ends_of(runs, task)) for axis in style.AXES] if curves else [],
         strokes=[stroke(method, looks) for method in looks if method in curves],
         table=task_table(task, summary),
         pictures=pictures(shown),
@@ -119,7 +121,7 @@ def task_table(task: str, summary: Summary) -> Table:
         renders, seconds = line.renders_to_target[1], line.seconds_to_target[1]
         spent = line.spent
         cells = [
-            Cell(line.method, small=[*([line.resolved] if line.resolved else []), *seen(line.feedback)]),
+            Cell(name_of(line.method), small=[*([line.resolved] if line.resolved else []), *seen(line.feedback)]),
             Cell(line.settings),
             Cell(
                 middle,
@@ -138,13 +140,19 @@ def task_table(task: str, summary: Summary) -> Table:
     return Table(columns.split("|"), lines)
 
 
+def shown_of(runs: Sequence[Run]) -> list[Run]:
+    """The runs of the first seed that have left a picture of their result, an image or a plot."""
+    first = min((run.row["seed"] for run in runs), default=0)
+    return [run for run in runs if run.row["seed"] == first and picture_of(run.folder).is_file()]
+
+
 def pictures(shown: Sequence[Run]) -> list[tuple[str, str]]:
     """(name, data URI) of the start, each method and the reference."""
     if not shown:
         return []
     first = shown[0].folder
     found = {run.row["method"]: picture_of(run.folder) for run in shown}
-    named = [("start", first / "start.png"), *((method, found[method]) for method in style.in_order(found))]
+    named = [("start", first / "start.png"), *((name_of(method), found[method]) for method in style.in_order(found))]
     named.append(("reference", first / "reference.png"))
     return [(name, data_uri(path)) for name, path in named if path.is_file()]
 
@@ -169,7 +177,7 @@ def bars(task: str, summary: Summary) -> list[Bar]:
     longest = max((of.seconds_render + of.seconds_method for of in timed.values()), default=0.0)
     for method, of in timed.items() if longest else ():
         render, own = (100 * part / longest for part in (of.seconds_render, of.seconds_method))
-        found.append(Bar(method, render, own, tables.number(of.seconds_render + of.seconds_method)))
+        found.append(Bar(name_of(method), render, own, tables.number(of.seconds_render + of.seconds_method)))
     return found
 
 
@@ -178,7 +186,7 @@ def endings(runs: Sequence[Run]) -> tuple[Table, Table]:
     counts = Counter((run.row["task"], run.row["method"], run.row["stop_reason"]) for run in runs)
     stopped = [
         Line(
-            [Cell(method), Cell(task), Cell(reason, kind="bad" if reason == "error" else ""), Cell(str(n), n)],
+            [Cell(name_of(method)), Cell(task), Cell(reason, kind="bad" if reason == "error" else ""), Cell(str(n), n)],
             method == HOUSE,
         )
         for (task, method, reason), n in sorted(counts.items())
@@ -186,7 +194,7 @@ def endings(runs: Sequence[Run]) -> tuple[Table, Table]:
     broken = [
         Line(
             [
-                Cell(row["method"]),
+                Cell(name_of(row["method"])),
                 Cell(row["task"]),
                 Cell(str(row["seed"]), row["seed"]),
                 Cell(row["error"], kind="wrap"),
@@ -205,7 +213,7 @@ def settings(runs: Sequence[Run]) -> Table:
     for run in runs:
         row = run.row
         said = json.dumps(row["settings"], ensure_ascii=False) if row["settings"] else "all at their defaults"
-        cells = [Cell(row[name]) for name in ("method", "task", "settings_from", "feedback")]
+        cells = [Cell(name_of(row["method"])), *(Cell(row[name]) for name in ("task", "settings_from", "feedback"))]
         lines[row["method"], row["task"], said] = Line([*cells, Cell(said, kind="wrap")], row["method"] == HOUSE)
     names = ["method", "task", "from", "sees", "settings that differ from the defaults"]
     return Table(names, [lines[key] for key in sorted(lines)])

@@ -1,24 +1,45 @@
 """One look for every figure of the project: colours that colour-blind readers can distinguish, and faint axes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-# The palette of Okabe and Ito without its yellow, which is hard to see on white.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-# Lengths of dashes and gaps, in points. Methods beyond the colours have the same colours with other dashes.
-DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (7, 2, 1.5, 2))
+from baselines.compare import names
+from baselines.compare.names import OURS, OURS_PUBLISHED
+
+# The palette of Okabe and Ito without its yellow, which is hard to see on white, and without its grey.
+BLUE, RED, GREEN, PINK, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+# Lengths of dashes and gaps, in points.
+DASHED, DOTTED, MIXED = (4.0, 1.6), (1.2, 1.2), (6.0, 1.6, 1.2, 1.6)
 # This project's method, and its colour, which is that of the text.
-HOUSE, INK = "zerograds", "#1a1a1a"
+HOUSE, INK = OURS, "#1a1a1a"
+# The colour of the methods that a panel shows only together.
+FAINT = "#c4c4c4"
 # What a curve is drawn against, and the name of that axis.
 AXES = {"renders": "renders", "seconds": "seconds, rendering and method"}
+# The width of a figure in inches: the text width of a page with two columns. Figures are printed at their own size.
+WIDTH = 7.0
+# The dots an inch of a PNG.
+DPI = 200
+# The least size of text, in points.
+SMALL = 7
 # Settings of Matplotlib for every figure; fonts are embedded as text, not as outlines.
 FONT: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.titlesize": 10,
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titlepad": 4,
+    "axes.labelpad": 2,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#888888",
@@ -26,7 +47,7 @@ FONT: dict[Any, Any] = {
     "xtick.color": "#555555",
     "ytick.color": "#555555",
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": SMALL,
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
 }
@@ -39,17 +60,41 @@ class Look(NamedTuple):
     dashes: tuple[float, ...] = ()
 
 
+# {method: its look}, the same in every figure of every report.
+LOOKS = {
+    OURS: Look(INK),
+    OURS_PUBLISHED: Look(RED),
+    "cmaes": Look(BLUE),
+    "fr22": Look(GREEN),
+    "spsa": Look(PINK),
+    "genetic": Look(SKY),
+    "simulated_annealing": Look(ORANGE),
+    "es": Look(ORANGE, DASHED),
+    "pgpe": Look(PINK, DASHED),
+    "snes": Look(SKY, DASHED),
+    "nevergrad": Look(GREEN, DASHED),
+    "bfgs": Look(BLUE, DASHED),
+    "bobyqa": Look(RED, DASHED),
+    "finite_differences": Look(BLUE, MIXED),
+    "random_search": Look(SKY, DOTTED),
+    "cmaes-full": Look(BLUE, DOTTED),
+    "fr22_image": Look(GREEN, DOTTED),
+}
+# The looks of methods of other packages, in turn.
+FREE = [Look(colour, dashes) for dashes in (MIXED, DOTTED) for colour in (RED, PINK, ORANGE)]
+
+
 def in_order(methods: Iterable[str]) -> list[str]:
-    """This project's method first, then the other methods in alphabetical order."""
-    return sorted(set(methods), key=lambda method: (method != HOUSE, method))
+    """This project's method first, then the other methods in the order of all tables."""
+    return sorted(names.ordered(methods), key=lambda method: method != HOUSE)
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """A look for each method, by its place in alphabetical order, so that all figures of a comparison agree."""
-    found = {HOUSE: Look(INK)}
-    for place, method in enumerate(method for method in in_order(methods) if method != HOUSE):
-        found[method] = Look(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
-    return found
+    """A look for each method. That of a known method is the same in every figure."""
+    found = in_order(methods)
+    free = [method for method in found if method not in LOOKS]
+    others = {method: FREE[place % len(FREE)] for place, method in enumerate(free)}
+    return {method: LOOKS.get(method) or others[method] for method in found}
 
 
 def ticks(low: float, high: float, most: int = 8) -> list[float]:
@@ -64,7 +109,7 @@ def ticks(low: float, high: float, most: int = 8) -> list[float]:
     ]
     if len(found) < 2:  # less than an octave
         step = 10.0 ** math.floor(math.log10(high - low))
-        step *= 1 if (high - low) / step < 5 else 2
+        step *= 0.2 if (high - low) / step < 2 else 0.5 if (high - low) / step < 5 else 1
         found = [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
     return found[:: -(-len(found) // most)]
 
@@ -81,3 +126,28 @@ def quiet(axes: Axes) -> None:
     """Faint grid lines behind the data."""
     axes.grid(True, which="major", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def plot(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    look: Look,
+    method: str,
+    marker: str = "",
+) -> Line2D:
+    """Draw the line of a method; this project's method has a thicker line, above the others."""
+    house = method == HOUSE
+    (line,) = axes.plot(
+        x, y, marker=marker, markersize=3, color=look.colour, linewidth=1.8 if house else 1.1, zorder=4 if house else 3
+    )
+    if look.dashes:
+        line.set_dashes(look.dashes)
+    return line
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG and PDF, at its size in print."""
+    figure.savefig(path.with_suffix(".png"), dpi=DPI)
+    figure.set_layout_engine("none")  # the layout is made already, and takes longer than the drawing
+    figure.savefig(path.with_suffix(".pdf"))

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from baselines.compare.names import name_of
 from baselines.compare.rows import Run, column, unique, write_csv
 from baselines.compare.statistics import Estimate
 from baselines.compare.summary import TARGET, Line, Overall, Quartiles, Summary, describe_budget
@@ -24,7 +25,7 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
     lines += [f"- {escape(note)}" for note in summary.notes] + ([""] if summary.notes else [])
     lines += [GAIN_IS, TARGET_IS, ""]
     if len(summary.tasks) > 1:
-        over = f"P(better than {escape(summary.versus)})"
+        over = f"P(better than {escape(name_of(summary.versus))})"
         lines += ["## All tasks", "", *header("method", "settings", "gain", "average rank", over, "failed runs")]
         lines += [table_line(*overall_cells(line)) for line in summary.overall] + [""]
     for task in summary.tasks:
@@ -38,7 +39,7 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
     for name in ("machine", "revision"):
         lines.append(f"{name.capitalize()}: {escape(', '.join(unique(runs, column(name))) or 'none')}.")
     errors = [
-        f"- {escape(row['task'])}, {escape(row['method'])}, seed {row['seed']}: {escape(row['error'])}"
+        f"- {escape(row['task'])}, {escape(name_of(row['method']))}, seed {row['seed']}: {escape(row['error'])}"
         for row in (run.row for run in runs)
         if row["error"]
     ]
@@ -86,7 +87,7 @@ def task_cells(line: Line) -> list[str]:
 
 def named(method: str, feedback: str) -> str:
     """A method's name, with a remark where it sees more than losses."""
-    return escape(method) + (" (sees images)" if feedback == "image" else "")
+    return escape(name_of(method)) + (" (sees images)" if feedback == "image" else "")
 
 
 def quartiles(values: Quartiles) -> str:

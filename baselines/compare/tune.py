@@ -2,8 +2,11 @@
 
 The first trial of a method is its default. The other trials are drawn by Optuna's tree-structured Parzen estimator
 (Bergstra et al. 2011) from the ranges that the method declares. The score of a trial is the gain of
-`baselines.compare.statistics`, median over seeds that comparisons do not use. Every trial is written to its table as
-soon as it has ended; the same command continues from that table.
+`baselines.compare.statistics`, median over seeds that comparisons do not use. The best trials, the finalists, run on
+further such seeds, and the best median over all seeds wins. Every trial is written to its table as soon as it has
+ended; the same command continues from that table.
+
+Effort is equal: the same number of trials, renders and seeds, and for σ the same range, whatever a method declares.
 """
 
 import argparse
@@ -43,6 +46,14 @@ RANDOM_TRIALS = 8
 GRACE_SECONDS = 60.0
 # Significant digits of a drawn setting.
 DIGITS = 4
+# The settings that are a width of sampling, and the range in which it is searched for every method.
+WIDTHS, WIDTH = ("sigma", "c", "radius"), Range(0.003, 3.0, log=True)
+# The largest number of renders of a trial, unless it is given.
+MOST_RENDERS = 5000
+# The number of further seeds of a finalist.
+FINAL_SEEDS = 2
+# The column of a finalist's score.
+FINAL = "final_score"
 
 
 def tune_command(options: argparse.Namespace, words: list[str]) -> int:
@@ -62,12 +73,13 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
     command = shlex.join(["zg", "tune", *words])
     studies = []
     for task, task_layer in tasks.items():
-        fifth = {"max_renders": max(1, task_layer.get("max_renders", Budget.max_renders) // 5)}
+        own = task_layer.get("max_renders", Budget.max_renders)
+        fifth = {"max_renders": min(MOST_RENDERS, max(1, own // 5))}
         for method, layer in methods.items():
             base = compose(layer, task_layer, fifth, limits)
             check(base)
             paths = Paths(options.out, options.trials_out)
-            study = Study(task, method, layer, base, options.seeds, options.trials, paths, command)
+            study = Study(task, method, layer, base, options.seeds, options.trials, paths, command, options.finalists)
             if study.ranges:
                 studies.append(study)
             else:
@@ -89,17 +101,27 @@ class Study:
     """The trials of one method on one task: their table, and the config that is written after the last trial.
 
     layer: the method's config. base: the config of a trial without its settings and seed. command: for the record.
+    finalists: the number of the best trials that run on FINAL_SEEDS more seeds.
     """
 
     def __init__(
-        self, task: str, method: str, layer: Config, base: Config, seeds: int, trials: int, paths: Paths, command: str
+        self,
+        task: str,
+        method: str,
+        layer: Config,
+        base: Config,
+        seeds: int,
+        trials: int,
+        paths: Paths,
+        command: str,
+        finalists: int = 0,
     ) -> None:
         self.task, self.method, self.layer, self.base, self.trials = task, method, layer, base, trials
-        self.command = command
+        self.command, self.finalists = command, finalists
         self.seeds = [FIRST_SEED + place for place in range(seeds)]
         module, _, name = base["model"]["class_path"].rpartition(".")
         kind = getattr(importlib.import_module(module), name)
-        self.ranges: dict[str, Range] = kind.ranges
+        self.ranges: dict[str, Range] = kind.ranges | {name: WIDTH for name in kind.ranges if name in WIDTHS}
         parameters = inspect.signature(kind.__init__).parameters
         given = base["model"]["init_args"]
         self.defaults = {key: given.get(key, parameters[key].default) for key in self.ranges}
@@ -129,8 +151,25 @@ class Study:
 
     @property
     def finished(self) -> bool:
-        """Whether all trials are in the table."""
-        return len(self.table) >= self.trials
+        """Whether all trials are in the table, and the finalists have their score."""
+        return len(self.table) >= self.trials and self.next_finalist is None
+
+    @property
+    def next_finalist(self) -> dict[str, str] | None:
+        """The first finalist without a score; None if there is none, or not all trials are in the table."""
+        if len(self.table) < self.trials:
+            return None
+        best = sorted(self.table, key=lambda row: -float(row["score"]))[: self.finalists]
+        return next((row for row in best if not row.get(FINAL)), None)
+
+    def next_runs(self) -> tuple[dict[str, Any], list[Config]]:
+        """The settings of the next trial or finalist, and its runs."""
+        finalist = self.next_finalist
+        if finalist is None:
+            settings = self.propose()
+            return settings, self.configs(settings)
+        settings = {name: self.value(name, finalist[name]) for name in self.ranges}
+        return settings, self.configs(settings, [self.seeds[-1] + 1 + place for place in range(FINAL_SEEDS)])
 
     def propose(self) -> dict[str, Any]:
         """The settings of the next trial, which depend on the trials before it and on nothing else."""
@@ -164,14 +203,31 @@ class Study:
             return None
         return value if self.ranges[name].low <= value <= self.ranges[name].high else None
 
-    def configs(self, settings: dict[str, Any]) -> list[Config]:
-        """The runs of a trial, one for each seed."""
-        return [compose(self.base, {"model": {"init_args": settings}}, {"seed": seed}) for seed in self.seeds]
+    def configs(self, settings: dict[str, Any], seeds: Sequence[int] | None = None) -> list[Config]:
+        """The runs of a trial, one for each seed; by default on the seeds of all trials."""
+        layer = {"model": {"init_args": settings}}
+        return [compose(self.base, layer, {"seed": seed}) for seed in (self.seeds if seeds is None else seeds)]
 
     def land(self, settings: dict[str, Any], ended: Ended) -> None:
-        """Write a trial that has ended into the table, and the config after the last trial."""
+        """Write a trial or finalist that has ended into the table, and the config after the last one."""
         rows = ended.row["rows"] if ended.row else []
-        error = next((row["error"] for row in rows if row["error"]), "") or ("" if rows else ended.error)
+        if (finalist := self.next_finalist) is None:
+            self.add(settings, rows, ended.error)
+        else:
+            first = [float(gain) for gain in finalist.get("gains", finalist["score"]).split()]
+            finalist[FINAL] = f"{np.median([*first, *(gains(rows) or [WORST] * FINAL_SEEDS)]):.6g}"
+        self.table_path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(self.table_path) as partial, partial.open("w", newline="") as file:
+            columns = dict.fromkeys(name for row in self.table for name in row)
+            writer = csv.DictWriter(file, list(columns))
+            writer.writeheader()
+            writer.writerows(self.table)
+        if self.finished:
+            self.write_config()
+
+    def add(self, settings: dict[str, Any], rows: Sequence[Row], died: str) -> None:
+        """Add a trial to the table. died: how its process ended, where it left no rows."""
+        error = next((row["error"] for row in rows if row["error"]), "") or ("" if rows else died)
         losses = [row["final_loss"] for row in rows if not failed(row)]
         self.table.append(
             {"trial": str(len(self.table)), "score": f"{score(rows):.6g}"}
@@ -180,15 +236,9 @@ class Study:
             | {"renders": " ".join(str(row["renders"]) for row in rows)}
             | {"seconds": f"{sum((row['seconds_render'] or 0) + (row['seconds_method'] or 0) for row in rows):.3g}"}
             | {"stop_reason": " ".join(row["stop_reason"] for row in rows), "error": error}
+            | {"gains": " ".join(f"{gain:.6g}" for gain in gains(rows)) or f"{WORST:g}", FINAL: ""}
             | self.conditions
         )
-        self.table_path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(self.table_path) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.table[0]))
-            writer.writeheader()
-            writer.writerows(self.table)
-        if self.finished:
-            self.write_config()
 
     def write_config(self) -> None:
         """Write the tuned config, whole or not at all."""
@@ -198,7 +248,9 @@ class Study:
 
     @property
     def best(self) -> dict[str, str]:
-        """The best trial; the first of equals, so that the default stays where no trial is better."""
+        """The best finalist, or trial; the first of equals, so that the default stays where no trial is better."""
+        if finals := [row for row in self.table if row.get(FINAL)]:
+            return max(finals, key=lambda row: float(row[FINAL]))
         return max(self.table, key=lambda row: float(row["score"]))
 
     def config_text(self) -> str:
@@ -212,6 +264,7 @@ class Study:
         comment = [
             f"{self.trials} trials, seeds {self.conditions['seeds']}, at most {limits}: {table}",
             f"gain {float(self.best['score']):.4g}, with the defaults {float(self.table[0]['score']):.4g}",
+            *([f"median gain with {FINAL_SEEDS} more seeds {final}"] if (final := self.best.get(FINAL)) else []),
             self.command,
             f"revision {revision() or 'none'}, code {code_of(self.base)}, {machine()}",
         ]
@@ -236,10 +289,13 @@ def distribution(found: Range) -> Any:
 
 def score(rows: Sequence[Row]) -> float:
     """The median gain of a trial's runs; a failed run counts as WORST."""
-    if not rows:
-        return WORST
-    gains = [WORST if failed(row) else statistics.gain(row["init_loss"], row["final_loss"]) for row in rows]
-    return float(np.median(np.maximum(gains, WORST)))
+    return float(np.median(gains(rows))) if rows else WORST
+
+
+def gains(rows: Sequence[Row]) -> list[float]:
+    """The gain of each run, at least WORST, which a failed run has."""
+    found = [WORST if failed(row) else statistics.gain(row["init_loss"], row["final_loss"]) for row in rows]
+    return [max(gain, WORST) for gain in found]
 
 
 def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None:
@@ -271,9 +327,9 @@ def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None
 
 
 def submit(pool: Pool, study: Study) -> None:
-    """Start the next trial of a study."""
-    settings = study.propose()
-    pool.start((study, settings), trial, (study.configs(settings),))
+    """Start the next trial or finalist of a study."""
+    settings, configs = study.next_runs()
+    pool.start((study, settings), trial, (configs,))
 
 
 def trial(configs: list[Config], beat: Beat) -> Row:

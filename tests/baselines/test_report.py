@@ -80,7 +80,7 @@ def test_everything_is_made_from_rows_and_curves(folder, capsys):
     summary = (folder / "summary.md").read_text()
     assert "<script>" not in summary
     assert "3 of 18 runs failed" in summary
-    assert "| zerograds | tuned | 2e-06 [1.5e-06 … 2.5e-06] |" in summary
+    assert "| ZeroGrads, default | tuned | 2e-06 [1.5e-06 … 2.5e-06] |" in summary
 
     assert (folder / "report.html").read_text() == page_of(folder)
 
@@ -140,7 +140,7 @@ def test_a_browser_sorts_tables_and_switches_axes(folder, tmp_path):
     assert "<title>clicked</title>" in text
     table = re.search(r"<section>.*?<tbody>(.*?)</tbody>", text, re.S)[1]
     names = re.findall(r"<tr[^>]*><td[^>]*>(.*?)(?: <small>.*?)?</td>", table)
-    assert names == ["sees", EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "zerograds"]
+    assert names == ["sees", EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "ZeroGrads, default"]
     assert 'aria-sort="descending"' in text
     charts = re.findall(r"<svg([^>]*)data-axis=\"(\w+)\"([^>]*)>", text)[:2]
     assert [(axis, "hidden" in before + after) for before, axis, after in charts] == [

@@ -2,19 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from baselines.compare.grid import task_config
 from baselines.compare.isolation import Ended
 from baselines.compare.options import tune_options
-from baselines.compare.tune import WORST, Paths, Study, score
+from baselines.compare.tune import WIDTH, WIDTHS, WORST, Paths, Study, score
 from tests.tables import read_csv
 from zg.cli.main import main
 from zg.config.compose import compose
 
 TROUBLE = "tests.baselines.troublemakers"
-WORDS = "tune --tasks small.yaml --methods wanders.yaml,still.yaml --trials 9 --max-renders 60 --seeds 2 --out tuned"
+WORDS = (
+    "tune --tasks small.yaml --methods wanders.yaml,still.yaml "
+    "--trials 9 --max-renders 60 --seeds 2 --finalists 0 --out tuned"
+)
 
 
 @pytest.fixture
@@ -93,15 +97,16 @@ def test_tables_go_beside_the_configs_unless_these_are_in_configs_tuned(words, t
     assert tune_options(["--tasks", "toy", "--methods", "es", *words.split()]).trials_out == tables
 
 
-def make_study(tmp_path, **base) -> Study:
+def make_study(tmp_path, finalists=0, **base) -> Study:
     layer = {"model": {"name": "es"}}
     config = compose(layer, task_config("toy"), {"max_renders": 40, "max_seconds": 5.0}, base)
-    return Study("toy", "es", layer, config, 1, 3, Paths(tmp_path / "tuned", tmp_path / "tables"), "zg tune")
+    return Study("toy", "es", layer, config, 1, 3, Paths(tmp_path / "tuned", tmp_path / "tables"), "zg tune", finalists)
 
 
-def ended(loss: float | None, error: str = "") -> Ended:
+def ended(loss: float | None, error: str = "", seeds: int = 1) -> Ended:
     row = {"init_loss": 1.0, "final_loss": loss, "renders": 9, "seconds_render": 0.1, "seconds_method": 0.1}
-    return Ended(None, {"rows": [row | {"stop_reason": "error" if error else "budget", "error": error}]}, "", 9)
+    row |= {"stop_reason": "error" if error else "budget", "error": error}
+    return Ended(None, {"rows": [dict(row) for _ in range(seeds)]}, "", 9)
 
 
 def test_failed_trials_count_and_a_default_stays_where_nothing_beats_it(tmp_path):
@@ -113,6 +118,30 @@ def test_failed_trials_count_and_a_default_stays_where_nothing_beats_it(tmp_path
     assert [float(row["score"]) for row in study.table] == [1.0, WORST, 1.0]
     assert study.table[1]["error"] == "hung"
     assert yaml.safe_load(study.config_path.read_text()) == {"model": {"name": "es"}}
+
+
+def test_the_best_trials_run_on_further_seeds_and_the_best_of_these_wins(tmp_path):
+    """The third trial is best on the first seed only. A table goes on where it was."""
+    study = make_study(tmp_path, finalists=2)
+    for loss in (0.1, 0.5, 0.01):
+        study.land(study.propose(), ended(loss))
+    assert [config["seed"] for config in study.next_runs()[1]] == [1001, 1002]
+    study.land(study.next_runs()[0], ended(0.9, seeds=2))
+    study = make_study(tmp_path, finalists=2)
+    assert not study.finished and not study.config_path.exists()
+    study.land(study.next_runs()[0], ended(0.1, seeds=2))
+    assert study.finished
+    assert [row["final_score"] for row in study.table] == ["1", "", f"{-np.log10(0.9):.6g}"]
+    assert study.best is study.table[0]
+    assert yaml.safe_load(study.config_path.read_text()) == {"model": {"name": "es"}}
+
+
+@pytest.mark.parametrize("method", ["es", "spsa", "cmaes", "random_search", "zerograds-paper"])
+def test_the_width_of_sampling_has_one_range_for_all_methods(tmp_path, method):
+    layer = {"model": {"name": method}}
+    config = compose(layer, task_config("toy"), {"max_renders": 40, "max_seconds": 5.0})
+    study = Study("toy", method, layer, config, 1, 3, Paths(tmp_path, tmp_path), "zg tune")
+    assert [study.ranges[name] for name in study.ranges if name in WIDTHS] == [WIDTH]
 
 
 def test_trials_under_other_conditions_do_not_count(tmp_path):

@@ -23,7 +23,7 @@ class Row(TypedDict, total=False):
     config_hash: of task and method with their settings. code_hash: of the files that the run imports.
     revision: of the clone. machine: processor, cores, system.
     threads: number of threads of PyTorch. jobs: number of runs that shared the machine.
-    renders, failed_renders: counted, and failed among them. max_renders: the budget.
+    renders, failed_renders: counted, and failed among them. max_renders: the budget. iterations: calls of ask and tell.
     seconds_render, seconds_method: time in seconds. peak_mb: largest memory of the process, in MB.
     init_loss, final_loss: losses of the initial and the recommended θ, rendered again and not counted.
     best_loss: the lowest counted loss.
@@ -47,6 +47,7 @@ class Row(TypedDict, total=False):
     max_renders: int
     renders: int
     failed_renders: int
+    iterations: int
     seconds_render: float
     seconds_method: float
     peak_mb: float
@@ -101,6 +102,7 @@ def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
         "max_renders": loop.budget.max_renders,
         "renders": ledger.renders if ledger else 0,
         "failed_renders": ledger.failed if ledger else 0,
+        "iterations": loop.iteration,
         "seconds_render": ledger.seconds_render if ledger else 0.0,
         "seconds_method": loop.seconds_method,
         "peak_mb": peak_mb(),
