@@ -35,6 +35,8 @@ class MemorySettings:
     kept: float = 0.5
     #: Largest |c / L − 1| at which c is L. Experience. ×10: nothing is forgotten, and the cap grows at once.
     isotropy: float = 0.1
+    #: Blocks on end that must say so: where few directions are curved, c passes L on its way down. ×10: rarely seen.
+    isotropic_blocks: int = 3
     #: Least |g|² / |∇f|² from which c says anything of ∇f. Experience. ×10: the cap grows late.
     least_share: float = 0.05
     #: Blocks over which c is averaged. Experience. ×10: c is that of a place far behind.
@@ -56,11 +58,13 @@ class GradientMemory(Part):
     curvature: float = 0.0
     #: Mean gain K of the last block.
     gain: float = 1.0
+    #: Blocks on end in which c was L.
+    isotropic: int = 0
 
-    def is_isotropic(self, slopes: SlopeEstimator) -> bool:
+    @property
+    def is_isotropic(self) -> bool:
         """Whether c is L."""
-        L = slopes.curvature
-        return L > 0 and abs(self.curvature / L - 1) < self.settings.isotropy
+        return self.isotropic >= self.settings.isotropic_blocks
 
     def is_surely_isotropic(self, slopes: SlopeEstimator, n: int) -> bool:
         """Whether the curvature along ∇f is L, too, beyond doubt.
@@ -71,28 +75,31 @@ class GradientMemory(Part):
         if slopes.slope_square <= 0:
             return False
         cos_square = min(1.0, self.norm**2 / (n * slopes.slope_square))
-        return cos_square > self.settings.least_share and self.is_isotropic(slopes)
+        return cos_square > self.settings.least_share and self.is_isotropic
 
-    def correction(self, probes: Probes, y: Tensor, valid: Tensor | None, slopes: SlopeEstimator, count: int) -> Tensor:
-        """Uᵀ K (y − U g) [n] for slopes y [k]; valid [k], or None if all are."""
+    def correct(self, probes: Probes, y: Tensor, valid: Tensor | None, slopes: SlopeEstimator, count: int) -> None:
+        """Add Uᵀ K (y − U g) [n] for slopes y [k]; valid [k], or None if all are."""
         innovation = y - probes.directions.along(self.g).double()
         if valid is not None:
             innovation = torch.where(valid, innovation, 0.0)
         gains = slopes.gains(probes, innovation, valid, count)
         self.gain = float(gains.mean())
-        return probes.directions.combine(gains * innovation)
+        self.g = self.g + probes.directions.combine(gains * innovation)
+        self.norm = float(self.g.norm())
 
-    def learn_curvature(self, curvature: float, count: int) -> None:
-        """Enter a curvature along g into c."""
+    def learn_curvature(self, curvature: float, mean: float, count: int) -> None:
+        """Enter a curvature along g into c, and compare c with the mean curvature L."""
         self.curvature = running_mean(self.curvature or curvature, curvature, count, self.settings.averaged_blocks)
+        is_mean = mean > 0 and abs(self.curvature / mean - 1) < self.settings.isotropy
+        self.isotropic = self.isotropic + 1 if is_mean else 0
 
-    def follow(self, slope: float, step: float, unit_g: Tensor, correction: Tensor, slopes: SlopeEstimator) -> None:
-        """Forget a part of g, move it along the step, and correct it. unit_g [n]: g/|g|; slope: along it."""
-        kept = 1.0 if self.is_isotropic(slopes) else self.settings.kept
+    def follow(self, slope: float, step: float) -> None:
+        """Forget a part of g, and move it along a step against it. slope: along g/|g|."""
+        kept = 1.0 if self.is_isotropic else self.settings.kept
         freshness = 1 + self.gain * (slope / self.norm - 1)
         is_g_downhill = slope <= 0
         if is_g_downhill:
-            self.g = kept * max(0.0, freshness) * self.g + correction
+            length = max(0.0, freshness) * self.norm
         else:
             length = min(self.settings.longest, freshness) * self.norm - min(step * max(self.curvature, 0.0), slope)
-            self.g = kept * length * unit_g + correction
+        self.g = kept * length / self.norm * self.g

@@ -58,6 +58,8 @@ class Progress(Part):
         if count > 0:
             self.variance = running_mean(self.variance, (f - self.mean) ** 2, count, self.settings.variance_blocks)
         self.mean = running_mean(self.mean, f, count, self.settings.mean_blocks)
+        if count < self.settings.mean_blocks:
+            self.lowest_mean = math.inf  # a mean of few losses is low by chance
 
     def remember_lowest(self, theta: Tensor, f: float) -> None:
         """θ [n] has the lowest f."""

@@ -1,7 +1,7 @@
 """The probe radius r: every rule that widens or narrows it after the calibration. σ is r / √n a coordinate.
 
 r narrows
-  after a centre whose renders all failed (`narrow_after_failure`, factor `failed_centre`),
+  after a centre whose renders all failed (`narrow_after_failure`, factor `failed_centre`), until the next one is valid,
   where g predicts slopes at 2 r worse than slopes at r: curvature (`adapt`, divisor at most `narrow`),
   without noise, where curvature is most of a rise (`adapt`, divisor at most `narrow_for_slope`),
   where the loss has not fallen for long (`narrow_without_progress`, divisor `nearer`).
@@ -67,6 +67,8 @@ class ProbeRadius(Part):
     widest: float
     #: r when the running mean of the loss was lowest.
     at_lowest: float
+    #: Narrowings after failed centres that were not taken back.
+    failures: int = 0
 
     @classmethod
     def of_guess(cls, radius: float, settings: RadiusSettings) -> "ProbeRadius":
@@ -100,7 +102,12 @@ class ProbeRadius(Part):
 
     def narrow_after_failure(self) -> None:
         """The renders of the centre failed: θ has gone too far."""
-        self.radius = self.settings.failed_centre * self.radius
+        self.radius, self.failures = self.settings.failed_centre * self.radius, self.failures + 1
+
+    def recover(self) -> None:
+        """The renders of the centre did not fail: take one narrowing after a failure back."""
+        if self.failures:
+            self.radius, self.failures = self.radius / self.settings.failed_centre, self.failures - 1
 
     def adapt(self, slopes: SlopeEstimator, is_plateau: bool, has_stepped: bool, noisy: bool, count: int) -> None:
         """One change of r after a block of probes, from what `slopes` has learned.

@@ -8,13 +8,14 @@ for noise, and then θ moves along g:
 
     g ← g + Uᵀ K (y − U g)        θ ← θ − min(slope / c, cap) g/|g|
 
-Slope and curvature c along g come from two more renders, at θ ± r g/|g|. Before the first step the probe radius r and
-the units of blocks of parameters are calibrated; lengths are in those units.
+Slope and curvature c along g come from two more renders, at θ ± r g/|g|, which follow the probes in a batch of their
+own: g is then that of this θ. Before the first step the probe radius r and the units of blocks of parameters are
+measured, the units after each sweep of n probes again; lengths are in those units.
 
-The rules are in `zg.zerograds.parts`: `calibration`, `directions` (U), `slopes` (y, L and K), `gradient_memory` (g and
-c), `radius` (r), `step_cap`, and `progress` (when to go back to the best θ).
+The rules are in `zg.zerograds.parts`: `calibration` (first r), `block_units`, `directions` (U), `slopes` (y, L and K),
+`gradient_memory` (g and c), `radius` (r), `step_cap`, and `progress` (when to go back to the best θ).
 
-Cost: at most 8 n numbers beside one batch [B, n]; 33 to 123 renders an iteration.
+Cost: at most 8 n numbers beside one batch [B, n]; 19 to 123 renders an iteration, in two batches.
 Source: the correction is that of SEGA (Hanzely, Mishchenko and Richtárik 2018, "SEGA: Variance Reduction via Gradient
 Sketching"). The rest is our own (docs/surrogates/sketched_gradient.md).
 """
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from zg.problem import Problem
+from zg.zerograds.parts.block_units import BlockUnits, BlockUnitsSettings
 from zg.zerograds.parts.calibration import Calibration, CalibrationSettings
 from zg.zerograds.parts.directions import CrossedDirections
 from zg.zerograds.parts.gradient_memory import GradientMemory, MemorySettings
@@ -53,7 +55,9 @@ class SketchedGradientSettings:
     #: Ablation: r / calibrated r; None adapts r. 0.001: no smoothing; ×10, to 10 and more: no locality. Measured.
     fixed_radius: float | None = None
     #: Probes of a block, at least. Experience. ×10: always `most_probes`.
-    fewest_probes: int = 30
+    fewest_probes: int = 16
+    #: Probes of a block, at least, where the loss is noisy. Measured. ×10: always `most_probes`.
+    fewest_probes_noisy: int = 30
     #: Probes of a block, at most, unless a sweep is long. Experience. ×10: few steps, each along a better g.
     most_probes: int = 60
     #: Probes of a block, at most, where a sweep is long. Experience. ×10: ten times the memory.
@@ -70,16 +74,18 @@ class SketchedGradientSettings:
     retreat: float = 0.5
     #: The settings of the parts.
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+    units: BlockUnitsSettings = field(default_factory=BlockUnitsSettings)
     slopes: SlopeSettings = field(default_factory=SlopeSettings)
     gradient: MemorySettings = field(default_factory=MemorySettings)
     radius: RadiusSettings = field(default_factory=RadiusSettings)
     cap: StepCapSettings = field(default_factory=StepCapSettings)
     progress: ProgressSettings = field(default_factory=ProgressSettings)
 
-    def probes(self, n: int) -> int:
+    def probes(self, n: int, noisy: bool) -> int:
         """How many probes a block has."""
         most = min(max(self.most_probes, n // self.long_sweep_blocks), self.most_probes_long)
-        return min(most, max(self.fewest_probes, n // self.sweep_blocks))
+        fewest = self.fewest_probes_noisy if noisy else self.fewest_probes
+        return min(most, max(fewest, n // self.sweep_blocks))
 
 
 @dataclass
@@ -92,8 +98,10 @@ class SketchedGradientState:
     last_theta: Tensor
     #: Where the next block is in its sweep.
     directions: CrossedDirections
-    #: r and units before the first block.
+    #: r before the first block.
     calibration: Calibration
+    #: The units of blocks of parameters.
+    units: BlockUnits
     #: L, and what blocks have told of noise.
     slopes: SlopeEstimator
     #: g and c.
@@ -112,6 +120,10 @@ class SketchedGradientState:
     blocks: int = 0
     #: Whether two renders of one θ have differed.
     noisy: bool = False
+    #: Whether g has been corrected at θ, and the line along it is next.
+    knows_gradient: bool = False
+    #: Whether all losses of the last probes are that of the centre.
+    is_plateau: bool = False
 
 
 class SketchedGradient(Surrogate):
@@ -126,21 +138,22 @@ class SketchedGradient(Surrogate):
     ) -> None:
         super().__init__(problem, settings)
         settings, theta, radius = self.settings, theta.clone(), sigma * math.sqrt(self.n)
-        block_sizes = problem.block_sizes if settings.calibrate_units else [self.n]
         self.state = SketchedGradientState(
             theta=theta,
             last_theta=theta,
             directions=CrossedDirections(self.n, problem.generator, theta.dtype),
-            calibration=Calibration.of_blocks(theta, radius, block_sizes, settings.calibration),
+            calibration=Calibration.of_guess(radius, settings.calibration),
+            units=BlockUnits.of_problem(problem, theta, settings.units, settings.calibrate_units),
             slopes=SlopeEstimator(settings.slopes),
             gradient=GradientMemory(settings.gradient, torch.zeros_like(theta)),
             radius=ProbeRadius.of_guess(radius, settings.radius),
             cap=StepCap(settings.cap),
             progress=Progress(settings.progress, theta),
         )
-        self.probes_a_block = settings.probes(self.n)
         #: Holds what `ask` returns, until the next `ask`.
-        self.buffer = theta.new_empty(max(self.probes_a_block, 4 * settings.calibration.directions) + 4, self.n)
+        self.buffer = theta.new_empty(
+            max(settings.probes(self.n, True), 4 * settings.calibration.directions) + 2, self.n
+        )
         #: The probes of the last block that was asked for, and how many rows it had.
         self.probes: Probes
         self.asked = 0
@@ -155,54 +168,98 @@ class SketchedGradient(Surrogate):
         return self.state.noisy
 
     @property
+    def probes_a_block(self) -> int:
+        """How many probes a block has."""
+        return self.settings.probes(self.n, self.state.noisy)
+
+    @property
     def _centres(self) -> int:
         """How often a block renders its centre."""
         return 2 if self.state.blocks < self.settings.noise_blocks else 1
 
     def ask(self) -> Tensor:
-        """A batch of the calibration, or a block: centre (twice at first), k probes, two along g."""
-        state, gradient = self.state, self.state.gradient
+        """A batch of the calibration or of the units, or the two batches of an iteration in turn."""
+        state = self.state
         if not state.calibration.is_over:
             return state.calibration.ask(state.theta, state.directions, self.buffer)
-        radius, unit = state.radius.radius, state.calibration.unit
-        self.probes = Probes(state.directions.draw(self.probes_a_block), radius, first=state.blocks % 2)
-        gradient.norm = float(gradient.g.norm())
-        centres, end = self._centres, self._centres + len(self.probes)
-        self.asked = end + 2 * (gradient.norm > 0)
-        rows = self.buffer[: self.asked]
+        if not state.units.is_over:
+            return state.units.ask(state.theta, state.radius.radius, self.problem.generator, self.buffer)
+        rows = self._ask_line() if state.knows_gradient else self._ask_probes()
+        self.asked = len(rows)
+        return rows
+
+    def _ask_probes(self) -> Tensor:
+        """The centre (twice at first), and k probes around it."""
+        state, centres = self.state, self._centres
+        self.probes = Probes(state.directions.draw(self.probes_a_block), state.radius.radius, first=state.blocks % 2)
+        rows = self.buffer[: centres + len(self.probes)]
         rows[:centres] = state.theta
-        self.probes.directions.around(state.theta, self.probes.lengths, unit, out=rows[centres:end])
-        if gradient.norm > 0:
-            along = gradient.g * unit
-            torch.add(state.theta, along, alpha=radius / gradient.norm, out=rows[-2])
-            torch.sub(state.theta, along, alpha=radius / gradient.norm, out=rows[-1])
+        self.probes.directions.around(state.theta, self.probes.lengths, state.units.unit, out=rows[centres:])
+        return rows
+
+    def _ask_line(self) -> Tensor:
+        """θ ± r g/|g|."""
+        state, gradient = self.state, self.state.gradient
+        along = gradient.g * state.units.unit
+        rows = self.buffer[:2]
+        torch.add(state.theta, along, alpha=state.radius.radius / gradient.norm, out=rows[0])
+        torch.sub(state.theta, along, alpha=state.radius.radius / gradient.norm, out=rows[1])
         return rows
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         state = self.state
         if not state.calibration.is_over:
-            return self._tell_calibration(losses, valid)
-        centres, end = self._centres, self._centres + len(self.probes)
+            self._tell_calibration(losses, valid)
+        elif not state.units.is_over:
+            self._tell_units(losses, valid)
+        elif len(losses) < self.asked:
+            return  # the budget cut the batch: it is the last one
+        elif state.knows_gradient:
+            self._tell_line(losses, valid)
+        else:
+            self._tell_probes(losses, valid)
+
+    def _tell_probes(self, losses: Tensor, valid: Tensor) -> None:
+        """Learn f at θ, and g."""
+        state, centres = self.state, self._centres
         state.directions.advance(len(self.probes))
-        if len(losses) < self.asked:
-            return None  # the budget cut the block: it is the last one
         if not valid[:centres].any():
             return self._retreat()
+        state.radius.recover()
         last_f = state.f
         self._learn_centre(losses[:centres], valid[:centres])
         self._judge_last_step(last_f)
-        rises = losses[centres:end] - state.f
-        seen = None if valid.all() else valid[centres:end]
+        rises = losses[centres:] - state.f
+        seen = None if valid.all() else valid[centres:]
         slopes = self._learn_slopes(rises, seen)
-        correction = state.gradient.correction(self.probes, slopes, seen, state.slopes, state.blocks)
-        if state.gradient.norm > 0 and valid[end:].all():
-            self._step(float(losses[-2]), float(losses[-1]), correction)
-        else:
-            state.gradient.g, state.step = state.gradient.g + correction, 0.0
-        self._adapt_radius(is_plateau=not (rises if seen is None else rises[seen]).any())
-        self._check_progress()
-        state.blocks += 1
+        state.is_plateau = not (rises if seen is None else rises[seen]).any()
+        state.gradient.correct(self.probes, slopes, seen, state.slopes, state.blocks)
+        state.knows_gradient = state.gradient.norm > 0
+        if not state.knows_gradient:
+            state.step = 0.0
+            self._end_block()
         return None
+
+    def _tell_line(self, losses: Tensor, valid: Tensor) -> None:
+        """Move θ to the lowest point of the line along g."""
+        state, gradient = self.state, self.state.gradient
+        if valid.all():
+            plus, minus = losses.tolist()
+            curvature = (plus + minus - 2 * (state.f + state.slopes.offset)) / state.radius.radius**2
+            gradient.learn_curvature(curvature, state.slopes.curvature, state.blocks)
+            self._step((plus - minus) / (2 * state.radius.radius))
+        else:
+            self._step(gradient.norm)  # what h says
+        self._end_block()
+
+    def _end_block(self) -> None:
+        """Adapt r, and see whether the search gets on."""
+        state = self.state
+        self._adapt_radius()
+        self._check_progress()
+        state.knows_gradient = False
+        state.blocks += 1
+        state.units.observe(self.probes_a_block)
 
     def _tell_calibration(self, losses: Tensor, valid: Tensor) -> None:
         """Take over what the calibration has found so far."""
@@ -210,6 +267,19 @@ class SketchedGradient(Surrogate):
         state.calibration.tell(losses, valid)
         state.noisy = state.calibration.noisy
         state.radius.calibrate(state.calibration.radius)
+        if state.noisy:
+            state.units.give_up()
+
+    def _tell_units(self, losses: Tensor, valid: Tensor) -> None:
+        """Take over new units, and express in them what is known."""
+        state, before = self.state, self.state.units.unit
+        change = state.units.tell(losses, valid)
+        if change == 1:
+            return
+        state.calibration.curvatures = [change * curvature for curvature in state.calibration.curvatures]
+        state.slopes.curvature *= change
+        state.gradient.curvature *= change
+        state.gradient.g = state.gradient.g * (state.units.unit / before)
 
     def _retreat(self) -> None:
         """The renders of θ failed: go back a part of the way to the last θ, and look nearer."""
@@ -252,30 +322,27 @@ class SketchedGradient(Surrogate):
             state.slopes.curvature = state.gradient.curvature = 0.0
         return slopes
 
-    def _step(self, plus: float, minus: float, correction: Tensor) -> None:
-        """Move θ along g, and g along with it, by the losses at θ ± r g/|g|, plus and minus."""
+    def _step(self, slope: float) -> None:
+        """Move θ along g, and g along with it, by the slope along g."""
         state, gradient, radius = self.state, self.state.gradient, self.state.radius.radius
-        slope = (plus - minus) / (2 * radius)
-        curvature = (plus + minus - 2 * (state.f + state.slopes.offset)) / radius**2
-        gradient.learn_curvature(curvature, state.blocks)
         unit_g, state.step = gradient.g / gradient.norm, 0.0
         is_g_downhill = slope <= 0
         if not is_g_downhill:
             is_convex = gradient.curvature > 0
             wanted = slope / gradient.curvature if is_convex else self.settings.longest_step * radius
             state.step = min(wanted, state.cap.cap)
-            state.theta = self.problem.project(state.theta - state.step * unit_g * state.calibration.unit)
-        gradient.follow(slope, state.step, unit_g, correction, state.slopes)
+            state.theta = self.problem.project(state.theta - state.step * unit_g * state.units.unit)
+        gradient.follow(slope, state.step)
         if not self.settings.memory:
-            gradient.g = correction
+            gradient.g = torch.zeros_like(gradient.g)
 
-    def _adapt_radius(self, is_plateau: bool) -> None:
-        """Change r by what the block has told. is_plateau: all its losses are alike."""
+    def _adapt_radius(self) -> None:
+        """Change r by what the block has told."""
         state, factor = self.state, self.settings.fixed_radius
         if factor is not None:
             return state.radius.fix(factor)
         has_stepped = state.step != 0
-        return state.radius.adapt(state.slopes, is_plateau, has_stepped, state.noisy, state.blocks)
+        return state.radius.adapt(state.slopes, state.is_plateau, has_stepped, state.noisy, state.blocks)
 
     def _check_progress(self) -> None:
         """Remember the place of the lowest mean loss, or go back to the best θ."""
@@ -289,7 +356,7 @@ class SketchedGradient(Surrogate):
                 progress.best = state.theta
                 state.radius.prove()
             return
-        progress.stale += len(self.probes)
+        progress.stale += self.probes_a_block
         if state.noisy and progress.has_led_uphill:
             state.theta = progress.go_back()
             state.radius.return_to_lowest()
@@ -304,11 +371,11 @@ class SketchedGradient(Surrogate):
 
     def predict(self, theta: Tensor) -> Tensor:
         state = self.state
-        s = (theta - state.theta) / state.calibration.unit
+        s = (theta - state.theta) / state.units.unit
         return state.f + s @ state.gradient.g + 0.5 * state.slopes.curvature * s.square().sum(1)
 
     def gradient(self, theta: Tensor) -> Tensor:
-        state, unit = self.state, self.state.calibration.unit
+        state, unit = self.state, self.state.units.unit
         return (state.gradient.g + state.slopes.curvature * (theta - state.theta) / unit) / unit
 
     def status(self) -> dict[str, float]:

