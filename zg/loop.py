@@ -63,6 +63,7 @@ class Loop:
             self.seed,
             noisy=objective.task.noisy,
             max_renders=self.budget.max_renders,
+            parallel=objective.task.parallel,
             image_loss=objective.image_loss if self.method.feedback == "image" else None,
         )
         self.method.start(problem, objective.ledger)

@@ -11,9 +11,9 @@ from zg.budget import Budget
 from zg.cli.main import main
 from zg.objective import Objective
 from zg.run.run import run
+from zg.scenes import WorkerTask
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PYTHON
-from zg.workers.task import WorkerTask
 from zg.zerograds.method import ZeroGrads
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
