@@ -24,8 +24,8 @@ from zg.sampling import gaussian
 class SNES(Method):
     """Separable natural evolution strategies.
 
-    sigma: initial σ of all coordinates, scaled units. population: λ, by default 4 + ⌊3 ln n⌋, filled to the renders that
-        run side by side.
+    sigma: initial σ of all coordinates, scaled units.
+    population: λ, by default 4 + ⌊3 ln n⌋, filled to the renders that run side by side.
     lr_mean: η_μ. lr_sigma: η_σ, by default (3 + ln n) / (5 √n).
     """
 
