@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from baselines.compare.isolation import Ended, Pool, Work
+from baselines.compare.isolation import STOP_SECONDS, Ended, Pool, Work
 from baselines.compare.place import Place
 from zg.run.files import partial_of, written_whole
 from zg.workers.cluster import connected
@@ -71,9 +71,7 @@ class ClusterPool:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for sent in self.running:
-            self.ray.cancel(sent.items)
-        self.running = []
+        list(self.stop())
         self._connection.close()
 
     def start(
@@ -122,18 +120,25 @@ class ClusterPool:
         elif kind == "beat":
             sent.renders, sent.total = said
         elif kind == "ended":
-            row, error, printed = said
+            row, why, printed = said
             if sent.log is not None:
                 with sent.log.open("ab") as file:
                     file.write(printed)
-            sent.ended = Ended(sent.name, row, error, sent.renders)
+            sent.ended = Ended(sent.name, row, why, sent.renders)
 
     def stop(self) -> Iterator[Ended]:
-        """Cancel every run; each goes on from its last checkpoint at home."""
-        for sent in self.running:
-            self.ray.cancel(sent.items)
-        self.running = []
-        return iter(())
+        """Cancel every run, which goes on from its last checkpoint at home the next time. Yields none."""
+        cancelled, self.running = [sent.items for sent in self.running], []
+        for items in cancelled:
+            self.ray.cancel(items)
+        deadline = time.monotonic() + STOP_SECONDS  # in which their processes end and their files are removed
+        while cancelled and time.monotonic() < deadline:
+            ready, cancelled = self.ray.wait(cancelled, timeout=max(0.0, deadline - time.monotonic()))
+            for items in ready:
+                with contextlib.suppress(StopIteration, self.ray.exceptions.RayError):
+                    self.ray.get(next(items))
+                    cancelled.append(items)
+        yield from ()
 
 
 def open_runs(place: Place, silence: float, preload: Sequence[str]) -> Pool | ClusterPool:
@@ -184,8 +189,10 @@ def _hear(pool: Pool, folder: Path | None, log: Path) -> Iterator[tuple[Any, ...
 
 def stamps(folder: Path | None) -> dict[str, tuple[int, int]]:
     """{path below the folder: time of change and size} of every file."""
-    found = {}
-    for path in sorted(folder.rglob("*")) if folder is not None and folder.is_dir() else []:
+    found: dict[str, tuple[int, int]] = {}
+    if folder is None:
+        return found
+    for path in sorted(folder.rglob("*")):
         with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
             about = path.stat()
             if path.is_file() and path.suffix != PARTIAL:

@@ -22,6 +22,8 @@ from zg.workers.processes import Processes
 
 # How often a render is tried whose actor is lost. What the renderer does ends its process only, and not the actor.
 TRIES = 3
+# Seconds in which actors end their processes and remove their files, before they are killed.
+CLOSE_SECONDS = 2.0
 # Bytes of shared memory for objects, where this process starts Ray by itself.
 OBJECT_STORE = 256 * 2**20
 # For a Ray that this process starts: ports on loopback only, and no report to its makers. Ray reads the first of them
@@ -45,6 +47,10 @@ class RemoteRenderer:
         [result] = self.pool.run(x[None], [seed])
         error = "" if result.error is None else str(result.error)
         return result.image, error, self.pool.lost, self.pool.recycled
+
+    def close(self) -> None:
+        """End the process, also while it renders: Ray calls this in a thread of its own."""
+        self.pool.close()
 
 
 @dataclass
@@ -107,7 +113,10 @@ class RayPool(Pool):
         self._waiting.clear()
         self._ended.clear()
         if self._ray is not None:
-            for actor in (*self._actors.values(), *self._free):
+            actors = [*self._actors.values(), *self._free]
+            closed = [actor.handle.close.remote() for actor in actors]
+            self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS)
+            for actor in actors:
                 self._ray.kill(actor.handle)
         self._actors, self._free, self._ray = {}, [], None
         self._connection.close()
@@ -116,7 +125,7 @@ class RayPool(Pool):
         if self._ray is not None:
             return
         self._ray = self._connection.enter_context(connected(self.settings.address, self.settings.workers))
-        self._kind = self._ray.remote(num_cpus=1, max_restarts=0)(RemoteRenderer)
+        self._kind = self._ray.remote(num_cpus=1, max_restarts=0, max_concurrency=2)(RemoteRenderer)
         self._given = self._ray.put(self.renderer), self._ray.put(self.settings)
         for _ in range(self.settings.workers):
             self._start()
