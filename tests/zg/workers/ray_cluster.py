@@ -33,20 +33,17 @@ def loses(made, nodes):
     made.remove_node(victim, allow_graceful=False)
 
 
+LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
+
+
 def listening():
-    """(process id, address) of each TCP socket of Ray that accepts connections from outside this machine."""
-    inodes = {}
+    """TCP sockets of Ray that accept connections: (all of them, those that do so from outside this machine)."""
+    addresses = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            address = fields[1].rpartition(":")[0]
-            is_loopback = address in (
-                "0100007F",
-                "00000000000000000000000001000000",
-                "0000000000000000FFFF00000100007F",
-            )
-            if fields[3] == "0A" and not is_loopback:
-                inodes[fields[9]] = fields[1]
+            if fields[3] == "0A":
+                addresses[fields[9]] = fields[1].rpartition(":")[0]
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -55,5 +52,5 @@ def listening():
         except OSError:
             continue
         if b"/ray/" in command or command.startswith(b"ray::"):
-            found += [(int(process.name), command[:60], inodes[inode]) for inode in sockets & inodes.keys()]
-    return found
+            found += [(int(process.name), command[:60], addresses[inode]) for inode in sockets & addresses.keys()]
+    return found, [one for one in found if one[2] not in LOOPBACK]
