@@ -93,9 +93,7 @@ def test_a_run_goes_on_with_the_same_bits_when_a_node_is_killed():
 
     def go(address, **settings):
         settings |= {"pool": "ray", "address": address} if address else {"pool": "processes"}
-        return zg.minimize(
-            slow, [3.0, 2.0], method="es", max_renders=300, workers=2, curve_points=0, **pool, **settings
-        )
+        return zg.minimize(slow, [3.0, 2.0], method="es", max_renders=300, workers=2, curve_points=0, **settings)
 
     with cluster() as (made, nodes):
         killed = []
