@@ -1,37 +1,48 @@
-"""What a pool of renderer processes costs, and what more of them bring: python -m benchmarks.workers
+"""What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart scene
 
-Medians over pairs timed in turn, so that neighbours on the machine count little:
-- a render in one worker against the same in a bare loop in this process: Mitsuba's, or that of any scene file;
-- renders a second of w workers against one, for 100 ms of work by one core a render; and what w processes that know
-  nothing of each other gain over one, which is what the machine's cores have to give.
+- overhead: a render of a function that only fills a picture, against a call of it, for each pool.
+- work: renders a second of 2 workers against 1, for 100 ms of one core a render; for threads in code that releases the
+  interpreter's lock; and what 2 processes that know nothing of each other gain, which is what the cores have to give.
+- sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker.
+- quickstart: a function of two parameters with 50 ms of pure Python a call, 2 workers in processes against 1.
+- scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file.
+
+All are ratios of medians over pairs timed in turn, so that neighbours on the machine count little. Ray is a real one on
+this machine, started once and not timed.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
 import numpy as np
 
+import zg
 from tests.tasks import cornell_scene
-from tests.zg.workers.scenes import faulty
+from tests.zg.workers.scenes.faulty import BURN
 from zg.workers import child
-from zg.workers.pool import PYTHON, Workers
+from zg.workers.cluster import connected
+from zg.workers.pool import PYTHON, Function, PoolSettings, Scene, open_pool
 
-LOOP = """
+SIZES = (128, 1024)
+WORK_SECONDS, SLEEP_SECONDS, PYTHON_SECONDS = 0.1, 0.2, 0.05
+LOOP = f"""
 import sys
-from tests.zg.workers.scenes.faulty import BURN, Renderer
-renderer = Renderer({})
+from tests.zg.workers.scenes.faulty import Renderer
+renderer = Renderer({{}})
 print(flush=True)
 sys.stdin.read()
 for _ in range(int(sys.argv[1])):
-    renderer.render([BURN, 0.1, 1.0], 0)
+    renderer.render([{BURN}, {WORK_SECONDS}, 1.0], 0)
 """
 
 
@@ -41,48 +52,77 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def overhead(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> tuple[float, float]:
-    """Seconds a render of x [B, n] in a bare loop in this process, and the ratio of those in a worker to it."""
-    bare = child.load(str(scene), dict(settings))
-
-    def loop() -> np.ndarray:
-        return np.stack([bare.render(one, k) for k, one in enumerate(x)])
-
-    shape = loop().shape[1:]
-    with Workers(PYTHON, scene, settings, shape) as pool:
-        pool.render(x)
-        timed = [(seconds(loop), seconds(lambda: pool.render(x, range(len(x))))) for _ in range(pairs)]
-    return statistics.median(a for a, _ in timed) / len(x), statistics.median(b / a for a, b in timed)
+def filled(size: int) -> Callable[[Any, int], np.ndarray]:
+    """A renderer that only makes a picture."""
+    return lambda x, seed: np.full((3, size, size), x[0], dtype=np.float32)
 
 
-def round_trip(batch: int = 500) -> float:
-    """Seconds a render of nearly nothing, with a tiny image."""
-    scene = Path(faulty.__file__)
-    with Workers(PYTHON, scene, {}, (3, 4, 5)) as pool:
-        x = np.zeros((batch, 3))
-        return min(seconds(lambda: pool.render(x)) for _ in range(5)) / batch
+def burn(x: Any, seed: int) -> float:
+    """100 ms of one core in Python."""
+    end = time.process_time() + WORK_SECONDS
+    while time.process_time() < end:
+        pass
+    return 0.0
 
 
-def speedup(workers: int, pairs: int, each: int = 10) -> float:
-    """Throughput of `workers` over that of one, both busy in turn."""
-    x = np.array([[faulty.BURN, 0.1, 1.0]])
-    scene = Path(faulty.__file__)
+def burn_unlocked(x: Any, seed: int) -> float:
+    """100 ms of one core in code that releases the interpreter's lock."""
+    end = time.thread_time() + WORK_SECONDS
+    block = bytes(2**20)
+    while time.thread_time() < end:
+        hashlib.sha256(block)
+    return 0.0
+
+
+def sleep(x: Any, seed: int) -> float:
+    """Waits, as for a program or a machine elsewhere. Returns its megabytes of memory that no other process shares."""
+    time.sleep(SLEEP_SECONDS)
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
+
+
+def measure_overhead(pools: list[str], pairs: int, batch: int = 20) -> None:
+    for size in SIZES:
+        call = filled(size)
+        x = np.zeros((batch, 2))
+        for name in pools:
+            with open_pool(Function(call), PoolSettings(1, name)) as pool:
+                pool.run(x)
+                timed = [
+                    (seconds(lambda: [call(one, 0) for one in x]), seconds(lambda: pool.run(x))) for _ in range(pairs)
+                ]
+            bare, pooled = (statistics.median(times) / batch for times in zip(*timed, strict=True))
+            ratio = statistics.median(b / a for a, b in timed)
+            print(
+                f"3 × {size} × {size}  {name:10} {1e3 * bare:.2f} ms a call, {1e3 * pooled:.2f} ms a render, "
+                f"{ratio:.1f} times; of a render of 100 ms {100 + 1e3 * (pooled - bare):.1f} %"
+            )
+
+
+def throughput(name: str, call: Any, workers: int, pairs: int, each: int) -> float:
+    """Renders a second of `workers` workers over those of one, both busy in turn."""
+    x = np.zeros((each, 2))
     with (
-        Workers(PYTHON, scene, {}, (3, 4, 5)) as one,
-        Workers(PYTHON, scene, {}, (3, 4, 5), workers=workers) as many,
+        open_pool(Function(call), PoolSettings(1, name)) as one,
+        open_pool(Function(call), PoolSettings(workers, name)) as many,
     ):
-        one.render(x), many.render(x.repeat(workers, 0))
-        timed = [
-            (seconds(lambda: one.render(x.repeat(each, 0))), seconds(lambda: many.render(x.repeat(each * workers, 0))))
-            for _ in range(pairs)
-        ]
+        one.run(x[:1]), many.run(x.repeat(workers, 0))
+        timed = [(seconds(lambda: one.run(x)), seconds(lambda: many.run(x.repeat(workers, 0)))) for _ in range(pairs)]
     return statistics.median(workers * alone / together for alone, together in timed)
+
+
+def measure_work(pools: list[str], pairs: int, each: int = 10) -> None:
+    free = ceiling(2, pairs, each)
+    print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one")
+    for name in pools:
+        gain = throughput(name, burn_unlocked if name == "threads" else burn, 2, pairs, each)
+        print(f"{name:10} 2 workers: {gain:.2f} times the renders of one, {100 * gain / free:.0f} % of that")
 
 
 def ceiling(processes: int, pairs: int, each: int = 10) -> float:
     """Throughput of that number of processes without a pool, over the throughput of one."""
 
-    def burn(count: int) -> float:
+    def run(count: int) -> float:
         started = [
             subprocess.Popen([sys.executable, "-c", LOOP, str(each)], stdin=PIPE, stdout=PIPE) for _ in range(count)
         ]
@@ -99,29 +139,71 @@ def ceiling(processes: int, pairs: int, each: int = 10) -> float:
 
         return seconds(go)
 
-    return statistics.median(processes * burn(1) / burn(processes) for _ in range(pairs))
+    return statistics.median(processes * run(1) / run(processes) for _ in range(pairs))
+
+
+def measure_sleep(pools: list[str], pairs: int, rounds: int = 5) -> None:
+    for name in pools:
+        for workers in (8, 32):
+            x = np.zeros((workers * rounds, 2))
+            with open_pool(Function(sleep), PoolSettings(workers, name)) as pool:
+                pool.run(x)
+                took = statistics.median(seconds(lambda: pool.run(x)) for _ in range(pairs))
+                most = max(float(result.image) for result in pool.run(x[:workers]) if result.image is not None)
+            held = f", at most {most:.0f} MB a worker" if name != "threads" else ""
+            print(f"{name:10} {workers:2} workers: {100 * SLEEP_SECONDS * rounds / took:.0f} % of linear{held}")
+
+
+def measure_quickstart(pairs: int) -> None:
+    def f(x: Any) -> float:
+        end = time.process_time() + PYTHON_SECONDS
+        while time.process_time() < end:
+            pass
+        return float((x[0] - 3) ** 2 + (x[1] + 1) ** 2)
+
+    def run(workers: int) -> float:
+        settings = {"workers": workers, "pool": "processes"}
+        return seconds(lambda: zg.minimize(f, x0=[0.0, 0.0], max_renders=200, curve_points=0, **settings))
+
+    timed = [(run(1), run(2)) for _ in range(pairs)]
+    ratio = statistics.median(two / one for one, two in timed)
+    print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1")
+
+
+def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> None:
+    bare = child.load(str(scene), dict(settings))
+
+    def loop() -> np.ndarray:
+        return np.stack([bare.render(one, k) for k, one in enumerate(x)])
+
+    with open_pool(Scene(PYTHON, scene, settings, loop().shape[1:]), PoolSettings()) as pool:
+        pool.render(x)
+        timed = [(seconds(loop), seconds(lambda: pool.render(x, range(len(x))))) for _ in range(pairs)]
+    alone, ratio = statistics.median(a for a, _ in timed) / len(x), statistics.median(b / a for a, b in timed)
+    print(f"{scene.name} {dict(settings)}: {1e3 * alone:.0f} ms a render in a bare loop, in a worker {ratio:.3f} of it")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("what", nargs="+", choices=["overhead", "work", "sleep", "quickstart", "scene"])
+    parser.add_argument("--pools", nargs="+", default=["threads", "processes", "ray"])
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--scene", type=Path, help="a scene file to measure instead of Mitsuba's Cornell box")
     parser.add_argument("--settings", type=json.loads, default={}, help="for its load, as JSON")
-    parser.add_argument("--x", type=float, nargs="+", help="what it renders")
+    parser.add_argument("--x", type=float, nargs="+", help="what it renders, ten times")
     options = parser.parse_args()
-    print(f"round trip of nearly nothing: {1e6 * round_trip():.0f} µs")
-    if options.scene:
-        scene, settings, x = options.scene, options.settings, np.tile(options.x, (options.batch, 1))
-    else:
-        x = np.linspace(-0.3, 0.3, options.batch)[:, None]
-        scene, settings = Path(cornell_scene.__file__), {"size": 64, "samples": 16}
-    bare, ratio = overhead(scene, settings, x, options.pairs)
-    print(f"{scene.name} {settings}: {1e3 * bare:.0f} ms a render in a bare loop, in a worker {ratio:.3f} of it")
-    gain = speedup(options.workers, options.pairs)
-    free = ceiling(options.workers, options.pairs)
-    print(f"{options.workers} workers, 100 ms of work a render: {gain:.2f} times one; without a pool {free:.2f} times")
+    with ExitStack() as stack:
+        if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
+            stack.enter_context(connected(None, 33))  # more than there are: workers that sleep share a core
+        for name, measure in {"overhead": measure_overhead, "work": measure_work, "sleep": measure_sleep}.items():
+            if name in options.what:
+                measure(options.pools, options.pairs)
+    if "quickstart" in options.what:
+        measure_quickstart(options.pairs)
+    if "scene" in options.what:
+        own = Path(cornell_scene.__file__), {"size": 64, "samples": 16}, np.linspace(-0.3, 0.3, 10)[:, None]
+        given = options.scene, options.settings, np.tile(options.x or [], (10, 1))
+        measure_scene(*(given if options.scene else own), options.pairs)
 
 
 if __name__ == "__main__":
