@@ -81,42 +81,35 @@ def sleep(x: Any, seed: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
 
 
-def measure_overhead(pools: list[str], pairs: int, batch: int = 20) -> None:
-    for size in SIZES:
-        call = filled(size)
-        x = np.zeros((batch, 2))
-        for name in pools:
-            with open_pool(Function(call), PoolSettings(1, name)) as pool:
-                pool.run(x)
-                timed = [
-                    (seconds(lambda: [call(one, 0) for one in x]), seconds(lambda: pool.run(x))) for _ in range(pairs)
-                ]
-            bare, pooled = (statistics.median(times) / batch for times in zip(*timed, strict=True))
-            ratio = statistics.median(b / a for a, b in timed)
-            print(
-                f"3 × {size} × {size}  {name:10} {1e3 * bare:.2f} ms a call, {1e3 * pooled:.2f} ms a render, "
-                f"{ratio:.1f} times; of a render of 100 ms {100 + 1e3 * (pooled - bare):.1f} %"
-            )
+def paired(first: Callable[[], object], second: Callable[[], object], pairs: int) -> tuple[float, float, float]:
+    """Median seconds of two actions timed in turn, and the median of the ratios of the second to the first."""
+    timed = [(seconds(first), seconds(second)) for _ in range(pairs)]
+    ratio = statistics.median(b / a for a, b in timed)
+    return statistics.median(a for a, _ in timed), statistics.median(b for _, b in timed), ratio
 
 
-def throughput(name: str, call: Any, workers: int, pairs: int, each: int) -> float:
-    """Renders a second of `workers` workers over those of one, both busy in turn."""
-    x = np.zeros((each, 2))
+def measure_overhead(name: str, size: int, pairs: int, batch: int = 20) -> None:
+    call, x = filled(size), np.zeros((batch, 2))
+    with open_pool(Function(call), PoolSettings(1, name)) as pool:
+        pool.run(x)
+        bare, pooled, ratio = paired(lambda: [call(one, 0) for one in x], lambda: pool.run(x), pairs)
+    print(
+        f"3 × {size} × {size}  {name:10} {1e3 * bare / batch:.2f} ms a call, {1e3 * pooled / batch:.2f} ms a render, "
+        f"{ratio:.1f} times",
+        flush=True,
+    )
+
+
+def measure_work(name: str, free: float, pairs: int, each: int = 10) -> None:
+    call, x = burn_unlocked if name == "threads" else burn, np.zeros((each, 2))
     with (
         open_pool(Function(call), PoolSettings(1, name)) as one,
-        open_pool(Function(call), PoolSettings(workers, name)) as many,
+        open_pool(Function(call), PoolSettings(2, name)) as two,
     ):
-        one.run(x[:1]), many.run(x.repeat(workers, 0))
-        timed = [(seconds(lambda: one.run(x)), seconds(lambda: many.run(x.repeat(workers, 0)))) for _ in range(pairs)]
-    return statistics.median(workers * alone / together for alone, together in timed)
-
-
-def measure_work(pools: list[str], pairs: int, each: int = 10) -> None:
-    free = ceiling(2, pairs, each)
-    print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one")
-    for name in pools:
-        gain = throughput(name, burn_unlocked if name == "threads" else burn, 2, pairs, each)
-        print(f"{name:10} 2 workers: {gain:.2f} times the renders of one, {100 * gain / free:.0f} % of that")
+        one.run(x[:1]), two.run(x[:2])
+        _, _, ratio = paired(lambda: one.run(x), lambda: two.run(x.repeat(2, 0)), pairs)
+    gain = 2 / ratio
+    print(f"{name:10} 2 workers: {gain:.2f} times the renders of one, {100 * gain / free:.0f} % of that", flush=True)
 
 
 def ceiling(processes: int, pairs: int, each: int = 10) -> float:
@@ -142,16 +135,14 @@ def ceiling(processes: int, pairs: int, each: int = 10) -> float:
     return statistics.median(processes * run(1) / run(processes) for _ in range(pairs))
 
 
-def measure_sleep(pools: list[str], pairs: int, rounds: int = 5) -> None:
-    for name in pools:
-        for workers in (8, 32):
-            x = np.zeros((workers * rounds, 2))
-            with open_pool(Function(sleep), PoolSettings(workers, name)) as pool:
-                pool.run(x)
-                took = statistics.median(seconds(lambda: pool.run(x)) for _ in range(pairs))
-                most = max(float(result.image) for result in pool.run(x[:workers]) if result.image is not None)
-            held = f", at most {most:.0f} MB a worker" if name != "threads" else ""
-            print(f"{name:10} {workers:2} workers: {100 * SLEEP_SECONDS * rounds / took:.0f} % of linear{held}")
+def measure_sleep(name: str, workers: int, pairs: int, rounds: int = 5) -> None:
+    x = np.zeros((workers * rounds, 2))
+    with open_pool(Function(sleep), PoolSettings(workers, name)) as pool:
+        pool.run(x)
+        took = statistics.median(seconds(lambda: pool.run(x)) for _ in range(pairs))
+        most = max(float(result.image) for result in pool.run(x[:workers]) if result.image is not None)
+    held = f", at most {most:.0f} MB a worker" if name != "threads" else ""
+    print(f"{name:10} {workers:2} workers: {100 * SLEEP_SECONDS * rounds / took:.0f} % of linear{held}", flush=True)
 
 
 def measure_quickstart(pairs: int) -> None:
@@ -161,13 +152,11 @@ def measure_quickstart(pairs: int) -> None:
             pass
         return float((x[0] - 3) ** 2 + (x[1] + 1) ** 2)
 
-    def run(workers: int) -> float:
-        settings = {"workers": workers, "pool": "processes"}
-        return seconds(lambda: zg.minimize(f, x0=[0.0, 0.0], max_renders=200, curve_points=0, **settings))
+    def run(workers: int) -> None:
+        zg.minimize(f, x0=[0.0, 0.0], max_renders=60, curve_points=0, workers=workers, pool="processes")
 
-    timed = [(run(1), run(2)) for _ in range(pairs)]
-    ratio = statistics.median(two / one for one, two in timed)
-    print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1")
+    _, _, ratio = paired(lambda: run(1), lambda: run(2), pairs)
+    print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1", flush=True)
 
 
 def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> None:
@@ -178,9 +167,11 @@ def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs
 
     with open_pool(Scene(PYTHON, scene, settings, loop().shape[1:]), PoolSettings()) as pool:
         pool.render(x)
-        timed = [(seconds(loop), seconds(lambda: pool.render(x, range(len(x))))) for _ in range(pairs)]
-    alone, ratio = statistics.median(a for a, _ in timed) / len(x), statistics.median(b / a for a, b in timed)
-    print(f"{scene.name} {dict(settings)}: {1e3 * alone:.0f} ms a render in a bare loop, in a worker {ratio:.3f} of it")
+        alone, _, ratio = paired(loop, lambda: pool.render(x, range(len(x))), pairs)
+    milliseconds = 1e3 * alone / len(x)
+    print(
+        f"{scene.name} {dict(settings)}: {milliseconds:.0f} ms a render in a bare loop, in a worker {ratio:.3f} of it"
+    )
 
 
 def main() -> None:
@@ -195,9 +186,16 @@ def main() -> None:
     with ExitStack() as stack:
         if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
             stack.enter_context(connected(None, 33))  # more than there are: workers that sleep share a core
-        for name, measure in {"overhead": measure_overhead, "work": measure_work, "sleep": measure_sleep}.items():
-            if name in options.what:
-                measure(options.pools, options.pairs)
+        free = ceiling(2, options.pairs) if "work" in options.what else 0.0
+        if free:
+            print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one", flush=True)
+        for name in options.pools:
+            for size in SIZES if "overhead" in options.what else ():
+                measure_overhead(name, size, options.pairs)
+            if "work" in options.what:
+                measure_work(name, free, options.pairs)
+            for workers in (8, 32) if "sleep" in options.what else ():
+                measure_sleep(name, workers, options.pairs)
     if "quickstart" in options.what:
         measure_quickstart(options.pairs)
     if "scene" in options.what:
