@@ -6,6 +6,8 @@ the next render to a free actor, and ask for a new actor and for the render once
 
 import contextlib
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -216,6 +218,17 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
 
 
 def _init(ray: Any, address: str | None, cpus: int) -> None:
+    """Connect. Ray's handler of SIGTERM, set where this is the main thread, is taken back: a run has its own."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect(ray, address, cpus)
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _connect(ray: Any, address: str | None, cpus: int) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         ray.init(

@@ -1,6 +1,7 @@
 """A real Ray cluster of several nodes on this machine, on loopback only, for tests and measurements."""
 
 import os
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +17,13 @@ def cluster(nodes=2, cpus=1):
     """A head without CPUs and that number of nodes, as ray.cluster_utils.Cluster, and its nodes in a list."""
     from ray.cluster_utils import Cluster
 
+    handler = signal.getsignal(signal.SIGTERM)  # nodes set one of their own
     made = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0, "include_dashboard": False})
     try:
         yield made, [made.add_node(num_cpus=cpus, **NODE) for _ in range(nodes)]
     finally:
         made.shutdown()
+        signal.signal(signal.SIGTERM, handler)
 
 
 def loses(made, nodes):
