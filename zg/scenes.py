@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+import zg.workers.processes  # noqa: F401  # what renders belongs to the hash of a run's code, which follows imports
 from zg.losses import Loss
 from zg.task import Task
 from zg.workers.pool import PoolSettings, Scene, open_pool
