@@ -76,8 +76,8 @@ class _Actor:
 class RayPool(Pool):
     """Workers on the nodes of a Ray cluster, one for each free CPU, at most `workers`.
 
-    The cluster is the one that the caller is connected to, else that of `address`, else one that is started here, on
-    this machine, and ended with the pool.
+    The cluster is the one that the caller is connected to, else that of `address` or of Ray's own variable RAY_ADDRESS,
+    else one that is started here, on this machine, and ended with the pool.
     """
 
     def __init__(self, renderer: Scene | Function, settings: PoolSettings) -> None:
@@ -229,9 +229,11 @@ def _init(ray: Any, address: str | None, cpus: int) -> None:
 
 
 def _connect(ray: Any, address: str | None, cpus: int) -> None:
+    address = address or os.environ.get("RAY_ADDRESS")
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         ray.init(
+            address="local",  # and not the next best cluster that a file of Ray names
             num_cpus=cpus,
             object_store_memory=OBJECT_STORE,
             include_dashboard=False,
