@@ -3,7 +3,8 @@
 - overhead: a render of a function that only fills a picture, against a call of it, for each pool.
 - work: renders a second of 2 workers against 1, for 100 ms of one core a render; for threads in code that releases the
   interpreter's lock; and what 2 processes that know nothing of each other gain, which is what the cores have to give.
-- sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker.
+- sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker. 8 only on
+  Ray: its own processes beside 32 workers need gigabytes.
 - quickstart: a function of two parameters with 50 ms of pure Python a call, 2 workers in processes against 1.
 - scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file.
 
@@ -185,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
-            stack.enter_context(connected(None, 33))  # more than there are: workers that sleep share a core
+            stack.enter_context(connected(None, 9))  # more than there are: workers that sleep share a core
         free = ceiling(2, options.pairs) if "work" in options.what else 0.0
         if free:
             print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one", flush=True)
@@ -194,7 +195,7 @@ def main() -> None:
                 measure_overhead(name, size, options.pairs)
             if "work" in options.what:
                 measure_work(name, free, options.pairs)
-            for workers in (8, 32) if "sleep" in options.what else ():
+            for workers in ((8,) if name == "ray" else (8, 32)) if "sleep" in options.what else ():
                 measure_sleep(name, workers, options.pairs)
     if "quickstart" in options.what:
         measure_quickstart(options.pairs)
