@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -27,8 +28,9 @@ class Guard:
     """The process that kills renderer processes when this process is gone, and removes `folder`."""
 
     def __init__(self, folder: str) -> None:
-        command = [*PYTHON, "-I", "-S", guard.__file__, folder]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
+        command = [*PYTHON, "-I", "-S", guard.__file__, folder, str(os.getpid())]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True)
 
     def watch(self, group: int) -> None:
         """Add a process group."""
@@ -45,9 +47,11 @@ class Guard:
 
     def end(self) -> None:
         """End the guard, and no renderer process."""
-        assert self.process.stdin is not None
-        self.process.kill()
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._write(b"0\n")
         self.process.stdin.close()
+        select.select([self.process.stdout], [], [], guard.DEATH_SECONDS)  # its output is closed when it has ended
+        self.process.stdout.close()
         self.process.wait()
 
 

@@ -71,7 +71,7 @@ def test_renderers_on_ray_are_the_processes_of_home(at_home, tmp_path):
 def test_an_actor_that_is_killed_is_replaced_and_its_render_is_made_again(at_home, tmp_path):
     def first_kills(x, seed):
         if x[0] == 1 and not (tmp_path / "once").exists():
-            (tmp_path / "once").touch()
+            (tmp_path / "once").write_text(os.environ["ZG_WORKER_FOLDER"])
             os.kill(os.getppid(), signal.SIGKILL)  # the worker process of Ray
             time.sleep(600)
         if x[0] == 2:
@@ -83,6 +83,7 @@ def test_an_actor_that_is_killed_is_replaced_and_its_render_is_made_again(at_hom
         assert [None if result.image is None else float(result.image) for result in results] == [0, 1, None, 3, 4]
         assert isinstance(results[2].error, RenderError) and pool.errors[0].startswith("ValueError: a negative radius")
         assert pool.lost == 1
+    until(lambda: not Path((tmp_path / "once").read_text()).parent.exists())
 
 
 @pytest.mark.slow
