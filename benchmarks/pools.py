@@ -1,6 +1,7 @@
 """What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart scene
 
-- overhead: a render of a function that only fills a picture, against a call of it, for each pool.
+- overhead: a render of a function that only fills a picture, against a call of it, for each pool; and the time of a
+  core that a render costs this process, which bounds how many workers it can keep busy.
 - work: renders a second of 2 workers against 1, for 100 ms of one core a render; for threads in code that releases the
   interpreter's lock; and what 2 processes that know nothing of each other gain, which is what the cores have to give.
 - sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker. 8 only on
@@ -94,9 +95,15 @@ def measure_overhead(name: str, size: int, pairs: int, batch: int = 20) -> None:
     with open_pool(Function(call), PoolSettings(1, name)) as pool:
         pool.run(x)
         bare, pooled, ratio = paired(lambda: [call(one, 0) for one in x], lambda: pool.run(x), pairs)
+        start = time.process_time()
+        for _ in range(pairs):
+            pool.run(x)
+        own = (time.process_time() - start) / pairs
+    milliseconds = [f"{1e3 * took / batch:.2f} ms" for took in (bare, pooled, own)]
     print(
-        f"3 × {size} × {size}  {name:10} {1e3 * bare / batch:.2f} ms a call, {1e3 * pooled / batch:.2f} ms a render, "
-        f"{ratio:.1f} times",
+        f"3 × {size} × {size}  {name:10} {{}} a call, {{}} a render, {ratio:.1f} times, {{}} of this process".format(
+            *milliseconds
+        ),
         flush=True,
     )
 
