@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zg.errors import RenderError, SettingError
+from zg.errors import RenderError, SettingError, in_words
 from zg.extras import load_package
 from zg.workers.parcel import Parcel
 from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene
@@ -24,6 +24,8 @@ from zg.workers.processes import Processes
 
 # How often a render is tried whose actor is lost. What the renderer does ends its process only, and not the actor.
 TRIES = 3
+# How many actors in a row may be lost before they have started, for each worker.
+STARTS = 3
 # Seconds in which actors end their processes and remove their files, before they are killed.
 CLOSE_SECONDS = 2.0
 # Bytes of shared memory for objects, where this process starts Ray by itself.
@@ -91,6 +93,7 @@ class RayPool(Pool):
         self._waiting: deque[_Job] = deque()
         self._ended: deque[Result] = deque()
         self._ray: Any = None
+        self._failed_starts = 0
 
     def start(self) -> None:
         """Wait for the first actor. The others join when the cluster has room for them."""
@@ -153,12 +156,14 @@ class RayPool(Pool):
         try:
             found = self._ray.get(ready[0])
         except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # a SettingError: the renderer does not start, or has the wrong shape
+            if isinstance(error.cause, SettingError):  # the renderer does not start, or its pictures have another shape
+                raise error.cause from None
+            raise SettingError(f"{self.name} must run on the nodes: {in_words(error.cause or error)}") from error
         except self._ray.exceptions.RayError as error:
             self._replace(actor, error)
             return
         if actor.job is None:
-            self.version = found
+            self.version, self._failed_starts = found, 0
         else:
             image, text, lost, recycled = found
             own = None if image is None else np.array(image)  # Ray's is read-only, and keeps its place in shared memory
@@ -170,6 +175,9 @@ class RayPool(Pool):
     def _replace(self, actor: _Actor, error: Exception) -> None:
         """Ask for another actor in place of one that is lost, with its node perhaps, and for its render again."""
         self.lost += 1
+        self._failed_starts += actor.job is None
+        if self._failed_starts > STARTS * self.settings.workers:
+            raise SettingError(f"{self.name} must start on the nodes: {in_words(error)}")
         with contextlib.suppress(ValueError, self._ray.exceptions.RayError):
             self._ray.kill(actor.handle)  # where the node is only out of reach
         if actor.job is not None:

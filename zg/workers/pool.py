@@ -52,8 +52,10 @@ class PoolSettings:
         check_whole(workers=self.workers, recycle_renders=self.recycle_renders)
         limits = {} if self.timeout is None else {"timeout": self.timeout}
         check_positive(**limits, start_timeout=self.start_timeout, recycle_mb=self.recycle_mb)
-        if self.pool not in POOLS:
+        if not isinstance(self.pool, str) or self.pool not in POOLS:
             raise SettingError(f"pool must be threads, processes or ray, got {self.pool!r}")
+        if not isinstance(self.address, str | None):
+            raise SettingError(f"address must be host:port of a Ray cluster, got {self.address!r}")
         if self.address is not None and self.pool != "ray":
             raise SettingError(f"address is that of a Ray cluster and needs pool: ray, got pool: {self.pool}")
         if self.timeout is not None and self.pool == "threads":
