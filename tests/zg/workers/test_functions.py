@@ -266,6 +266,13 @@ def test_a_task_that_knows_nothing_of_pools_renders_in_one_on_the_same_bits(pool
     assert torch.equal(found[0].theta, found[1].theta) and found[0].loss == found[1].loss
 
 
+def test_a_run_does_not_go_on_with_another_number_of_workers(tmp_path):
+    settings = {"method": "cmaes", "max_renders": 30, "curve_points": 0, "folder": tmp_path / "run"}
+    zg.minimize(bowl, [3.0, 2.0], workers=8, **settings)
+    with pytest.raises(SettingError, match="resume must keep the workers: the saved run has 8, got 2"):
+        zg.minimize(bowl, [3.0, 2.0], workers=2, resume=True, **settings | {"max_renders": 60})
+
+
 def go(folder, resume=False):
     """A run of a function in two processes, which can be killed."""
 
