@@ -6,6 +6,7 @@ last one. Ray finds the node, queues, and notices what has died.
 """
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -59,11 +60,11 @@ class ClusterPool:
         self.place, self.silence, self.preload = place, silence, list(preload)
         self.running: list[Sent] = []
         self._connection = contextlib.ExitStack()
-        local = max(1, round((place.side_by_side or 1) * place.cpus))
+        local = math.ceil(place.side_by_side * place.cpus) if place.side_by_side else os.cpu_count() or 1
         self.ray = self._connection.enter_context(connected(place.address, local))
         there = self.ray.cluster_resources().get("CPU", 0.0)
         self.side_by_side = place.side_by_side or max(1, int(there // place.cpus))
-        memory = {} if place.memory is None else {"memory": place.memory * GIGABYTE}
+        memory = {} if place.memory is None else {"memory": int(place.memory * GIGABYTE)}
         resources = {"num_cpus": place.cpus, "num_gpus": place.gpus, **memory}
         self._task = self.ray.remote(max_retries=0, num_returns="streaming", **resources)(run_on_node)
 

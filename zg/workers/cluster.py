@@ -119,10 +119,11 @@ class RayPool(Pool):
         self._ended.clear()
         if self._ray is not None:
             actors = [*self._actors.values(), *self._free]
-            closed = [actor.handle.close.remote() for actor in actors]
-            self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS)
-            for actor in actors:
-                self._ray.kill(actor.handle)
+            with contextlib.suppress(ValueError, self._ray.exceptions.RayError):  # the cluster may be gone
+                closed = [actor.handle.close.remote() for actor in actors]
+                self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS)
+                for actor in actors:
+                    self._ray.kill(actor.handle)
         self._actors, self._free, self._ray = {}, [], None
         self._connection.close()
 
