@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,21 +166,21 @@ def run_on_node(
         with Pool(silence, threads, preload) as pool:
             pool.start("", work, arguments, log, folder)
             guard.watch(pool.running[0].process.pid)
-            yield from _hear(pool, folder, log)
+            ended = yield from _hear(pool, folder, log)
     finally:
-        guard.end()
         shutil.rmtree(top, ignore_errors=True)
+        guard.end()
+    yield ended  # now that nothing is left here: who hears it may end this process
 
 
-def _hear(pool: Pool, folder: Path | None, log: Path) -> Iterator[tuple[Any, ...]]:
-    """What a run says and writes until it ends."""
+def _hear(pool: Pool, folder: Path | None, log: Path) -> Generator[tuple[Any, ...], None, tuple[Any, ...]]:
+    """What a run says and writes until it ends; returns the last thing that is to be said."""
     sent = stamps(folder)
     while True:
         for ended in pool.poll(LOOK_SECONDS):
             if changed := changes(folder, sent):
                 yield "files", changed
-            yield "ended", ended.row, ended.error, log.read_bytes() if log.is_file() else b""
-            return
+            return "ended", ended.row, ended.error, log.read_bytes() if log.is_file() else b""
         run = pool.running[0]
         yield "beat", run.renders, run.total
         now = stamps(folder)

@@ -239,5 +239,5 @@ def _end(
     processes.clear()
     images.clear()
     selector.close()
-    guard.end()
     shutil.rmtree(folder, ignore_errors=True)
+    guard.end()  # last: if this process is killed meanwhile, the guard removes what is left
