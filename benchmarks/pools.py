@@ -161,7 +161,7 @@ def measure_quickstart(pairs: int) -> None:
         return float((x[0] - 3) ** 2 + (x[1] + 1) ** 2)
 
     def run(workers: int) -> None:
-        zg.minimize(f, x0=[0.0, 0.0], max_renders=60, curve_points=0, workers=workers, pool="processes")
+        zg.minimize(f, x0=[0.0, 0.0], max_renders=200, curve_points=0, workers=workers, pool="processes")
 
     _, _, ratio = paired(lambda: run(1), lambda: run(2), pairs)
     print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1", flush=True)
