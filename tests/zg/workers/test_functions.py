@@ -23,6 +23,7 @@ from zg.errors import RenderError, SettingError
 from zg.functions import FunctionTask
 from zg.run.run import run
 from zg.workers.pool import Function, PoolSettings, open_pool
+from zg.workers.processes import THREADS
 from zg.workers.threads import Gain
 from zg.zerograds.method import ZeroGrads
 
@@ -88,7 +89,8 @@ def test_a_worker_holds_little_memory_no_pytorch_and_one_copy_of_large_constants
 
 
 def test_a_worker_finds_the_modules_of_its_parent_and_the_cores_are_shared(monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
 
     def look(x, seed):
         from tests.zg.workers.scenes import disk  # of the clone, which is on the path of the parent
