@@ -4,6 +4,7 @@ Hansen 2016, "The CMA Evolution Strategy: A Tutorial". Diagonal covariance (sep-
 with a doubled population (IPOP-CMA-ES): Auger and Hansen 2005.
 """
 
+import math
 from typing import Any, ClassVar
 
 import cma
@@ -24,7 +25,7 @@ class CMAES(Replayed):
     """CMA-ES with restarts. The θ that the library recommends is recommended: its best sample or its mean.
 
     sigma: initial step size σ, scaled units.
-    population: λ; by default 4 + ⌊3 ln n⌋, the default of the library.
+    population: λ; by default 4 + ⌊3 ln n⌋, the default of the library, filled to the renders that run side by side.
     diagonal: a diagonal covariance matrix; by default if n > 1000.
     restarts: largest number of restarts from θ₀, each with twice the population. It restarts when the library reports
         convergence and the budget is not spent.
@@ -49,7 +50,8 @@ class CMAES(Replayed):
             np.inf,
             theta,
         )  # the lowest loss before the last restart, and the θ recommended then
-        return self.make_optimizer(self.population)
+        filled = self.problem.filled(4 + int(3 * math.log(self.space.n))) if self.problem.parallel > 1 else None
+        return self.make_optimizer(self.population or filled)
 
     def make_optimizer(self, population: int | None) -> cma.CMAEvolutionStrategy:
         """A new optimiser of the library that starts at θ₀, with this λ."""

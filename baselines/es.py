@@ -22,7 +22,7 @@ class ES(Descent):
     """Antithetic evolution strategies.
 
     sigma: width of the sampling Gaussian, scaled units. lr: Adam's learning rate, scaled units.
-    pairs: antithetic pairs per iteration; each is 2 renders.
+    pairs: antithetic pairs per iteration; each is 2 renders. More, where renders that run side by side leave room.
     """
 
     batch_settings = ("pairs",)
@@ -37,12 +37,16 @@ class ES(Descent):
         check_whole(pairs=pairs)
         self.sigma, self.lr, self.pairs = sigma, lr, pairs
 
+    def build(self, theta: Tensor) -> None:
+        super().build(theta)
+        self.drawn = self.problem.filled(2 * self.pairs, 2) // 2
+
     def ask(self) -> Tensor:
-        self.offsets = antithetic(self.pairs, self.space.n, self.generator, self.theta.dtype)
+        self.offsets = antithetic(self.drawn, self.space.n, self.generator, self.theta.dtype)
         return self.theta.detach() + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        derivatives = normalised(differences(evaluation.losses, self.pairs))  # along the offsets
+        derivatives = normalised(differences(evaluation.losses, self.drawn))  # along the offsets
         if count := len(derivatives):
             self.descend(derivatives.to(self.theta.dtype) @ self.offsets[:count] / count)
 

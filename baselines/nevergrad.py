@@ -39,7 +39,7 @@ class Nevergrad(Replayed):
 
     optimizer: its name in the registry.
     sigma: standard deviation of its mutations, scaled units; some optimisers ignore it.
-    num_workers: number of θ per iteration.
+    num_workers: number of θ per iteration; more, where renders that run side by side leave room.
     Raises SettingError for an unknown name, or if the optimiser needs a package that is not installed.
     """
 
@@ -61,9 +61,10 @@ class Nevergrad(Replayed):
         parametrization.set_mutation(sigma=self.sigma)
         parametrization.function.deterministic = not self.problem.noisy
         parametrization.random_state = np.random.RandomState(self.problem.seed % 2**32)
+        self.batch = self.problem.filled(self.num_workers)
         make = nevergrad.optimizers.registry[self.optimizer]
         try:
-            library = make(parametrization, budget=self.problem.max_renders, num_workers=self.num_workers)
+            library = make(parametrization, budget=self.problem.max_renders, num_workers=self.batch)
         except ImportError as error:
             raise SettingError(f"optimizer '{self.optimizer}' needs a package that is not installed: {error}") from None
         self.resolved = resolve(library)
@@ -71,7 +72,7 @@ class Nevergrad(Replayed):
         return library
 
     def ask_library(self) -> np.ndarray:
-        self.asked = [self.library.ask() for _ in range(self.num_workers)]
+        self.asked = [self.library.ask() for _ in range(self.batch)]
         return np.stack([candidate.value for candidate in self.asked])
 
     def tell_library(self, losses: np.ndarray) -> None:

@@ -29,7 +29,8 @@ class PGPE(Descent):
     """Parameter-exploring policy gradients.
 
     sigma: initial σ of all coordinates, scaled units. lr: Adam's learning rate of μ, scaled units.
-    lr_sigma: learning rate η of σ, relative to σ. pairs: mirrored pairs per iteration; each is 2 renders.
+    lr_sigma: learning rate η of σ, relative to σ. pairs: mirrored pairs per iteration; each is 2 renders. More,
+        where renders that run side by side leave room.
     """
 
     saved = (*Descent.saved, "sigma")
@@ -49,18 +50,19 @@ class PGPE(Descent):
     def build(self, theta: Tensor) -> None:
         super().build(theta)
         self.sigma = torch.full_like(theta, self.initial_sigma)
+        self.drawn = self.problem.filled(2 * self.pairs, 2) // 2
 
     def ask(self) -> Tensor:
-        self.offsets = antithetic(self.pairs, self.space.n, self.generator, self.theta.dtype)
+        self.offsets = antithetic(self.drawn, self.space.n, self.generator, self.theta.dtype)
         return self.theta.detach() + self.sigma * self.offsets
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        changes = differences(evaluation.losses, self.pairs)
+        changes = differences(evaluation.losses, self.drawn)
         count = len(changes)
         if count == 0:
             return
         offsets = self.offsets[:count]
-        means = (evaluation.losses[:count] + evaluation.losses[self.pairs :]) / 2
+        means = (evaluation.losses[:count] + evaluation.losses[self.drawn :]) / 2
         self.descend(normalised(changes).to(offsets) @ (self.sigma * offsets) / count)
         known = means.isfinite()
         if known.sum() > 1:

@@ -18,7 +18,8 @@ from zg.sampling import gaussian
 class RandomSearch(Method):
     """Independent samples.
 
-    sigma: standard deviation of coordinates without two bounds, scaled units. batch: renders per iteration.
+    sigma: standard deviation of coordinates without two bounds, scaled units. batch: renders per iteration;
+        more, where renders that run side by side leave room.
     """
 
     batch_settings = ("batch",)
@@ -31,11 +32,12 @@ class RandomSearch(Method):
 
     def build(self, theta: Tensor) -> None:
         self.theta = theta
+        self.count = self.problem.filled(self.batch)
 
     def ask(self) -> Tensor:
         low, high, n = self.space.low, self.space.high, self.space.n
-        normal = self.theta + self.sigma * gaussian(self.batch, n, self.generator, self.theta.dtype)
-        u = torch.rand(self.batch, n, generator=self.generator, dtype=self.theta.dtype, device=self.theta.device)
+        normal = self.theta + self.sigma * gaussian(self.count, n, self.generator, self.theta.dtype)
+        u = torch.rand(self.count, n, generator=self.generator, dtype=self.theta.dtype, device=self.theta.device)
         points = torch.where((high - low).isfinite(), low + u * (high - low), self.space.project(normal))
         if self.ledger.renders == 0:
             points[0] = self.theta

@@ -24,7 +24,8 @@ from zg.sampling import gaussian
 class SNES(Method):
     """Separable natural evolution strategies.
 
-    sigma: initial σ of all coordinates, scaled units. population: λ, by default 4 + ⌊3 ln n⌋.
+    sigma: initial σ of all coordinates, scaled units.
+    population: λ, by default 4 + ⌊3 ln n⌋, filled to the renders that run side by side.
     lr_mean: η_μ. lr_sigma: η_σ, by default (3 + ln n) / (5 √n).
     """
 
@@ -53,7 +54,7 @@ class SNES(Method):
 
     def build(self, theta: Tensor) -> None:
         n = self.space.n
-        self.size = self.population or 4 + int(3 * math.log(n))
+        self.size = self.population or self.problem.filled(4 + int(3 * math.log(n)))
         self.rate = self.lr_sigma or (3 + math.log(n)) / (5 * math.sqrt(n))
         self.theta = theta
         self.sigma = torch.full_like(theta, self.initial_sigma)

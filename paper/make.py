@@ -120,7 +120,7 @@ def run_missing(options: argparse.Namespace) -> tuple[bool, str]:
         options.out / PRESET_FILE,
         {"preset": options.preset, "estimated_seconds": sum(ahead.values()), "runs": len(jobs)},
     )
-    return compare(jobs, options.out, options.jobs, HANG_SECONDS, options.retry, mode), mode
+    return compare(jobs, options.out, options.place, HANG_SECONDS, options.retry, mode), mode
 
 
 def measure(

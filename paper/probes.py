@@ -74,7 +74,9 @@ def run_probes(probes: Sequence[Probe], side_by_side: int, silence: float, said:
     return [found for probe in probes if (found := probe.read())]
 
 
-def attempt(work: Callable[..., Row], arguments: tuple[Any, ...], beat: Callable[[int, int], None]) -> Row:
+def attempt(
+    work: Callable[..., Row], arguments: tuple[Any, ...], folder: None, beat: Callable[[int, int], None]
+) -> Row:
     """In the probe's process: the row of the work; an exception becomes the error of the row."""
     try:
         return {"error": ""} | work(*arguments, beat)

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from baselines.compare.options import add_place, parse_place
 from zg.cli.options import OptionParser
 from zg.errors import SettingError, check_positive, nearest
 
@@ -26,7 +27,7 @@ def paper_options(words: list[str]) -> argparse.Namespace:
     parser = OptionParser(prog="zg paper", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", help="smoke, cpu, budget, medium or full, or a YAML like those in paper/presets")
     parser.add_argument("--out", required=True, type=Path, help="folder for everything; given again, it is completed")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; compare times with 1 only")
+    add_place(parser, "runs side by side; compare times with 1 only")
     parser.add_argument("--settings", default="published,tuned", help="published, tuned or both (default)")
     parser.add_argument("--parts", help=f"only these, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--tasks", help="only these, separated by commas; by default the tasks of the preset")
@@ -37,7 +38,9 @@ def paper_options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--wandb", default="offline", help="offline (default), online, auto or disabled")
     parser.add_argument("--keep", type=Path, help="write rows, curves, tables, figures and report to this folder too")
     options = parser.parse_args(words)
-    check_positive(jobs=options.jobs, **({} if options.seeds is None else {"seeds": options.seeds}))
+    check_positive(**({} if options.seeds is None else {"seeds": options.seeds}))
+    options.place = parse_place(options)
+    options.jobs = options.jobs or 1  # of measurements, which are made on this machine
     options.settings = options.settings.split(",")
     for name in options.settings:
         if name not in SETTINGS:

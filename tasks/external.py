@@ -18,9 +18,9 @@ from zg.errors import SettingError, nearest
 from zg.extras import load_package
 from zg.images import read_picture
 from zg.losses import Loss
+from zg.scenes import WorkerTask
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PYTHON
-from zg.workers.task import WorkerTask
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

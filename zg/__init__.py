@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from zg.method import Method
     from zg.problem import Problem
     from zg.run.result import Result
+    from zg.scenes import WorkerTask
     from zg.space import Block, ParameterSpace
     from zg.task import Task
-    from zg.workers.pool import Workers
-    from zg.workers.task import WorkerTask
+    from zg.workers.pool import PoolSettings, Scene, open_pool
 
 # The module of each public name. A module is imported when its name is first used, so `zg list` imports no PyTorch.
 _HOMES = {
@@ -37,8 +37,10 @@ _HOMES = {
     "Block": "space",
     "ParameterSpace": "space",
     "Task": "task",
-    "WorkerTask": "workers.task",
-    "Workers": "workers.pool",
+    "PoolSettings": "workers.pool",
+    "Scene": "workers.pool",
+    "WorkerTask": "scenes",
+    "open_pool": "workers.pool",
 }
 __all__ = [
     "Block",
@@ -47,14 +49,16 @@ __all__ = [
     "Method",
     "Optimizer",
     "ParameterSpace",
+    "PoolSettings",
     "Problem",
     "Result",
+    "Scene",
     "SettingError",
     "StopReason",
     "Task",
     "WorkerTask",
-    "Workers",
     "minimize",
+    "open_pool",
     "optimize",
 ]
 

@@ -36,6 +36,7 @@ from zg.run.result import Result
 from zg.run.run import run
 from zg.run.tracking import Writer
 from zg.space import Block, ParameterSpace
+from zg.workers.pool import PoolSettings
 
 
 def optimize(
@@ -61,6 +62,9 @@ def optimize(
     logger: Any = None,
     seed: int = 0,
     workers: int = 1,
+    pool: str = "threads",
+    address: str | None = None,
+    timeout: float | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -88,7 +92,9 @@ def optimize(
         scaled units, and `predict` and `surrogate_gradient` of the surrogate.
     logger: Lightning loggers, or an object with `add_scalar(tag, value, step)`; one or a list.
     seed: seed of the run, ≥ 0.
-    workers: number of threads that call `render` at the same time.
+    workers: number of calls of `render` side by side (docs/scale.md). pool: in `threads` of this process, in
+        `processes` that are started cleanly, or on a `ray` cluster; address: of that cluster, host:6379.
+    timeout: seconds after which a call has failed; for processes and ray.
     folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
     progress: print the progress.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
@@ -131,7 +137,7 @@ def optimize(
         named=named,
         like=next(iter(init.values())) if isinstance(init, Mapping) else init,
         linear=linear,
-        workers=workers,
+        pool=PoolSettings(workers, pool, address, timeout),
     )
     budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
     chosen, config = make_method(method)

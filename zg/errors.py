@@ -20,17 +20,24 @@ class SettingError(ValueError):
         super().__init__(re.sub(r"\n\s+", " ", message).replace("\n", "\\n"))
 
 
+class RenderError(Exception):
+    """A render has failed in a worker. The message says why: what the renderer raised, or how its worker ended."""
+
+
 class RunError(Exception):
     """A run was ended by an exception that is no wrong setting. The message says where its traceback is."""
 
 
 def in_words(error: BaseException) -> str:
-    """An exception in one line, as `ValueError: a negative radius`. The text of a user's exception may itself raise."""
+    """An exception in one line, as `ValueError: a negative radius`. The text of a user's exception may itself raise.
+
+    A RenderError is what it says, for that is already in words.
+    """
     try:
         text = str(error)
     except Exception:
         text = "its text cannot be told"
-    return " ".join(f"{type(error).__name__}: {text}".split())
+    return " ".join((text if isinstance(error, RenderError) else f"{type(error).__name__}: {text}").split())
 
 
 def check_switch(**settings: object) -> None:

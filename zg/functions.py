@@ -3,21 +3,23 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zg.errors import SettingError, check_switch, check_whole
+from zg.calling import Argument, Calling
+from zg.errors import SettingError, check_switch
 from zg.images import as_image, as_numbers, channels_first, read_reference
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
+from zg.workers.pool import Function, PoolSettings, Result
 
+#: A function is called here, one call after another.
+ALONE = PoolSettings(pool="threads")
 Values = Tensor | NDArray[Any] | Sequence[float] | float
 Init = Values | Mapping[str, Values]
 
@@ -62,33 +64,14 @@ def _with_init(name: str, block: Block, start: Values) -> Block:
     return replace(block, init=init)
 
 
-@dataclass(frozen=True)
-class Calling:
-    """How the function of the user is called.
-
-    args, kwargs: further arguments, positional and by name.
-    batched: each parameter has a leading dimension B.
-    named: the blocks are keyword arguments; else x is the first argument.
-    tensors: x is a tensor; else a NumPy array.
-    scalar: x is one float.
-    """
-
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    batched: bool
-    named: bool
-    tensors: bool
-    scalar: bool
-
-
 class FunctionTask(Task):
     """A function of the user as a task: with a reference image, a known solution, or neither.
 
     render: the function; without reference and target it returns the loss.
     reference: an image or the path of an image file. target: the solution θ, whose render becomes the reference.
-    args, kwargs, batched, named: see `Calling`.
+    args, kwargs, batched, named: see `zg.calling.Calling`.
     like: a value of the type that x gets: a tensor, a number for a float, or anything else for a NumPy array.
-    workers: number of threads that call `render` at the same time.
+    pool: where `render` is called, and how many times side by side; by default here, one call after another.
     Raises SettingError for a setting of the wrong type.
     """
 
@@ -107,10 +90,9 @@ class FunctionTask(Task):
         named: bool = False,
         like: Any = None,
         linear: bool = False,
-        workers: int = 1,
+        pool: PoolSettings = ALONE,
     ) -> None:
         super().__init__(loss)
-        check_whole(workers=workers)
         check_switch(batched=batched, linear=linear)
         if regulariser is not None and not callable(regulariser):
             raise SettingError(f"regulariser must be a function, got {type(regulariser).__name__}")
@@ -119,10 +101,17 @@ class FunctionTask(Task):
         if kwargs is not None and not isinstance(kwargs, Mapping):
             raise SettingError(f"kwargs must be arguments by name, got {kwargs!r}")
         self.function, self.space, self.raw_reference, self.target = render, space, reference, target
-        self.penalty, self.linear, self.workers = regulariser, linear, workers
-        scalar = not named and not batched and isinstance(like, int | float)
-        self.calling = Calling(args, dict(kwargs or {}), batched, named, isinstance(like, Tensor), scalar)
-        self._pool: ThreadPoolExecutor | None = None
+        self.penalty, self.linear, self.pool = regulariser, linear, pool
+        is_number = not named and not batched and isinstance(like, int | float)
+        kind: Any = "number" if is_number else "tensor" if isinstance(like, Tensor) else "array"
+        blocks = [
+            Argument(name, tuple(shape), block.kind != "real")
+            for (name, block), shape in zip(space.blocks.items(), space.shapes, strict=True)
+        ]
+        dtype = str(space.dtype).removeprefix("torch.")
+        self.calling = Calling(render, args, dict(kwargs or {}), blocks, dtype, batched, named, kind)
+        self._has_rendered = False
+        self._check_pool()
 
     def build(self) -> None:
         if self.target is not None:
@@ -139,31 +128,44 @@ class FunctionTask(Task):
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         if self.calling.batched:
             return self.image(self._call(x), len(x))
-        if self.workers == 1:
+        if self.pool == ALONE:
             return torch.stack([self.image(self._call(one), None) for one in x])
-        self._pool = self._pool or ThreadPoolExecutor(self.workers)
-        return self._render_in_threads(self._pool, x)
+        return self.render_in_pool(x)
 
-    def close(self) -> None:
-        """End the threads; a later render starts them again."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+    def use_pool(self, **settings: Any) -> None:
+        super().use_pool(**settings)
+        self._check_pool()
 
-    def _render_in_threads(self, pool: ThreadPoolExecutor, x: Tensor) -> Tensor:
-        """Images [B, ...] of x [B, n]. A call that raises gives NaN and is not repeated, unless all calls raise."""
-        calls = [pool.submit(self._call, one) for one in x]
-        errors = [call.exception() for call in calls]
-        if all(errors):
-            raise next(filter(None, errors))
-        images = [None if error else self.image(call.result(), None) for call, error in zip(calls, errors, strict=True)]
-        some = next(image for image in images if image is not None)
-        self.last_error = next((f"{type(error).__name__}: {error}" for error in errors if error), "")
-        return torch.stack([torch.full_like(some, math.nan) if image is None else image for image in images])
+    def _check_pool(self) -> None:
+        if self.calling.batched and self.pool is not None and self.pool.pool != "threads":
+            raise SettingError(f"batched gives all x to one call, so pool must be threads, got {self.pool.pool}")
+
+    def render_batch(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return self.render(x)
+
+    @torch.enable_grad()
+    def _call(self, x: Tensor) -> Any:
+        """Call the function here; it may use PyTorch's autograd."""
+        return self.calling(x)
+
+    def for_workers(self) -> Function:
+        function = self.function
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        return Function(self.calling, getattr(function, "__qualname__", "render"), code.co_filename if code else "")
+
+    def images_of(self, results: Sequence[Result]) -> Tensor:
+        """Images [B, ...] of results. A call that raises gives NaN, unless all calls of the run so far have raised."""
+        images = [None if result.error else self.image(result.image, None) for result in results]
+        some = next((image for image in images if image is not None), None)
+        if some is None and not self._has_rendered:
+            raise next(result.error for result in results if result.error)
+        self._has_rendered = True
+        failed = self.image(None, None) if some is None else torch.full_like(some, math.nan)
+        return torch.stack([failed if image is None else image for image in images])
 
     @property
     def chunk(self) -> int | None:
-        return None if self.calling.batched else self.workers
+        return None if self.calling.batched else 1 if self.pool == ALONE else super().chunk
 
     def regulariser(self, x: Tensor) -> Tensor | float:
         return 0.0 if self.penalty is None else self.penalty(x)
@@ -184,28 +186,6 @@ class FunctionTask(Task):
         if batch is None:
             return channels_first(values.float())
         return torch.stack([channels_first(value) for value in values.float()]) if len(values) else values
-
-    @torch.enable_grad()
-    def _call(self, x: Tensor) -> Any:
-        """Call the function with a copy of its own; it may use PyTorch's autograd."""
-        if self.calling.named:
-            blocks = self.space.split(x).items()
-            named = {name: self._converted(value, self.space.blocks[name]) for name, value in blocks}
-            return self.function(*self.calling.args, **named, **self.calling.kwargs)
-        shape = self.space.shapes[0] if len(self.space.shapes) == 1 else x.shape[-1:]
-        block = next(iter(self.space.blocks.values())) if len(self.space.shapes) == 1 else None
-        shaped = self._converted(x.reshape((*x.shape[:-1], *shape)), block)
-        return self.function(shaped, *self.calling.args, **self.calling.kwargs)
-
-    def _converted(self, x: Tensor, block: Block | None) -> Any:
-        """A copy as the user's function gets it: integers and binaries as integers, one number as a scalar."""
-        is_whole = block is not None and block.kind != "real"
-        if self.calling.scalar:
-            return int(x) if is_whole else float(x)
-        if self.calling.tensors:
-            return x.to(torch.int64) if is_whole else x.clone()
-        array = x.cpu().numpy()
-        return array.astype(np.int64)[()] if is_whole else array.copy()[()]
 
 
 def check_callable(render: Any, setting: str) -> None:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zg.arrays import as_array, described, pixels_of
 from zg.errors import SettingError
 from zg.extras import load_package
 
@@ -32,7 +33,7 @@ def as_numbers(value: Any, setting: str) -> Tensor:
     Arrays may be views, flipped, big-endian or masked in memory; lists may hold arrays, tensors or PIL pictures.
     Raises SettingError, which names the setting and what it got, for anything that is not numbers.
     """
-    return _checked(_array(value, setting), value, setting)
+    return _checked(as_array(value, setting), value, setting)
 
 
 def _checked(array: NDArray[Any], value: Any, setting: str) -> Tensor:
@@ -40,7 +41,7 @@ def _checked(array: NDArray[Any], value: Any, setting: str) -> Tensor:
     if array.dtype.kind == "c":
         raise SettingError(f"{setting} must be real numbers, got complex ones")
     if array.dtype.kind not in "biuf":
-        raise SettingError(f"{setting} must be numbers, got {_described(value)}")
+        raise SettingError(f"{setting} must be numbers, got {described(value)}")
     if array.dtype == np.uint16:  # PyTorch can do little with them
         array = array.astype(np.int32)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -53,7 +54,7 @@ def as_image(value: Any, setting: str) -> Tensor:
 
     A PIL picture, an array, a tensor, or a list of these. Losses, numbers without axes, pass through, too.
     """
-    array = _array(value, setting)
+    array = as_array(value, setting)
     white = WHITE.get(array.dtype.name) if array.ndim >= 2 else None
     numbers = _checked(array, value, setting)
     if white is not None:
@@ -107,7 +108,7 @@ def _decoded(path: Path) -> NDArray[Any]:
     from PIL import Image, ImageOps
 
     with Image.open(path) as picture:
-        return _pixels(ImageOps.exif_transpose(picture))
+        return pixels_of(ImageOps.exif_transpose(picture))
 
 
 def read_reference(reference: Any, linear: bool) -> Tensor:
@@ -147,30 +148,6 @@ def mismatch(got: Sequence[int], wanted: Sequence[int]) -> str:
     return "; ".join(reasons)
 
 
-def _array(value: Any, setting: str) -> NDArray[Any]:
-    """Anything that holds numbers as an array."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu().resolve_conj().resolve_neg().numpy()
-    if hasattr(value, "getbands") and hasattr(value, "convert"):
-        return _pixels(value)
-    if isinstance(value, list | tuple):
-        value = [_array(item, setting) if not isinstance(item, int | float) else item for item in value]
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):
-        raise SettingError(f"{setting} must be numbers of one shape, got {_described(value)}") from None
-    if array.dtype == object and array.ndim == 0 and isinstance(value, int):  # beyond 64 bits
-        return np.asarray(float(value))
-    return array
-
-
-def _pixels(picture: Any) -> NDArray[Any]:
-    """The pixels of a PIL picture; palettes as RGB, black and white as grey."""
-    mode = {"P": "RGBA" if "transparency" in picture.info else "RGB", "PA": "RGBA", "1": "L"}.get(picture.mode)
-    pixels = np.asarray(picture.convert(mode) if mode else picture)
-    return pixels.astype(np.uint16) if picture.mode.startswith("I;16") else pixels
-
-
 def _read_radiance(path: Path) -> NDArray[Any]:
     """EXR through OpenEXR; HDR and PFM through Mitsuba: [H, W, C] float32."""
     if path.suffix.lower() != ".exr":
@@ -181,8 +158,3 @@ def _read_radiance(path: Path) -> NDArray[Any]:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     names = [name for name in "RGB" if name in channels] or [name for name in channels if name != "A"]
     return np.stack([channels[name] for name in names], axis=-1)
-
-
-def _described(value: Any) -> str:
-    """What was given, for a message."""
-    return "None" if value is None else f"str {value!r:.40}" if isinstance(value, str) else type(value).__name__

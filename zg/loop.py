@@ -63,6 +63,7 @@ class Loop:
             self.seed,
             noisy=objective.task.noisy,
             max_renders=self.budget.max_renders,
+            parallel=objective.task.parallel,
             image_loss=objective.image_loss if self.method.feedback == "image" else None,
         )
         self.method.start(problem, objective.ledger)
@@ -107,14 +108,21 @@ class Loop:
         """What a state is a state of."""
         method = type(self.method)
         name = f"{method.__module__}.{method.__qualname__}"
-        return {"method": name, "settings": self.settings, "seed": self.seed, "start": self.method.space.init.cpu()}
+        return {
+            "method": name,
+            "settings": self.settings,
+            "seed": self.seed,
+            "workers": self.method.problem.parallel,
+            "start": self.method.space.init.cpu(),
+        }
 
     def _check_identity(self, other: dict[str, Any]) -> None:
-        """Raise SettingError unless a state is of the same method, settings, seed, number of parameters and start."""
+        """Raise SettingError unless a state is of the same method, settings, seed, workers, and parameters."""
         own = self._identity()
-        for name in ("method", "seed"):
-            if own[name] != other[name]:
-                raise SettingError(f"resume must keep the {name}: the saved run has {other[name]}, got {own[name]}")
+        for name in ("method", "seed", "workers"):
+            saved = other.get(name, own[name])  # older checkpoints do not say how many workers there were
+            if own[name] != saved:
+                raise SettingError(f"resume must keep the {name}: the saved run has {saved}, got {own[name]}")
         for name in own["settings"].keys() & other["settings"].keys():
             saved, given = other["settings"][name], own["settings"][name]
             if saved != given:

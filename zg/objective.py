@@ -139,7 +139,7 @@ class Objective:
         return images
 
     def _call(self, x: Tensor, seeds: Tensor | None) -> Tensor:
-        return self.task.render(x) if seeds is None else self.task.render(x, seeds)
+        return self.task.render_batch(x) if seeds is None else self.task.render_batch(x, seeds)
 
     def _fail(self, error: BaseException) -> None:
         """Keep the error of a failed render. Raise it if that was the first render of a new run: it is the user's."""

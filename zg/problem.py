@@ -1,5 +1,6 @@
 """What a method or a surrogate may know about the problem that it solves."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -91,6 +92,16 @@ class Problem:
     def project(self, theta: Tensor) -> Tensor:
         """θ [..., n] in scaled units, clipped to the bounds."""
         return self.space.project(theta)
+
+    def filled(self, count: int, step: int = 1) -> int:
+        """A number of renders, rounded up until no worker idles while they run: to a multiple of `parallel` and `step`.
+
+        >>> import zg
+        >>> zg.Problem.of_space(zg.ParameterSpace(x=zg.Block(0.0)), parallel=8).filled(20)
+        24
+        """
+        whole = math.lcm(self.parallel, step)
+        return count if self.parallel == 1 else whole * math.ceil(count / whole)
 
     def with_noise(self, noisy: bool) -> "Problem":
         """The same problem, where it is known whether the renderer is noisy."""

@@ -11,8 +11,10 @@ A new task subclasses `Task`. It makes its parameter space and its reference in 
             ...
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,10 @@ from zg.errors import SettingError
 from zg.losses import Loss, resolve_loss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
+from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene, open_pool
+
+# Bytes of the images that a pool renders in one call of `render_in_pool`: their losses are computed after it.
+BATCH_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,10 @@ class Task:
         self.solution: Tensor | None = None
         #: Error message of a render that returned NaN, for renderers that have one. The objective reads and clears it.
         self.last_error = ""
+        #: Where the objective has renders made; None: by `render`, in this process.
+        self.pool: PoolSettings | None = None
+        #: The workers, once there are some.
+        self.workers: Pool | None = None
         self._reference: Tensor | None = None
         self._built = False
 
@@ -134,17 +144,61 @@ class Task:
         """Frames [3, H, W] in [0, 1] of an animation of the result x [n] (user's units), for `film.mp4`; or None."""
         return None
 
-    def close(self) -> None:
-        """End the processes that `build` started. A later `render` may start them again."""
+    def for_workers(self) -> Scene | Function:
+        """What a worker needs to render one x. By default the task itself, built again in each worker."""
+        return Function(_TaskRenderer(self, self._unbuilt), type(self).__name__)
+
+    def images_of(self, results: Sequence[Result]) -> Tensor:
+        """Images [B, C, H, W], or losses [B], of results of the pool; failed ones are NaN."""
+        assert self.workers is not None
+        reference = self.reference()
+        shape = self.workers.shape or (() if reference is None else tuple(reference.shape))
+        images = torch.full((len(results), *shape), torch.nan, dtype=torch.float32 if shape else torch.float64)
+        for image, result in zip(images, results, strict=True):
+            if result.image is not None:
+                image.copy_(torch.as_tensor(result.image))
+        return images.to(self.device)
 
     # Inherited by a task
 
+    def close(self) -> None:
+        """End the workers. A later render starts them again."""
+        if self.workers is not None:
+            self.workers.close()
+
+    def use_pool(self, **settings: Any) -> None:
+        """Have renders made in a pool. settings: of `PoolSettings`; others stay as they are. Call it before `setup`."""
+        self.pool = replace(self.pool or PoolSettings(), **settings)
+
+    @property
+    def parallel(self) -> int:
+        """Number of renders that run side by side."""
+        return 1 if self.pool is None else self.pool.workers
+
+    def render_batch(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        """What the objective calls: `render` here, or in the workers of the pool if there is one."""
+        return self.render(x, *seeds) if self.pool is None else self.render_in_pool(x, *seeds)
+
+    def render_in_pool(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        """As `render`, by the workers; each gets one x at a time. `last_error` says why a render failed."""
+        assert self.pool is not None
+        self.workers = self.workers or open_pool(self.for_workers(), self.pool)
+        results = self.workers.run(x.cpu().numpy(), *(seed.tolist() for seed in seeds))
+        if self.workers.errors:
+            self.last_error = self.workers.errors[-1]
+        return self.images_of(results)
+
     @property
     def chunk(self) -> int | None:
-        """Most renders in one call of `render`. None: the whole batch, on a CPU limited by `zg.objective.LARGE`.
+        """Most renders in one call of `render_batch`. None: the whole batch, on a CPU limited by `zg.objective.LARGE`.
 
-        The default is 1 for a task with `render_one`, else None.
+        The default is 1 for a task with `render_one`; with a pool, a multiple of its workers whose images fit into
+        `BATCH_BYTES`; else None.
         """
+        if self.pool is not None:
+            reference = self.reference()
+            size = 8 if reference is None else 4 * reference.numel()
+            return self.pool.workers * max(1, BATCH_BYTES // (size * self.pool.workers))
         return 1 if type(self).render is Task.render else None
 
     def set_reference(self, image: Tensor) -> None:
@@ -163,6 +217,24 @@ class Task:
         if self._built:
             return
         self.device = torch.device(device or self.device)
+        self._unbuilt = copy.copy(self)
         self.build()
         self.space.to(self.device)
         self._built = True
+
+
+class _TaskRenderer:
+    """Renders one x of a task. In another process, the task is one that is not built yet, and is built there."""
+
+    def __init__(self, task: Task, unbuilt: Task) -> None:
+        self.task, self.unbuilt = task, unbuilt
+
+    def __reduce__(self) -> Any:
+        return _TaskRenderer, (self.unbuilt, self.unbuilt)
+
+    @torch.no_grad()
+    def __call__(self, x: Any, seed: int) -> Any:
+        self.task.setup("cpu" if self.task is self.unbuilt else None)
+        one = torch.as_tensor(x)[None].to(self.task.space.init)
+        seeds = [torch.tensor([seed])] if self.task.noisy else []
+        return self.task.render(one, *seeds)[0]

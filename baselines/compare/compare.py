@@ -6,16 +6,18 @@ from its checkpoint. A run whose row has other settings, another budget or other
 
 import argparse
 import contextlib
-import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from baselines.compare import report, wandb_summary
+from baselines.compare.cluster import open_runs
 from baselines.compare.display import GridDisplay
 from baselines.compare.grid import Job, code_of, plan
-from baselines.compare.isolation import Beat, Pool
+from baselines.compare.isolation import Beat
 from baselines.compare.options import make_folder
+from baselines.compare.place import Place
 from baselines.compare.rows import ROW_FILE, Row, failed, read_history, read_row
 from zg.errors import SettingError, check_positive, in_words
 from zg.run.files import write_error, write_json
@@ -36,12 +38,12 @@ def compare_command(options: argparse.Namespace) -> int:
     limits = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     own = HANG_SECONDS if options.max_seconds is None else options.max_seconds + GRACE_SECONDS
     hang = own if options.hang_seconds is None else options.hang_seconds
-    check_positive(jobs=options.jobs, hang_seconds=hang, **limits)
+    check_positive(hang_seconds=hang, **limits)
     refuse_strange_folder(options.out)
     mode = wandb_mode(options.wandb)
     tasks, methods = options.tasks.split(","), options.methods.split(",")
     jobs = plan(tasks, methods, options.seeds, limits, options.out, options.settings, options.tuned)
-    complete = compare(jobs, options.out, options.jobs, hang, options.retry, mode)
+    complete = compare(jobs, options.out, options.place, hang, options.retry, mode)
     rows = report.write(options.out, options.versus)
     print(f"\n{(options.out / 'summary.md').read_text()}")
     for path in sorted(path for path in options.out.iterdir() if path.is_file()):
@@ -60,25 +62,24 @@ def refuse_strange_folder(out: Path) -> None:
     make_folder("out", out)
 
 
-def compare(jobs: list[Job], out: Path, side_by_side: int, hang: float, retry: bool, mode: str) -> bool:
+def compare(jobs: list[Job], out: Path, place: Place, hang: float, retry: bool, mode: str) -> bool:
     """Run the jobs that have no row; False if interrupted. hang: seconds without a sign of life that end a run."""
     missing = [job for job in jobs if not is_complete(job, retry)]
     print_state(jobs, missing)
     preload = sorted({job.config[key]["class_path"].rpartition(".")[0] for job in missing for key in ("data", "model")})
-    threads = max(1, (os.cpu_count() or 1) // side_by_side)
     waiting = iter(missing)
-    with Pool(hang, threads, preload) as pool, GridDisplay(missing, side_by_side) as display:
+    with open_runs(place, hang, preload) as pool, GridDisplay(missing, pool.side_by_side) as display:
         try:
             while True:
-                while len(pool.running) < side_by_side and (job := next(waiting, None)):
-                    key_file(job).parent.mkdir(parents=True, exist_ok=True)
+                while len(pool.running) < pool.side_by_side and (job := next(waiting, None)):
+                    prepare(job)
                     log, group = key_file(job).with_suffix(".log"), job.group or out.name
-                    pool.start(job, execute, (job, side_by_side, mode, group), log)
+                    pool.start(job, execute, (job, pool.side_by_side, mode, group), log, job.folder)
                     display.start(job)
                 if not pool.running:
                     return True
                 for ended in pool.poll(0.5):
-                    row = ended.row or missing_row(ended.name, ended.error, ended.renders, side_by_side)
+                    row = ended.row or missing_row(ended.name, ended.error, ended.renders, pool.side_by_side)
                     if ended.row is None:
                         ended.name.folder.mkdir(parents=True, exist_ok=True)
                         write_json(ended.name.folder / ROW_FILE, row)
@@ -122,15 +123,21 @@ def key_file(job: Job) -> Path:
     return job.folder.with_name(f"{job.folder.name}.key")
 
 
-def execute(job: Job, side_by_side: int, mode: str, group: str, beat: Beat) -> Row:
-    """In the run's own process: start it, or resume it from its checkpoint. An error is written into its row."""
+def prepare(job: Job) -> None:
+    """Make room for a run, unless it can resume from its checkpoint."""
+    if not can_resume(job):
+        shutil.rmtree(job.folder, ignore_errors=True)
+        key_file(job).parent.mkdir(parents=True, exist_ok=True)
+        key_file(job).write_text(job.key)
+
+
+def execute(job: Job, side_by_side: int, mode: str, group: str, folder: Path, beat: Beat) -> Row:
+    """In the run's own process: start it, or resume it from the checkpoint in its folder. An error is in its row."""
     from baselines.compare.heartbeat import Heartbeat
     from zg.cli.fit import fit
 
-    resume = can_resume(job)
-    if not resume:
-        shutil.rmtree(job.folder, ignore_errors=True)
-        key_file(job).write_text(job.key)
+    resume = (folder / CHECKPOINT).is_file()
+    job = replace(job, folder=folder)
     tracking = {"wandb": mode, "group": group}
     try:
         observers = [Heartbeat(beat)]

@@ -24,7 +24,7 @@ from zg.errors import signal_name
 
 # Called after an iteration with the renders so far and the budget.
 Beat = Callable[[int, int], None]
-# What a process runs: called with its arguments and a `Beat`.
+# What a process runs: called with its arguments, the folder that it writes to or None, and a `Beat`.
 Work = Callable[..., Row]
 # The least seconds between two signs of life.
 BEAT_SECONDS = 1.0
@@ -70,13 +70,16 @@ class Ended:
 
 
 class Pool:
-    """Runs `work(*arguments, beat)` in processes. silence: seconds without a sign of life that count as a hang.
+    """Runs `work(*arguments, folder, beat)` in processes.
+
+    silence: seconds without a sign of life that count as a hang. threads: of PyTorch, for a run. preload: modules that
+    every run needs. side_by_side: number of runs that its user starts.
 
     A context manager: at its end it kills the runs that are still running.
     """
 
-    def __init__(self, silence: float, threads: int, preload: Sequence[str] = ()) -> None:
-        self.silence, self.threads = silence, threads
+    def __init__(self, silence: float, threads: int, preload: Sequence[str] = (), side_by_side: int = 1) -> None:
+        self.silence, self.threads, self.side_by_side = silence, threads, side_by_side
         self.running: list[Running] = []
         # One server for all pools of a process: it has the imports of the first pool.
         self._server = multiprocessing.get_context("forkserver")
@@ -89,10 +92,12 @@ class Pool:
         for run in self.running:
             kill_group(run.process)
 
-    def start(self, name: Any, work: Work, arguments: tuple[Any, ...], log: Path | None = None) -> None:
-        """Start a run with the name `name`. Its output goes to the file `log`."""
+    def start(
+        self, name: Any, work: Work, arguments: tuple[Any, ...], log: Path | None = None, folder: Path | None = None
+    ) -> None:
+        """Start a run with the name `name`. Its output goes to the file `log`, its files to `folder`."""
         ours, theirs = multiprocessing.Pipe()
-        process = self._server.Process(target=_inside, args=(theirs, work, arguments, self.threads, log))
+        process = self._server.Process(target=_inside, args=(theirs, work, (*arguments, folder), self.threads, log))
         process.start()
         theirs.close()
         self.running.append(Running(name, process, ours, time.monotonic()))

@@ -4,9 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
+from baselines.compare.place import Place
 from zg.cli.options import OptionParser
 from zg.config.registry import CONFIGS
-from zg.errors import SettingError
+from zg.errors import SettingError, check_positive
 from zg.memory import RUN_BYTES, check_memory
 
 # The first seed of tuning. Comparisons count their seeds from 0, so that no seed serves both.
@@ -34,7 +35,7 @@ def compare_options(words: list[str]) -> argparse.Namespace:
         type=Path,
         help="folder of zg tune --out; by default configs/tuned in the working directory, then that of this project",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; compare times with 1 only")
+    add_place(parser, "runs side by side; compare times with 1 only")
     parser.add_argument("--retry", action="store_true", help="run again what ended in an error")
     parser.add_argument("--hang-seconds", type=float, help="kill a run after this time without a sign of life")
     parser.add_argument("--wandb", default="offline", help="offline (default), online, auto or disabled")
@@ -42,6 +43,7 @@ def compare_options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", required=True, type=Path, help="folder for runs, tables and figures")
     options = parser.parse_args(words)
     options.seeds = parse_seeds(options.seeds)
+    options.place = parse_place(options)
     if options.settings not in SETTINGS:
         raise SettingError(f"settings must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got '{options.settings}'")
     if options.tuned is not None and not os.path.isdir(options.tuned):
@@ -70,7 +72,7 @@ def tune_options(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--max-seconds", type=float, default=60.0, help="longest time of a trial; default 60")
     parser.add_argument("--seeds", type=int, default=1, help=f"seeds of a trial, from {FIRST_SEED} on; default 1")
-    parser.add_argument("--jobs", type=int, default=1, help="methods tuned side by side")
+    add_place(parser, "methods tuned side by side")
     parser.add_argument(
         "--out",
         type=Path,
@@ -84,6 +86,7 @@ def tune_options(words: list[str]) -> argparse.Namespace:
         "or the folder of --out where that is not configs/tuned",
     )
     options = parser.parse_args(words)
+    options.place = parse_place(options)
     if options.trials_out is None:
         options.trials_out = OWN_TRIALS if options.out.resolve() == OWN_TUNED.resolve() else options.out
     return options
@@ -93,6 +96,30 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
     """The options that say what is compared or tuned."""
     parser.add_argument("--tasks", required=True, help="names or YAML paths, separated by commas")
     parser.add_argument("--methods", required=True, help="names or YAML paths, separated by commas")
+
+
+def add_place(parser: argparse.ArgumentParser, jobs: str) -> None:
+    """The options that say where runs are made. jobs: help of `--jobs`."""
+    parser.add_argument("--jobs", type=int, help=f"{jobs}; default 1, with --pool ray as many as have a CPU")
+    parser.add_argument("--pool", default="processes", help="processes (default) of this machine, or ray")
+    parser.add_argument("--address", help="of the Ray cluster, host:6379; by default Ray on this machine")
+    parser.add_argument("--cpus", type=float, default=1.0, help="with --pool ray: CPUs of a run; default 1")
+    parser.add_argument("--gpus", type=float, default=0.0, help="with --pool ray: GPUs of a run; default 0")
+    parser.add_argument("--memory", type=float, help="with --pool ray: memory of a run in GB; by default not counted")
+
+
+def parse_place(options: argparse.Namespace) -> Place:
+    """Where runs are made. Raises SettingError for a wrong setting."""
+    given = {"jobs": options.jobs, "memory": options.memory, "cpus": options.cpus}
+    check_positive(**{name: value for name, value in given.items() if value is not None})
+    if options.gpus:
+        check_positive(gpus=options.gpus)
+    if options.pool not in ("processes", "ray"):
+        raise SettingError(f"pool must be processes or ray for whole runs, got '{options.pool}'")
+    for name, default in {"address": None, "cpus": 1.0, "gpus": 0.0, "memory": None}.items():
+        if options.pool != "ray" and getattr(options, name) != default:
+            raise SettingError(f"{name} is a setting of --pool ray, got --pool {options.pool}")
+    return Place(options.pool, options.jobs, options.address, options.cpus, options.gpus, options.memory)
 
 
 def add_versus(parser: argparse.ArgumentParser) -> None:

@@ -24,9 +24,11 @@ import numpy as np
 import yaml
 
 from baselines.compare import statistics
+from baselines.compare.cluster import ClusterPool, open_runs
 from baselines.compare.grid import check, code_of, labelled, model_of, without
 from baselines.compare.isolation import Beat, Ended, Pool
 from baselines.compare.options import FIRST_SEED, make_folder
+from baselines.compare.place import Place
 from baselines.compare.rows import Row, failed
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, task_config
@@ -61,7 +63,7 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
     limits = {"max_seconds": options.max_seconds}
     if options.max_renders is not None:
         limits["max_renders"] = options.max_renders
-    check_positive(trials=options.trials, seeds=options.seeds, jobs=options.jobs, **limits)
+    check_positive(trials=options.trials, seeds=options.seeds, **limits)
     if options.trials > 1:
         load_package("optuna", "tune")  # told here, before the first trial
     check_memory(RUN_BYTES * options.trials * options.seeds, trials=options.trials, seeds=options.seeds)
@@ -86,7 +88,7 @@ def tune_command(options: argparse.Namespace, words: list[str]) -> int:
                 print(f"{task} · {method}  declares no ranges, so it stays at its defaults")
     make_folder("out", options.out)
     make_folder("trials_out", options.trials_out)
-    run_studies(studies, options.jobs, options.max_seconds + GRACE_SECONDS)
+    run_studies(studies, options.place, options.max_seconds + GRACE_SECONDS)
     return 0
 
 
@@ -298,7 +300,7 @@ def gains(rows: Sequence[Row]) -> list[float]:
     return [max(gain, WORST) for gain in found]
 
 
-def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None:
+def run_studies(studies: list[Study], place: Place, silence: float) -> None:
     """Run the missing trials. The trials of a study run one after another: each depends on the trials before it."""
     todo = [study for study in studies if not study.finished]
     for study in studies:
@@ -309,9 +311,9 @@ def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None
     waiting = list(todo)
     done = len(studies) - len(todo)
     preload = sorted({study.base[key]["class_path"].rpartition(".")[0] for study in todo for key in ("data", "model")})
-    with Pool(silence, max(1, (os.cpu_count() or 1) // side_by_side), preload) as pool:
+    with open_runs(place, silence, preload) as pool:
         while waiting or pool.running:
-            while waiting and len(pool.running) < side_by_side:
+            while waiting and len(pool.running) < pool.side_by_side:
                 submit(pool, waiting.pop(0))
             for ended in pool.poll(0.5):
                 study, settings = ended.name
@@ -326,13 +328,13 @@ def run_studies(studies: list[Study], side_by_side: int, silence: float) -> None
                 )
 
 
-def submit(pool: Pool, study: Study) -> None:
+def submit(pool: Pool | ClusterPool, study: Study) -> None:
     """Start the next trial or finalist of a study."""
     settings, configs = study.next_runs()
     pool.start((study, settings), trial, (configs,))
 
 
-def trial(configs: list[Config], beat: Beat) -> Row:
+def trial(configs: list[Config], folder: None, beat: Beat) -> Row:
     """The runs of a trial, in a process of its own and without folders."""
     from baselines.compare.heartbeat import Heartbeat
     from zg.cli.fit import fit

@@ -8,8 +8,8 @@ from typing import Any
 
 from zg.errors import SettingError, check_positive, nearest
 from zg.losses import Loss
+from zg.scenes import WorkerTask
 from zg.workers.pool import PYTHON
-from zg.workers.task import WorkerTask
 
 SCENES = Path(__file__).parent / "scenes"
 ENGINES = ("workbench", "cycles")

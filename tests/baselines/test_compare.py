@@ -14,6 +14,7 @@ import pytest
 from baselines.compare import grid
 from baselines.compare.compare import compare as run_grid
 from baselines.compare.options import parse_seeds
+from baselines.compare.place import Place
 from baselines.compare.rows import read_runs
 from tests.tables import read_csv
 from zg.cli.main import main
@@ -21,6 +22,7 @@ from zg.errors import SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
 TROUBLE = "tests.baselines.troublemakers"
+HOME, HOME_TWICE = Place(), Place(side_by_side=2)
 # What a run takes of time and memory differs from one to the next.
 MEASURED = ("seconds_render", "seconds_method", "peak_mb")
 
@@ -91,7 +93,7 @@ def test_rows_that_are_there_stay_and_others_are_run_again(tmp_path, capsys):
         (tmp_path / "quick.yaml").write_text(f"model: {{name: es, lr: {lr}}}\n")
         before = written(tmp_path / "out")
         jobs = grid.plan(["toy"], ["es", "quick.yaml"], [0, 1], {"max_renders": 40} | limits, tmp_path / "out")
-        assert run_grid(jobs, tmp_path / "out", 1, 600, False, "disabled")
+        assert run_grid(jobs, tmp_path / "out", HOME, 600, False, "disabled")
         after = written(tmp_path / "out")
         return [
             name.removeprefix("runs/toy/").removesuffix("/row.json")
@@ -146,7 +148,7 @@ def test_whatever_goes_wrong_is_a_row_and_the_others_finish(tmp_path):
     for retry, made in ((False, False), (True, True)):
         before = written(tmp_path / "out")
         jobs = grid.plan(["toy"], ["raises.yaml"], [0], {"max_renders": 100}, Path("out"))
-        assert run_grid(jobs, tmp_path / "out", 1, 600, retry, "disabled")
+        assert run_grid(jobs, tmp_path / "out", HOME, 600, retry, "disabled")
         assert (written(tmp_path / "out") != before) == made
 
 
@@ -180,7 +182,7 @@ def test_a_grid_that_is_killed_goes_on_where_it_was(tmp_path, slow_task):
     assert wait_for(lambda: not any(alive(pid) for pid in children), seconds=10)
 
     for out in ("cut", "whole"):
-        assert run_grid(slow_task(out), tmp_path / out, 2, 600, False, "disabled")
+        assert run_grid(slow_task(out), tmp_path / out, HOME_TWICE, 600, False, "disabled")
     after = written(tmp_path / "cut")
     assert {name: after[name] for name in before} == before
     cut, whole = (read_runs(tmp_path / out) for out in ("cut", "whole"))
@@ -196,11 +198,11 @@ def test_ctrl_c_ends_a_comparison_and_keeps_its_finished_rows(tmp_path, slow_tas
 
     watcher = threading.Thread(target=interrupt)
     watcher.start()
-    assert not run_grid(slow_task("out"), tmp_path / "out", 2, 600, False, "disabled")
+    assert not run_grid(slow_task("out"), tmp_path / "out", HOME_TWICE, 600, False, "disabled")
     watcher.join()
     assert 1 <= len(read_runs(tmp_path / "out")) < 6
     capsys.readouterr()
-    assert run_grid(slow_task("out"), tmp_path / "out", 2, 600, False, "disabled")
+    assert run_grid(slow_task("out"), tmp_path / "out", HOME_TWICE, 600, False, "disabled")
     assert "resume from their checkpoints" in capsys.readouterr().out
     assert len(read_runs(tmp_path / "out")) == 6
 
@@ -214,6 +216,8 @@ def test_what_cannot_run_is_told_before_anything_runs(tmp_path, capsys):
         "--tasks toy --methods es --out out": "out must be a new folder or that of a comparison to go on with",
         "--tasks toy --methods es --max-renders 0 --out new": "max_renders must be > 0, got 0",
         "--tasks toy --methods es --jobs 0 --out new": "jobs must be > 0, got 0",
+        "--tasks toy --methods es --pool threads --out new": "pool must be processes or ray for whole runs",
+        "--tasks toy --methods es --gpus 1 --out new": "gpus is a setting of --pool ray, got --pool processes",
         "--tasks toy --methods es --seeds 1,1 --out new": "seeds must be a number (5), or a list of different seeds",
         "--tasks toy --methods es --settings best --out new": "settings must be default, tuned or paper, got 'best'",
         "--tasks toy --methods es,es.yaml --out new": "methods must differ in name, got 'es' and 'es.yaml', both 'es'",

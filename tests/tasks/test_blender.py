@@ -91,7 +91,7 @@ class Killed(LedDisplay):
         if self.kills == 2 or len(x) < 2:  # with fewer renders than processes, some processes are idle
             return super().render(x, *seeds)
         self.kills += 1
-        victim = next(process for process in self.workers._pool.processes if process.ready)
+        victim = next(process for process in self.workers._running.processes if process.ready)
         os.kill(victim.popen.pid, signal.SIGSTOP)  # so that it cannot finish its render before it is killed
         killer = threading.Thread(target=self.kill, args=(victim,))
         killer.start()

@@ -12,9 +12,9 @@ from tests.processes import nothing_left, resident_mb  # noqa: F401
 from tests.tasks import cornell_scene
 from zg.budget import Budget
 from zg.run.run import run
+from zg.scenes import WorkerTask
 from zg.space import Block, ParameterSpace
-from zg.workers.pool import PYTHON, Workers
-from zg.workers.task import WorkerTask
+from zg.workers.pool import PYTHON, PoolSettings, Scene, open_pool
 from zg.zerograds.method import ZeroGrads
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -41,7 +41,8 @@ def test_every_renderer_process_gives_the_images_of_a_plain_loop():
     renderer = cornell_scene.load(SETTINGS)
     x = np.linspace(-0.3, 0.3, 8)[:, None]
     expected = np.stack([renderer.render(one, seed) for seed, one in enumerate(x)]).astype(np.float32)
-    with Workers(PYTHON, cornell_scene.__file__, SETTINGS, (3, 16, 16), workers=2) as pool:
+    scene = Scene(PYTHON, cornell_scene.__file__, SETTINGS, (3, 16, 16))
+    with open_pool(scene, PoolSettings(workers=2)) as pool:
         assert pool.version.startswith("Mitsuba 3.")
         assert np.array_equal(pool.render(x, range(8)), expected)
         assert np.array_equal(pool.render(x[::-1], range(7, -1, -1))[::-1], expected)

@@ -103,8 +103,9 @@ def test_zero_curve_points_render_no_curve():
     assert "loss" not in result.history.columns
 
 
-def test_threads_give_the_same_result():
-    results = [zg.minimize(lambda x: float((x**2).sum()), [1.0, 2.0], workers=w, max_renders=100) for w in (1, 3)]
+def test_threads_give_the_same_result_with_a_method_that_does_not_fill_its_batch():
+    f, settings = lambda x: float((x**2).sum()), {"method": "finite_differences", "max_renders": 100}
+    results = [zg.minimize(f, [1.0, 2.0], workers=workers, **settings) for workers in (1, 3)]
     assert torch.equal(results[0].theta, results[1].theta)
 
 

@@ -12,7 +12,8 @@ from tasks.rosenbrock import Rosenbrock
 from tests.methods import find, registered, started
 from zg.errors import SettingError
 from zg.memory import available, check_memory, readable
-from zg.workers.pool import PYTHON, Workers
+from zg.workers.pool import PYTHON, PoolSettings, Scene
+from zg.workers.processes import Processes
 
 TOO_MANY = 10**12
 
@@ -63,8 +64,8 @@ def scene(folder):
 
 
 SIZES = {
-    "shape": lambda folder: Workers(PYTHON, scene(folder), {}, (3, 10**6, 10**6)),
-    "workers": lambda folder: Workers(PYTHON, scene(folder), {}, (3, 8, 8), workers=10**9),
+    "shape": lambda folder: Processes(Scene(PYTHON, scene(folder), {}, (3, 10**6, 10**6)), PoolSettings()),
+    "workers": lambda folder: Processes(Scene(PYTHON, scene(folder), {}, (3, 8, 8)), PoolSettings(10**9)),
     "curve_points": lambda folder: zg.minimize(sum, [1.0], curve_points=10**9),
     "size": lambda folder: Pattern(size=10**6),
     "n": lambda folder: Rosenbrock(n=10**11),

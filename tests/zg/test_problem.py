@@ -5,7 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from tests.problems import Quadratic
+from zg.api import make_method
+from zg.budget import Budget
 from zg.problem import UNLIMITED, Problem
+from zg.run.run import run
 from zg.seeding import make_generator
 from zg.space import Block, ParameterSpace
 
@@ -72,3 +76,35 @@ def test_measured_noise_makes_a_copy_with_the_same_generator():
 def test_a_problem_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Problem.of_space(mixed()).noisy = True  # type: ignore[misc]
+
+
+def test_a_batch_is_filled_to_a_multiple_of_the_renders_that_run_side_by_side():
+    space = ParameterSpace(x=Block([0.0]))
+    for parallel, count, step, filled in ((1, 5, 2, 5), (8, 20, 1, 24), (8, 24, 1, 24), (3, 20, 2, 24), (2, 1, 1, 2)):
+        assert Problem.of_space(space, parallel=parallel).filled(count, step) == filled
+
+
+class Counted(Quadratic):
+    """Keeps the sizes of its batches, and renders them here."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def render_batch(self, x, *seeds):
+        self.batches.append(len(x))
+        return self.render(x)
+
+
+@pytest.mark.parametrize("method", ["es", "pgpe", "snes", "cmaes", "random_search", "nevergrad"])
+def test_methods_fill_their_batches_where_they_can(method):
+    batches: list[int] = []
+    run(Counted(batches), make_method(method)[0], Budget(98), workers=7, curve_points=0)
+    asked = [size for size in batches if size > 2]  # a single θ, or the start twice, is measured
+    assert sum(size % 7 == 0 for size in asked) >= 0.8 * len(asked) > 0
+
+
+def test_the_default_renders_no_single_samples_where_two_run_side_by_side():
+    batches = []
+    result = run(Counted(batches), make_method("zerograds")[0], Budget(60), workers=2, curve_points=0)
+    assert result.loss < 1e-3 and sum(size >= 2 for size in batches) >= 0.8 * len(batches)

@@ -42,6 +42,9 @@ Optimise one task with one method. Later configs override earlier ones; settings
   --checkpoint-seconds S             write a checkpoint every S seconds (default 60)
   --curve-points N                   points of the curve and frames of the video, not counted (default 50)
   --video false                      write no frames and no video
+  --workers N                        renders side by side             (default: what the task says)
+  --pool NAME                        threads, processes or ray        (default processes)
+  --address HOST:PORT                the Ray cluster of --pool ray    (default: Ray on this machine)
   --wandb MODE                       auto (default), online, offline or disabled
   --group NAME                       group of the run in W&B
   --trainer.KEY VALUE                an argument of Lightning's Trainer, such as --trainer.accelerator gpu

@@ -31,6 +31,9 @@ SETTINGS: dict[str, Any] = {
     "video": bool,
     "wandb": str,
     "group": str | None,
+    "workers": int,
+    "pool": str,
+    "address": str | None,
     "about": str,
 }
 

@@ -50,6 +50,9 @@ def run(
     jobs: int = 1,
     names: tuple[str, str] | None = None,
     deliver_signals: bool = False,
+    workers: int | None = None,
+    pool: str | None = None,
+    address: str | None = None,
 ) -> Result:
     """Optimise a task with a method until a limit of the budget is reached.
 
@@ -65,6 +68,8 @@ def run(
     jobs: number of runs that share the machine, for the row.
     names: names of task and method in row and W&B; by default their registered names.
     deliver_signals: send a signal that ended the run to this process again, at the end: it is the caller's, too.
+    workers, pool, address: how many renders run side by side, and where (`zg.workers.pool.PoolSettings`); None is what
+        the task says.
 
     Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
@@ -76,6 +81,9 @@ def run(
     mode, seed = wandb_mode(wandb), int(seed)
     folder = folder.absolute() if folder else None  # the task may change the working directory
     task.seed = seed
+    chosen = {"workers": workers, "pool": pool, "address": address}
+    if given := {name: value for name, value in chosen.items() if value is not None}:
+        task.use_pool(**given)
     labels = label(task, method, config or {}, jobs, names)
     loop, history = Loop(method, budget, seed, labels.method_settings), History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)

@@ -2,7 +2,8 @@
 
 Run by path, also by Blender's own Python, so it imports the standard library and NumPy, and nothing of this package.
 A message is a header (magic, kind, number of the render, length of the payload, CRC-32) and a payload. Parameters
-arrive in messages; the image is written to shared memory. Standard output and standard error belong to the renderer.
+arrive in messages; the image is written to shared memory, which grows with it. Standard output and standard error
+belong to the renderer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import math
 import mmap
 import os
 import select
@@ -79,8 +79,8 @@ def serve(requests: int, replies: int, memory: int) -> None:
     """Load the scene, then render every request. Raises EOFError when the parent closes its requests."""
     _, _, text = receive(requests)
     order = json.loads(text)
-    shape = tuple(order["shape"])
-    image = np.frombuffer(mmap.mmap(memory, 4 * math.prod(shape)), dtype=np.float32).reshape(shape)
+    shape = None if order["shape"] is None else tuple(order["shape"])
+    image = Image(memory)
     try:
         if sys.version_info < OLDEST_PYTHON:  # Blender brings a Python of its own
             raise RuntimeError("needs Python {}.{} or later, got {}.{}".format(*OLDEST_PYTHON, *sys.version_info))
@@ -89,6 +89,7 @@ def serve(requests: int, replies: int, memory: int) -> None:
     except BaseException as error:
         send(replies, pack(FAILED, 0, describe(error, order["scene"])))
         return
+    code = getattr(renderer, "file", order["scene"])
     send(replies, pack(READY, 0, encoded(version)))
     temporary = os.environ["TMPDIR"]
     while True:
@@ -97,16 +98,37 @@ def serve(requests: int, replies: int, memory: int) -> None:
         (seed,) = struct.unpack_from("<q", payload)
         x = np.frombuffer(payload, dtype="<f8", offset=8).copy()
         try:
-            rendered = np.asarray(renderer.render(x, seed), dtype=np.float32)
+            # A scene has images of one shape; a function returns numbers of any shape and type.
+            rendered = np.asarray(renderer.render(x, seed), dtype=np.float32 if shape else None)
+            if shape in (None, rendered.shape):
+                image.write(rendered)
         except Exception as error:
-            reply = pack(FAILED, number, describe(error, order["scene"]))
+            reply = pack(FAILED, number, describe(error, code))
         else:
-            if rendered.shape == shape:
-                image[...] = rendered
-                reply = pack(IMAGE, number, struct.pack("<Q", resident()))
+            if shape in (None, rendered.shape):
+                reply = pack(IMAGE, number, json.dumps([resident(), rendered.dtype.str, rendered.shape]).encode())
             else:
                 reply = pack(WRONG_SHAPE, number, str(list(rendered.shape)).encode())
         send(replies, reply)
+
+
+class Image:
+    """The shared memory of the image, which this process enlarges when an image does not fit."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.size = descriptor, 0
+
+    def write(self, pixels: np.ndarray[Any, Any]) -> None:
+        """Write an image. Raises OSError where there is no room, and TypeError for what is not numbers."""
+        if pixels.dtype.kind not in "biufc":
+            raise TypeError(f"render must return numbers, got an array of {pixels.dtype.name}")
+        if pixels.nbytes > self.size:
+            if hasattr(os, "posix_fallocate"):  # without it, memory that runs out later would end this process
+                os.posix_fallocate(self.descriptor, 0, pixels.nbytes)
+            else:
+                os.ftruncate(self.descriptor, pixels.nbytes)
+            self.memory, self.size = mmap.mmap(self.descriptor, pixels.nbytes), pixels.nbytes
+        np.frombuffer(self.memory, pixels.dtype, pixels.size).reshape(pixels.shape)[...] = pixels
 
 
 def load(path: str, settings: dict[str, Any]) -> Any:
@@ -144,12 +166,12 @@ def send(descriptor: int, message: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def describe(error: BaseException, scene: str) -> bytes:
-    """An exception in one line, with the last line of the scene file in its traceback; all of it on standard error."""
+def describe(error: BaseException, file: str) -> bytes:
+    """An exception in one line, with the last line of that file in its traceback; all of it on standard error."""
     traceback.print_exception(type(error), error, error.__traceback__)
     sys.stderr.flush()
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == scene]
-    place = f" ({os.path.basename(scene)}, line {lines[-1]})" if lines else ""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    place = f" ({os.path.basename(file)}, line {lines[-1]})" if lines else ""
     try:
         text = str(error)
     except Exception:  # of the user's class

@@ -1,8 +1,9 @@
 """Kills renderer processes whose parent is gone, whatever they are doing, and removes their temporary files.
 
-Run by path, as a process of its own. It reads process groups from standard input, one a line: `+123` to watch a group,
-`-123` to release it. When standard input closes, or the parent has changed, it kills the groups that it watches and
-every process of the folder in its first argument, and removes the folder. A signal at the parent's death
+Run by path, as a process of its own that is no child of its parent: Ray kills the children of a process that ends, and
+this one still has work to do then. It reads process groups from standard input, one a line: `+123` to watch a group,
+`-123` to release it, `0` to end. When standard input closes, or the parent ends, it kills the groups that it watches
+and every process of the folder in its first argument, and removes the folder. A signal at the parent's death
 (PR_SET_PDEATHSIG) cannot replace it: that signal comes when the *thread* ends that started the process, and it does not
 reach what the renderer has started.
 
@@ -47,18 +48,26 @@ def _processes_of(folder: str) -> list[int]:
     return found
 
 
-def main(folder: str) -> None:
-    parent = os.getppid()
+def main(folder: str, parent: int) -> None:
+    """parent: id of the process that is watched."""
+    if os.fork():
+        os._exit(0)
     watched: set[int] = set()
-    text = b""
-    while os.getppid() == parent:
-        if select.select([0], [], [], 1.0)[0]:
-            part = os.read(0, 4096)
-            if not part:
-                break
-            *lines, text = (text + part).split(b"\n")
-            for line in map(int, lines):
-                (watched.add if line > 0 else watched.discard)(abs(line))
+    sources, text = [0], b""
+    try:
+        if hasattr(os, "pidfd_open"):  # the pipe may be open in a fork of the parent, too
+            sources.append(os.pidfd_open(parent))
+    except ProcessLookupError:
+        sources.clear()
+    while sources and (ready := select.select(sources, [], [])[0]) == [0]:
+        part = os.read(ready[0], 4096)
+        if not part:
+            break
+        *lines, text = (text + part).split(b"\n")
+        for line in map(int, lines):
+            if line == 0:
+                return
+            (watched.add if line > 0 else watched.discard)(abs(line))
     for group in watched:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
@@ -67,4 +76,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,291 +1,200 @@
-"""A pool of long-lived renderer processes, for renderers that crash, hang, leak memory and print.
+"""A pool renders many θ side by side: in threads, in processes or on a Ray cluster, behind one interface.
 
     def load(settings):            # in a scene file, which imports nothing of this package
         return Renderer(settings)  # with render(x [n] float64, seed) -> [C, H, W], and optionally version()
 
-    with Workers(PYTHON, "scene.py", {"size": 64}, shape=(3, 64, 64), workers=2) as pool:
+    with open_pool(Scene(PYTHON, "scene.py", {"size": 64}, (3, 64, 64)), PoolSettings(workers=2)) as pool:
         images = pool.render(x, seeds)  # [B, n], [B] -> [B, C, H, W]
 
-The next free process takes the next render; images are in the order of the parameters. A render whose process crashes
-or exceeds the time-out is tried once more on a new process, then its image is NaN. After an exception in the renderer
-the image is NaN at once. `zg.workers.child` defines the messages; `zg.workers.guard` ends processes whose parent is
-gone.
+The next free worker takes the next render. A render whose worker is lost (a crash, a hang, a dead node) is tried once
+more on a new worker, then it has failed; after an exception in the renderer it has failed at once.
+
+| `pool` | worker | module |
+|---|---|---|
+| `threads` | a thread of this process, for functions only | `zg.workers.threads` |
+| `processes` | a process of this machine, started cleanly | `zg.workers.processes` |
+| `ray` | the same process, on a node of a Ray cluster | `zg.workers.cluster` |
 """
 
-import json
-import math
-import selectors
-import shutil
-import struct
-import tempfile
+import importlib
+import sys
 import threading
-import time
-import weakref
-from collections import deque
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zg.errors import SettingError, check_positive, check_whole
-from zg.memory import check_memory
-from zg.workers import child
-from zg.workers.child import FAILED, IMAGE, READY, WRONG_SHAPE, pack
-from zg.workers.memory import SharedImage
-from zg.workers.pipes import Lost, Message
-from zg.workers.process import PYTHON, Guard, RendererProcess, describe_exit
+from zg.errors import SettingError, check_positive, check_whole, in_words
 
-__all__ = ["PYTHON", "PoolSettings", "Workers"]
-# How often a render is tried whose process is lost.
-TRIES = 2
-# Bytes of the smallest renderer process: Python and NumPy.
-PROCESS_BYTES = 2e7
-# Grace period in seconds after the pipes close, so that the exit code can be reported.
-GRACE = 0.5
+#: Runs a Python file by this Python; `-P`: the folder of that file is not searched for modules.
+PYTHON = (sys.executable, "-P")
+# The module and the class of each pool; a module is imported when its pool is first opened.
+POOLS = {"threads": ("threads", "Threads"), "processes": ("processes", "Processes"), "ray": ("cluster", "RayPool")}
 
 
 @dataclass(frozen=True)
 class PoolSettings:
-    """How many processes a pool has, how long they may take, and when they are recycled (replaced by new ones)."""
+    """Where renders run, how many side by side, how long they may take, and when a worker is replaced by a new one."""
 
-    workers: int = 1  # processes
-    timeout: float = 30.0  # seconds a render
-    start_timeout: float = 120.0  # seconds until a process has loaded its scene
+    workers: int = 1  # renders side by side
+    pool: str = "processes"  # threads, processes or ray
+    address: str | None = None  # of a Ray cluster, host:6379; by default Ray on this machine
+    timeout: float | None = None  # seconds a render; None is no limit, and the only choice for threads
+    start_timeout: float = 120.0  # seconds until a worker has loaded its renderer
     recycle_renders: int = 1000  # renders of one process
     recycle_mb: float = 64.0  # growth of one process since its tenth render, in megabytes
 
     def __post_init__(self) -> None:
         check_whole(workers=self.workers, recycle_renders=self.recycle_renders)
-        check_positive(timeout=self.timeout, start_timeout=self.start_timeout, recycle_mb=self.recycle_mb)
+        limits = {} if self.timeout is None else {"timeout": self.timeout}
+        check_positive(**limits, start_timeout=self.start_timeout, recycle_mb=self.recycle_mb)
+        if not isinstance(self.pool, str) or self.pool not in POOLS:
+            raise SettingError(f"pool must be threads, processes or ray, got {self.pool!r}")
+        if not isinstance(self.address, str | None):
+            raise SettingError(f"address must be host:port of a Ray cluster, got {self.address!r}")
+        if self.address is not None and self.pool != "ray":
+            raise SettingError(f"address is that of a Ray cluster and needs pool: ray, got pool: {self.pool}")
+        if self.timeout is not None and self.pool == "threads":
+            raise SettingError("timeout needs pool: processes or ray, for a thread cannot be ended")
 
 
-class Workers:
-    """Renderer processes that render batches.
+@dataclass(frozen=True)
+class Scene:
+    """A renderer in a scene file, which a program runs.
 
     argv: the command that runs a Python file, which is added as its last argument: `PYTHON`, or `["blender",
-    "--background", …, "--python"]`. scene: the scene file. settings: the argument of its `load`, as JSON can hold it.
-    shape: of one image. name: of the renderer in errors, by default the name of the scene file. All others: as in
-    `PoolSettings`.
-    errors: why renders of the last batch failed. version: what the renderer says its version is, once it has started.
-    lost, recycled: how many processes were replaced because they crashed or hung, and because they were recycled.
-    The processes start with the first render, or with `start`. Raises SettingError when they cannot start.
+    "--background", …, "--python"]`. path: the scene file. settings: the argument of its `load`, as JSON can hold it.
+    shape: of one image. name: of the renderer in errors, by default the name of the scene file. On a cluster, program
+    and file are at the same place of every node.
     """
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        scene: str | Path,
-        settings: Mapping[str, Any],
-        shape: Sequence[int],
-        *,
-        workers: int = PoolSettings.workers,
-        timeout: float = PoolSettings.timeout,
-        start_timeout: float = PoolSettings.start_timeout,
-        recycle_renders: int = PoolSettings.recycle_renders,
-        recycle_mb: float = PoolSettings.recycle_mb,
-        name: str = "",
-    ) -> None:
-        self.pool_settings = PoolSettings(workers, timeout, start_timeout, recycle_renders, recycle_mb)
-        path = Path(scene).resolve()
+    argv: Sequence[str]
+    path: str | Path
+    settings: Mapping[str, Any]
+    shape: Sequence[int]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        path = Path(self.path).resolve()
         if not path.is_file():
-            raise SettingError(f"scene must be a Python file, got '{scene}'")
-        self.name = name or path.name
-        self.argv, self.shape = tuple(argv), tuple(shape)
-        check_memory(4.0 * math.prod(self.shape) * (workers + 2), shape=list(shape), workers=workers)
-        check_memory(PROCESS_BYTES * workers, workers=workers)
-        order = {"scene": str(path), "settings": settings, "shape": self.shape}
-        self.load_message = pack(child.LOAD, 0, json.dumps(order).encode())
+            raise SettingError(f"scene must be a Python file, got '{self.path}'")
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "name", self.name or path.name)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A renderer that is a function (x [n] float64, seed) -> numbers of any shape and type, or None for a failure.
+
+    It is sent to other processes by cloudpickle, once, with the large arrays that it refers to. name, file: of the
+    function and of its code, for errors.
+    """
+
+    call: Callable[[NDArray[np.float64], int], Any]
+    name: str = "the function"
+    file: str = ""
+
+
+class Result(NamedTuple):
+    """A render that has ended. ticket: its number, as `submit` returned it. error: why there is no image."""
+
+    ticket: int
+    image: NDArray[Any] | None
+    error: BaseException | None = None
+
+
+class Pool(ABC):
+    """Workers that render. A context manager starts and ends them.
+
+        tickets = [pool.submit(x, seed) for x in batch]
+        first = pool.take()  # whichever has ended first
+
+    `submit` and `take` are for one thread; several may call `run` and `render`, one after another.
+
+    name: of the renderer. shape: of an image, if the renderer is a scene; else None. settings: its settings.
+    errors: why renders of the last batch failed, in words. version: what the renderer says its version is.
+    lost, recycled: how many workers were replaced because they crashed, hung or were cut off, and because they had done
+    their share.
+    Workers start with the first render, or with `start`, and start again after `close`. Every method raises
+    SettingError for a renderer that does not start.
+    """
+
+    def __init__(self, renderer: Any, settings: PoolSettings) -> None:
+        self.name, self.settings = renderer.name, settings
+        self.shape = tuple(renderer.shape) if isinstance(renderer, Scene) else None
         self.errors: list[str] = []
         self.version = ""
         self.lost = self.recycled = 0
+        self.submitted = 0
         self._lock = threading.Lock()
-        self._pool: _Pool | None = None
 
-    def __enter__(self) -> "Workers":
+    # What a pool implements
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the workers, and wait until they have loaded their renderer."""
+
+    @abstractmethod
+    def submit(self, x: NDArray[np.float64], seed: int = 0) -> int:
+        """Ask for the render of x [n]; returns its ticket. It does not wait."""
+
+    @abstractmethod
+    def take(self) -> Result:
+        """Wait for the next render that ends, in whichever order, and hand it over once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Cancel all renders that have not ended, and end the workers."""
+
+    # What it inherits
+
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @property
-    def pids(self) -> list[int]:
-        """Process ids of the renderer processes."""
-        return [process.popen.pid for process in self._pool.processes] if self._pool else []
+    def run(self, x: NDArray[Any], seeds: Sequence[int] | NDArray[np.int64] | None = None) -> list[Result]:
+        """Render x [B, n] with seeds [B], zeros by default; results are in the order of x.
 
-    def start(self) -> None:
-        """Start all processes and wait until their scenes are loaded."""
-        self.render(np.empty((0, 0)), all_ready=True)
-
-    def close(self) -> None:
-        """End all processes. A later render starts them again."""
-        if self._pool is not None:
-            self._pool.end()
-            self._pool = None
-
-    def render(
-        self,
-        x: NDArray[np.float64],
-        seeds: Sequence[int] | NDArray[np.int64] | None = None,
-        *,
-        all_ready: bool = False,
-    ) -> NDArray[np.float32]:
-        """x [B, n], seeds [B] (zeros by default) -> images [B, *shape] float32; failed renders are NaN.
-
-        all_ready: whether to wait until every process has loaded its scene, also those that have nothing to render.
+        Every exception, Ctrl-C too, cancels what is still running: nobody would fetch it.
         """
         x = np.ascontiguousarray(x, dtype="<f8")
-        seeds = np.zeros(len(x), dtype=np.int64) if seeds is None else seeds
-        requests = [struct.pack("<q", int(seed)) + row.tobytes() for seed, row in zip(seeds, x, strict=True)]
-        batch = _Batch(requests, np.full((len(x), *self.shape), np.nan, dtype=np.float32))
+        seeds = [0] * len(x) if seeds is None else seeds
         with self._lock:
-            self.errors = []
             try:
-                if self._pool is None:
-                    self._pool = _Pool(self)
-                self._render(self._pool, batch, all_ready)
-            except BaseException:  # also Ctrl-C: nobody would fetch the images that are being rendered
+                tickets = [self.submit(one, int(seed)) for one, seed in zip(x, seeds, strict=True)]
+                found = {result.ticket: result for result in (self.take() for _ in tickets)}
+            except BaseException:
                 self.close()
                 raise
-        return batch.images
+            results = [found[ticket] for ticket in tickets]
+            self.errors = [in_words(result.error) for result in results if result.error is not None]
+        return results
 
-    def _render(self, pool: "_Pool", batch: "_Batch", all_ready: bool) -> None:
-        self._turn(pool, batch, wait=False)  # replaces processes that ended between batches, before they cost a try
-        while batch.waiting or any(
-            process.job is not None or (all_ready and not process.ready) for process in pool.processes
-        ):
-            for process in pool.processes:
-                if batch.waiting and process.ready and process.job is None:
-                    job = batch.waiting.popleft()
-                    batch.tries[job] += 1
-                    process.ask(job, batch.requests[job], self.pool_settings.timeout)
-            self._turn(pool, batch)
+    def render(self, x: NDArray[Any], seeds: Sequence[int] | NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """x [B, n], seeds [B] -> images [B, *shape] float32 of a scene; failed renders are NaN."""
+        assert self.shape is not None, "images of a function have no shape that is known before: use run"
+        images = np.full((len(x), *self.shape), np.nan, dtype=np.float32)
+        for image, result in zip(images, self.run(x, seeds), strict=True):
+            if result.image is not None:
+                image[...] = result.image
+        return images
 
-    def _turn(self, pool: "_Pool", batch: "_Batch", wait: bool = True) -> None:
-        """Wait for the next event, and handle all events that have happened: replies, lost processes, time-outs."""
-        deadline = min(process.deadline for process in pool.processes)
-        for key, _ in pool.selector.select(max(0.0, deadline - time.monotonic()) if wait else 0):
-            process, act = key.data
-            if process.ended:  # replaced earlier in this loop
-                continue
-            try:
-                for message in act():
-                    self._handle_reply(process, message, batch)
-            except Lost as loss:
-                self._handle_loss(pool, process, str(loss), batch)
-            else:
-                self._recycle(pool, process)
-        now = time.monotonic()
-        for process in list(pool.processes):
-            if now >= process.deadline:
-                limit = "timeout" if process.ready else "start_timeout"
-                reason = f"took longer than {limit} = {getattr(self.pool_settings, limit):g} s"
-                self._handle_loss(pool, process, reason, batch)
-
-    def _handle_reply(self, process: RendererProcess, message: Message, batch: "_Batch") -> None:
-        kind, number, payload = message
-        text = payload.decode(errors="replace")
-        if not process.ready and kind == READY:
-            self.version = text
-            process.loaded()
-        elif not process.ready and kind == FAILED:
-            raise SettingError(f"{self.name} must load: {text}")
-        elif process.job is None or number != process.number or kind not in (IMAGE, FAILED, WRONG_SHAPE):
-            raise Lost("sent bytes that are not a message")
-        elif kind == WRONG_SHAPE:
-            raise SettingError(f"render of {self.name} must return shape {list(self.shape)}, got {text}")
-        elif kind == FAILED:
-            self.errors.append(text)
-            process.finished(None)
-        else:
-            batch.images[process.job] = process.image.pixels
-            process.finished(*struct.unpack("<Q", payload))
-
-    def _handle_loss(self, pool: "_Pool", process: RendererProcess, reason: str, batch: "_Batch") -> None:
-        """Replace a process that is lost. Its render is tried again, or has failed."""
-        code = process.end(0 if reason else GRACE)
-        output = process.pipes.last_lines()
-        text = f"{self.name} {reason or describe_exit(code)}" + (f"; last output: {output}" if output else "")
-        if not process.ready:
-            raise SettingError(f"'{' '.join(self.argv)}' must run a Python file: {text}")
-        self.lost += 1
-        if process.job is not None:
-            if batch.tries[process.job] < TRIES:
-                batch.waiting.appendleft(process.job)
-            else:
-                self.errors.append(text)
-        pool.replace(process)
-
-    def _recycle(self, pool: "_Pool", process: RendererProcess) -> None:
-        """Replace a process that has rendered its share, or has grown too much."""
-        limits = self.pool_settings
-        if process.renders >= limits.recycle_renders or process.growth > limits.recycle_mb * child.MEGABYTE:
-            self.recycled += 1
-            process.end()
-            pool.replace(process)
+    def _ticket(self) -> int:
+        """The next number of a render."""
+        self.submitted += 1
+        return self.submitted
 
 
-class _Batch:
-    """The renders of one call: requests, images, and for each request how often it was tried."""
-
-    def __init__(self, requests: list[bytes], images: NDArray[np.float32]) -> None:
-        self.requests, self.images = requests, images
-        self.waiting = deque(range(len(requests)))
-        self.tries = [0] * len(requests)
-
-
-class _Pool:
-    """Everything that must be ended: processes, their guard, shared images, and the folder of their temporary files.
-
-    `end` is called by the first of these three: `Workers.close`, the deletion of this object, the end of the
-    interpreter.
-    """
-
-    def __init__(self, owner: Workers) -> None:
-        if not owner.argv or shutil.which(owner.argv[0]) is None:
-            program = owner.argv[0] if owner.argv else ""
-            raise SettingError(f"the renderer's program must be an executable, got '{program}'")
-        self.argv, self.load_message = owner.argv, owner.load_message
-        self.start_timeout = owner.pool_settings.start_timeout
-        self.folder = tempfile.mkdtemp(prefix="zg-workers-")
-        self.selector, self.guard = selectors.DefaultSelector(), Guard(self.folder)
-        self.processes: list[RendererProcess] = []
-        self.images: list[SharedImage] = []
-        self.end = weakref.finalize(self, _end, self.processes, self.images, self.selector, self.guard, self.folder)
-        try:
-            for k in range(owner.pool_settings.workers):
-                self.images.append(SharedImage(owner.shape))
-                self.processes.append(self._start(self.images[k]))
-        except BaseException:
-            self.end()
-            raise
-
-    def replace(self, process: RendererProcess) -> None:
-        """Start a new process in the place of one that has been ended."""
-        self.processes[self.processes.index(process)] = self._start(process.image)
-
-    def _start(self, image: SharedImage) -> RendererProcess:
-        return RendererProcess(
-            self.argv, self.load_message, image, self.folder, self.selector, self.guard, self.start_timeout
-        )
-
-
-def _end(
-    processes: list[RendererProcess],
-    images: list[SharedImage],
-    selector: selectors.BaseSelector,
-    guard: Guard,
-    folder: str,
-) -> None:
-    for process in processes:
-        process.end()
-    for image in images:
-        image.close()
-    processes.clear()
-    images.clear()
-    selector.close()
-    guard.end()
-    shutil.rmtree(folder, ignore_errors=True)
+def open_pool(renderer: Scene | Function, settings: PoolSettings) -> Pool:
+    """The pool that the settings name. Its workers start with the first render."""
+    module, name = POOLS[settings.pool]
+    kind = getattr(importlib.import_module(f"zg.workers.{module}"), name)
+    pool: Pool = kind(renderer, settings)
+    return pool

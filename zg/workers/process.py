@@ -3,23 +3,23 @@
 import contextlib
 import math
 import os
+import select
 import selectors
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from zg.errors import SettingError, signal_name
 from zg.workers import child, guard
 from zg.workers.child import pack
 from zg.workers.memory import SharedImage
 from zg.workers.pipes import Pipes
+from zg.workers.pool import PYTHON
 
-#: Runs a Python file by this Python; `-P`: the folder of that file is not searched for modules.
-PYTHON = (sys.executable, "-P")
 # Caches fill during the first renders of a process. Growth of its memory is measured from this render on.
 SETTLED = 10
 
@@ -28,8 +28,9 @@ class Guard:
     """The process that kills renderer processes when this process is gone, and removes `folder`."""
 
     def __init__(self, folder: str) -> None:
-        command = [*PYTHON, "-I", "-S", guard.__file__, folder]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
+        command = [*PYTHON, "-I", "-S", guard.__file__, folder, str(os.getpid())]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True)
 
     def watch(self, group: int) -> None:
         """Add a process group."""
@@ -46,19 +47,43 @@ class Guard:
 
     def end(self) -> None:
         """End the guard, and no renderer process."""
-        assert self.process.stdin is not None
-        self.process.kill()
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._write(b"0\n")
         self.process.stdin.close()
+        select.select([self.process.stdout], [], [], guard.DEATH_SECONDS)  # its output is closed when it has ended
+        self.process.stdout.close()
         self.process.wait()
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a renderer process is started, and what it loads.
+
+    argv: the command that runs a Python file. message: the message that names the scene. descriptors: further ones that
+    it inherits. environment: variables besides those of this process.
+    """
+
+    argv: Sequence[str]
+    message: bytes
+    descriptors: Sequence[int]
+    environment: Mapping[str, str]
+
+
+@dataclass
+class Job:
+    """A render that has not ended. tries: how often a process has started it."""
+
+    ticket: int
+    request: bytes
+    tries: int = 0
 
 
 class RendererProcess:
     """One renderer process. The constructor starts it and orders it to load its scene; `end` ends it.
 
-    argv: the command that runs a Python file. load_message: the message that names the scene. image: shared memory of
-    the image. folder: in it, its `TMPDIR` is made here, and removed by `end`. timeout: seconds until its scene must be
-    loaded.
-    ready: whether the scene is loaded. job: number within its batch of the image that it renders now. deadline: the
+    image: shared memory of the image. folder: in it, its `TMPDIR` is made here, and removed by `end`. timeout: seconds
+    until its scene must be loaded.
+    ready: whether the scene is loaded. job: what it renders now. deadline: the
     `time.monotonic()`, in seconds, at which it is given up. renders: how many it has finished. growth: bytes of memory
     by which it has grown since its tenth render.
     Raises SettingError when the command cannot be run.
@@ -66,8 +91,7 @@ class RendererProcess:
 
     def __init__(
         self,
-        argv: Sequence[str],
-        load_message: bytes,
+        order: Order,
         image: SharedImage,
         folder: str,
         selector: selectors.BaseSelector,
@@ -76,47 +100,48 @@ class RendererProcess:
     ) -> None:
         self.image, self.guard = image, guard
         self.ready, self.ended = False, False
-        self.job: int | None = None
+        self.job: Job | None = None
         self.number = self.renders = 0
         self.settled: int | None = None
         self.growth = 0
         os.makedirs(folder, exist_ok=True)  # a renderer may have removed it
         self.folder = tempfile.mkdtemp(dir=folder)  # never that of a former process, in which something may still write
         self.pipes = Pipes(selector, self)
-        self.popen = self._start(argv)
+        self.popen = self._start(order)
         guard.watch(self.popen.pid)
         self.deadline = time.monotonic() + timeout
-        self.pipes.send(load_message)
+        self.pipes.send(order.message)
 
-    def _start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, order: Order) -> subprocess.Popen[bytes]:
         requests, replies, printed = self.pipes.child_ends
-        inherited = (requests, replies, self.image.descriptor)
+        channels = (requests, replies, self.image.descriptor)
         environment = {
-            child.ENVIRONMENT: ",".join(map(str, inherited)),
+            child.ENVIRONMENT: ",".join(map(str, channels)),
             guard.FOLDER: self.folder,
             "TMPDIR": self.folder,
         }
         try:
             return subprocess.Popen(
-                [*argv, child.__file__],
+                [*order.argv, child.__file__],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
-                pass_fds=inherited,
-                env={**os.environ, **environment},
+                pass_fds=(*channels, *order.descriptors),
+                env={**os.environ, **order.environment, **environment},
                 start_new_session=True,
             )
         except OSError as error:
             self.pipes.close()
-            raise SettingError(f"'{argv[0]}' must be an executable program: {error.strerror}") from None
+            raise SettingError(f"'{order.argv[0]}' must be an executable program: {error.strerror}") from None
         finally:
             self.pipes.close_child_ends()
 
-    def ask(self, job: int, request: bytes, timeout: float) -> None:
-        """Ask for a render that may take `timeout` seconds."""
+    def ask(self, job: Job, timeout: float | None) -> None:
+        """Ask for a render that may take `timeout` seconds; None is no limit."""
         self.number = (self.number + 1) % 2**32
-        self.job, self.deadline = job, time.monotonic() + timeout
-        self.pipes.send(pack(child.RENDER, self.number, request))
+        self.job, self.deadline = job, math.inf if timeout is None else time.monotonic() + timeout
+        job.tries += 1
+        self.pipes.send(pack(child.RENDER, self.number, job.request))
 
     def loaded(self) -> None:
         """Note that the scene is loaded."""

@@ -56,7 +56,9 @@ def changed_hashes(clone, path, text="\nCHANGED = 1\n"):
         ("tasks/renderers/blender.py", ["led"]),
         ("tasks/renderers/scenes/led_display.py", ["led"]),
         ("tasks/renderers/scenes/stage.py", ["led"]),
-        ("zg/workers/pool.py", ["led"]),
+        ("zg/workers/pool.py", ["led", "toy"]),
+        ("zg/workers/processes.py", ["led"]),
+        ("zg/workers/child.py", ["led"]),
     ],
 )
 def test_a_file_that_a_run_executes_changes_its_hash(clone, path, expected):

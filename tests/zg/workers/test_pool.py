@@ -18,7 +18,8 @@ import pytest
 from tests.processes import marked, nothing_left, state, until  # noqa: F401
 from tests.zg.workers.scenes import faulty
 from zg.errors import SettingError
-from zg.workers.pool import PYTHON, Workers
+from zg.workers.pool import PYTHON, PoolSettings, Scene
+from zg.workers.processes import Processes
 
 SCENE = Path(faulty.__file__)
 SHAPE = (3, 4, 5)
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 def make(**options):
     settings = options.pop("settings", {})
-    return Workers(PYTHON, SCENE, settings, SHAPE, **options)
+    return Processes(Scene(PYTHON, SCENE, settings, SHAPE), PoolSettings(**options))
 
 
 def rows(*orders):
@@ -211,7 +212,8 @@ def test_a_process_is_recycled_when_its_memory_has_grown_by_recycle_mb():
 )
 def test_a_renderer_that_does_not_start_raises_an_error_of_one_line(argv, settings, why):
     with pytest.raises(SettingError, match=why) as raised:
-        Workers(argv, SCENE, settings, SHAPE, workers=2, start_timeout=1.0 if "hang" in settings else 60.0).start()
+        limits = PoolSettings(workers=2, start_timeout=1.0 if "hang" in settings else 60.0)
+        Processes(Scene(argv, SCENE, settings, SHAPE), limits).start()
     assert "\n" not in str(raised.value)
 
 
@@ -219,7 +221,7 @@ def test_a_program_that_was_deleted_raises_an_error_of_one_line_when_a_process_i
     program = tmp_path / "renderer"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     program.chmod(0o755)
-    with Workers([str(program), "-P"], SCENE, {}, SHAPE) as pool:
+    with Processes(Scene([str(program), "-P"], SCENE, {}, SHAPE), PoolSettings()) as pool:
         program.unlink()
         with pytest.raises(SettingError, match=r"renderer' must be an executable program: No such file"):
             pool.render(rows((faulty.DIE,)))
@@ -229,10 +231,8 @@ def test_an_image_too_large_for_shared_memory_raises_an_error_of_one_line():
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(
-            SettingError, match=r"^an image of 12582912 bytes must fit into shared memory: File too large$"
-        ):
-            Workers(PYTHON, SCENE, {}, (3, 1024, 1024)).start()
+        with pytest.raises(SettingError, match=r"^12582912 bytes must fit into shared memory: File too large$"):
+            Processes(Scene(PYTHON, SCENE, {}, (3, 1024, 1024)), PoolSettings()).start()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -257,9 +257,9 @@ def test_a_pool_renders_again_after_ctrl_c(tmp_path):
 PARENT = """
 import sys, threading, time
 import numpy as np
-from zg.workers.pool import PYTHON, Workers
+from zg.workers.pool import PYTHON, PoolSettings, Scene, open_pool
 
-pool = Workers(PYTHON, sys.argv[1], {"log": sys.argv[2]}, (3, 4, 5), workers=2, timeout=600)
+pool = open_pool(Scene(PYTHON, sys.argv[1], {"log": sys.argv[2]}, (3, 4, 5)), PoolSettings(workers=2, timeout=600))
 starter = threading.Thread(target=pool.start)
 starter.start()
 starter.join()  # the end of the thread that started the processes must not end them

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from baselines.finite_differences import FiniteDifferences
 from tests.processes import marked, nothing_left  # noqa: F401
 from tests.zg.workers.scenes import disk
 from zg.budget import Budget
 from zg.cli.main import main
 from zg.objective import Objective
 from zg.run.run import run
+from zg.scenes import WorkerTask
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PYTHON
-from zg.workers.task import WorkerTask
 from zg.zerograds.method import ZeroGrads
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -48,8 +49,8 @@ def test_a_run_finds_the_disk_and_ends_its_processes(tmp_path):
     assert not marked(tmp_path)
 
 
-def test_a_run_with_two_processes_gives_the_result_of_one():
-    one, two = (run(Disk(workers), ZeroGrads(), Budget(60)) for workers in (1, 2))
+def test_a_run_with_two_processes_gives_the_result_of_one_if_the_method_does_not_fill_its_batch():
+    one, two = (run(Disk(workers), FiniteDifferences(), Budget(60)) for workers in (1, 2))
     assert torch.equal(one.theta, two.theta)
     assert [row["best_loss"] for row in one.records[1:]] == [row["best_loss"] for row in two.records[1:]]
 

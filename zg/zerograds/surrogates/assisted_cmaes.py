@@ -103,7 +103,10 @@ class AssistedCMAES(DDCMAES):
         self.drawn, self.chosen = none, torch.empty(0, dtype=torch.long)
 
     def ask(self) -> Tensor:
-        """The samples [k, n] that h predicts to be best among those that are not rendered yet; k ≤ λ."""
+        """The samples [k, n] that h predicts to be best among those that are not rendered yet; k ≤ λ.
+
+        k is filled to the renders that run side by side: more of them make h and the ranks better in the same time.
+        """
         state, model = self.state, self.state.model
         has_samples = len(state.samples) > 0
         self.drawn = state.samples if has_samples else self._draw_with_minimum()
@@ -112,7 +115,7 @@ class AssistedCMAES(DDCMAES):
             self.chosen = unknown
         else:
             wanted = state.wanted if has_samples else math.ceil(self.terms.count / self.settings.terms_per_render)
-            self.chosen = unknown[model(self.drawn[unknown]).argsort()][:wanted]
+            self.chosen = unknown[model(self.drawn[unknown]).argsort()][: self.problem.filled(wanted)]
         return self.drawn[self.chosen]
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:

@@ -1,16 +1,15 @@
-"""A task whose renderer runs in processes of its own."""
+"""A task whose renderer is a scene file, which runs in processes of its own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+import zg.workers.processes  # noqa: F401  # what renders belongs to the hash of a run's code, which follows imports
 from zg.losses import Loss
 from zg.task import Task
-from zg.workers.pool import PoolSettings, Workers
+from zg.workers.pool import PoolSettings, Scene, open_pool
 
 
 class WorkerTask(Task):
@@ -22,20 +21,20 @@ class WorkerTask(Task):
             self.set_reference(self.render(self.solution[None], torch.tensor([0]))[0])
 
     workers: number of processes. timeout: seconds a render. recycle_renders, recycle_mb: when a process is replaced,
-    as in `zg.workers.pool.PoolSettings`. The processes end with the run, or with the task.
+    as in `zg.workers.pool.PoolSettings`. The processes are on this machine, or where `use_pool` says, and end with the
+    run, or with the task.
     """
 
     def __init__(
         self,
         loss: str | Loss = "mse",
         workers: int = PoolSettings.workers,
-        timeout: float = PoolSettings.timeout,
+        timeout: float = 30.0,
         recycle_renders: int = PoolSettings.recycle_renders,
         recycle_mb: float = PoolSettings.recycle_mb,
     ) -> None:
         super().__init__(loss)
-        self.workers: Workers | None = None
-        self.pool_settings = PoolSettings(workers, timeout, recycle_renders=recycle_renders, recycle_mb=recycle_mb)
+        self.use_pool(workers=workers, timeout=timeout, recycle_renders=recycle_renders, recycle_mb=recycle_mb)
 
     def open_workers(
         self,
@@ -46,19 +45,19 @@ class WorkerTask(Task):
         start_timeout: float = PoolSettings.start_timeout,
         name: str = "",
     ) -> None:
-        """Start the processes; arguments as in `zg.workers.pool.Workers`. Raises SettingError if they do not start."""
+        """Start the processes; arguments as in `zg.workers.pool.Scene`. Raises SettingError if they do not start."""
         self.close()
-        pool = asdict(replace(self.pool_settings, start_timeout=start_timeout))
-        self.workers = Workers(argv, scene, settings, shape, **pool, name=name)
+        self.use_pool(start_timeout=start_timeout)
+        assert self.pool is not None
+        self._scene = Scene(argv, scene, settings, shape, name)
+        self.workers = open_pool(self._scene, self.pool)
         self.workers.start()
 
-    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        assert self.workers is not None, "build must call open_workers"
-        images = self.workers.render(x.cpu().numpy(), *(seed.tolist() for seed in seeds))
-        if self.workers.errors:
-            self.last_error = self.workers.errors[-1]
-        return torch.from_numpy(images).to(self.device)
+    def for_workers(self) -> Scene:
+        return self._scene
 
-    def close(self) -> None:
-        if self.workers is not None:
-            self.workers.close()
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return self.render_in_pool(x, *seeds)
+
+    def render_batch(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        return self.render(x, *seeds)

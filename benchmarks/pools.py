@@ -1,0 +1,216 @@
+"""What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart scene
+
+- overhead: a render of a function that only fills a picture, against a call of it, for each pool; and the time of a
+  core that a render costs this process, which bounds how many workers it can keep busy.
+- work: renders a second of 2 workers against 1, for 100 ms of one core a render; for threads in code that releases the
+  interpreter's lock; and what 2 processes that know nothing of each other gain, which is what the cores have to give.
+- sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker. 8 only on
+  Ray: its own processes beside 32 workers need gigabytes.
+- quickstart: a function of two parameters with 50 ms of pure Python a call, 2 workers in processes against 1.
+- scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file.
+
+All are ratios of medians over pairs timed in turn, so that neighbours on the machine count little. Ray is a real one on
+this machine, started once and not timed.
+"""
+
+import argparse
+import hashlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import numpy as np
+
+import zg
+from tests.tasks import cornell_scene
+from tests.zg.workers.scenes.faulty import BURN
+from zg.workers import child
+from zg.workers.cluster import connected
+from zg.workers.pool import PYTHON, Function, PoolSettings, Scene, open_pool
+
+SIZES = (128, 1024)
+WORK_SECONDS, SLEEP_SECONDS, PYTHON_SECONDS = 0.1, 0.2, 0.05
+LOOP = f"""
+import sys
+from tests.zg.workers.scenes.faulty import Renderer
+renderer = Renderer({{}})
+print(flush=True)
+sys.stdin.read()
+for _ in range(int(sys.argv[1])):
+    renderer.render([{BURN}, {WORK_SECONDS}, 1.0], 0)
+"""
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def filled(size: int) -> Callable[[Any, int], np.ndarray]:
+    """A renderer that only makes a picture."""
+    return lambda x, seed: np.full((3, size, size), x[0], dtype=np.float32)
+
+
+def burn(x: Any, seed: int) -> float:
+    """100 ms of one core in Python."""
+    end = time.process_time() + WORK_SECONDS
+    while time.process_time() < end:
+        pass
+    return 0.0
+
+
+def burn_unlocked(x: Any, seed: int) -> float:
+    """100 ms of one core in code that releases the interpreter's lock."""
+    end = time.thread_time() + WORK_SECONDS
+    block = bytes(2**20)
+    while time.thread_time() < end:
+        hashlib.sha256(block)
+    return 0.0
+
+
+def sleep(x: Any, seed: int) -> float:
+    """Waits, as for a program or a machine elsewhere. Returns its megabytes of memory that no other process shares."""
+    time.sleep(SLEEP_SECONDS)
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
+
+
+def paired(first: Callable[[], object], second: Callable[[], object], pairs: int) -> tuple[float, float, float]:
+    """Median seconds of two actions timed in turn, and the median of the ratios of the second to the first."""
+    timed = [(seconds(first), seconds(second)) for _ in range(pairs)]
+    ratio = statistics.median(b / a for a, b in timed)
+    return statistics.median(a for a, _ in timed), statistics.median(b for _, b in timed), ratio
+
+
+def measure_overhead(name: str, size: int, pairs: int, batch: int = 20) -> None:
+    call, x = filled(size), np.zeros((batch, 2))
+    with open_pool(Function(call), PoolSettings(1, name)) as pool:
+        pool.run(x)
+        bare, pooled, ratio = paired(lambda: [call(one, 0) for one in x], lambda: pool.run(x), pairs)
+        start = time.process_time()
+        for _ in range(pairs):
+            pool.run(x)
+        own = (time.process_time() - start) / pairs
+    milliseconds = [f"{1e3 * took / batch:.2f} ms" for took in (bare, pooled, own)]
+    print(
+        f"3 × {size} × {size}  {name:10} {{}} a call, {{}} a render, {ratio:.1f} times, {{}} of this process".format(
+            *milliseconds
+        ),
+        flush=True,
+    )
+
+
+def measure_work(name: str, free: float, pairs: int, each: int = 10) -> None:
+    call, x = burn_unlocked if name == "threads" else burn, np.zeros((each, 2))
+    with (
+        open_pool(Function(call), PoolSettings(1, name)) as one,
+        open_pool(Function(call), PoolSettings(2, name)) as two,
+    ):
+        one.run(x[:1]), two.run(x[:2])
+        _, _, ratio = paired(lambda: one.run(x), lambda: two.run(x.repeat(2, 0)), pairs)
+    gain = 2 / ratio
+    print(f"{name:10} 2 workers: {gain:.2f} times the renders of one, {100 * gain / free:.0f} % of that", flush=True)
+
+
+def ceiling(processes: int, pairs: int, each: int = 10) -> float:
+    """Throughput of that number of processes without a pool, over the throughput of one."""
+
+    def run(count: int) -> float:
+        started = [
+            subprocess.Popen([sys.executable, "-c", LOOP, str(each)], stdin=PIPE, stdout=PIPE) for _ in range(count)
+        ]
+        for process in started:
+            assert process.stdout is not None
+            process.stdout.readline()
+
+        def go() -> None:
+            for process in started:
+                assert process.stdin is not None
+                process.stdin.close()
+            for process in started:
+                process.wait()
+
+        return seconds(go)
+
+    return statistics.median(processes * run(1) / run(processes) for _ in range(pairs))
+
+
+def measure_sleep(name: str, workers: int, pairs: int, rounds: int = 5) -> None:
+    x = np.zeros((workers * rounds, 2))
+    with open_pool(Function(sleep), PoolSettings(workers, name)) as pool:
+        pool.run(x)
+        took = statistics.median(seconds(lambda: pool.run(x)) for _ in range(pairs))
+        most = max(float(result.image) for result in pool.run(x[:workers]) if result.image is not None)
+    held = f", at most {most:.0f} MB a worker" if name != "threads" else ""
+    print(f"{name:10} {workers:2} workers: {100 * SLEEP_SECONDS * rounds / took:.0f} % of linear{held}", flush=True)
+
+
+def measure_quickstart(pairs: int) -> None:
+    def f(x: Any) -> float:
+        end = time.process_time() + PYTHON_SECONDS
+        while time.process_time() < end:
+            pass
+        return float((x[0] - 3) ** 2 + (x[1] + 1) ** 2)
+
+    def run(workers: int) -> None:
+        zg.minimize(f, x0=[0.0, 0.0], max_renders=200, curve_points=0, workers=workers, pool="processes")
+
+    _, _, ratio = paired(lambda: run(1), lambda: run(2), pairs)
+    print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1", flush=True)
+
+
+def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> None:
+    bare = child.load(str(scene), dict(settings))
+
+    def loop() -> np.ndarray:
+        return np.stack([bare.render(one, k) for k, one in enumerate(x)])
+
+    with open_pool(Scene(PYTHON, scene, settings, loop().shape[1:]), PoolSettings()) as pool:
+        pool.render(x)
+        alone, _, ratio = paired(loop, lambda: pool.render(x, range(len(x))), pairs)
+    milliseconds = 1e3 * alone / len(x)
+    print(
+        f"{scene.name} {dict(settings)}: {milliseconds:.0f} ms a render in a bare loop, in a worker {ratio:.3f} of it"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", nargs="+", choices=["overhead", "work", "sleep", "quickstart", "scene"])
+    parser.add_argument("--pools", nargs="+", default=["threads", "processes", "ray"])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--scene", type=Path, help="a scene file to measure instead of Mitsuba's Cornell box")
+    parser.add_argument("--settings", type=json.loads, default={}, help="for its load, as JSON")
+    parser.add_argument("--x", type=float, nargs="+", help="what it renders, ten times")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
+            stack.enter_context(connected(None, 9))  # more than there are: workers that sleep share a core
+        free = ceiling(2, options.pairs) if "work" in options.what else 0.0
+        if free:
+            print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one", flush=True)
+        for name in options.pools:
+            for size in SIZES if "overhead" in options.what else ():
+                measure_overhead(name, size, options.pairs)
+            if "work" in options.what:
+                measure_work(name, free, options.pairs)
+            for workers in ((8,) if name == "ray" else (8, 32)) if "sleep" in options.what else ():
+                measure_sleep(name, workers, options.pairs)
+    if "quickstart" in options.what:
+        measure_quickstart(options.pairs)
+    if "scene" in options.what:
+        own = Path(cornell_scene.__file__), {"size": 64, "samples": 16}, np.linspace(-0.3, 0.3, 10)[:, None]
+        given = options.scene, options.settings, np.tile(options.x or [], (10, 1))
+        measure_scene(*(given if options.scene else own), options.pairs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""How a function of the user is called: from a vector x to the arguments that it wants.
+
+It imports no PyTorch: a worker of a function that needs none has none.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+
+class Argument(NamedTuple):
+    """A block of x: its name, its shape, and whether it holds integers."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class Calling:
+    """The function of the user with everything but x.
+
+    args, kwargs: further arguments, positional and by name.
+    blocks: of x. dtype: of x, as NumPy names it.
+    batched: each parameter has a leading dimension B.
+    named: the blocks are keyword arguments; else x is the first argument.
+    kind: x is a tensor, an array of NumPy, or one number.
+    """
+
+    function: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    blocks: Sequence[Argument]
+    dtype: str
+    batched: bool
+    named: bool
+    kind: Literal["tensor", "array", "number"]
+
+    def __call__(self, x: Any, seed: int = 0) -> Any:
+        """Call the function with a copy of x [(B,) n], a tensor or an array. It draws its own random numbers."""
+        if isinstance(x, np.ndarray):
+            x = x.astype(self.dtype, copy=False)
+        if self.named:
+            named, start = {}, 0
+            for block in self.blocks:
+                part = x[..., start : (start := start + math.prod(block.shape))]
+                named[block.name] = self._converted(part.reshape((*x.shape[:-1], *block.shape)), block.is_whole)
+            return self.function(*self.args, **named, **self.kwargs)
+        one = self.blocks[0] if len(self.blocks) == 1 else Argument("x", x.shape[-1:], False)
+        return self.function(
+            self._converted(x.reshape((*x.shape[:-1], *one.shape)), one.is_whole), *self.args, **self.kwargs
+        )
+
+    def _converted(self, x: Any, is_whole: bool) -> Any:
+        """A copy as the user's function gets it: integers and binaries as integers, one number as a scalar."""
+        if self.kind == "number":
+            return int(x) if is_whole else float(x)
+        if self.kind == "tensor":
+            import torch
+
+            x = torch.as_tensor(x)
+            return x.to(torch.int64) if is_whole else x.clone()
+        array = x if isinstance(x, np.ndarray) else x.cpu().numpy()
+        return array.astype(np.int64)[()] if is_whole else array.copy()[()]

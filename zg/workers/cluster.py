@@ -1,0 +1,256 @@
+"""A pool on a Ray cluster: each worker is an actor with one renderer process beside it, the same as at home.
+
+Ray places the actors, moves parameters, images and the function, and notices dead nodes. What is left to do here: hand
+the next render to a free actor, and ask for a new actor and for the render once more where one was lost.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zg.errors import RenderError, SettingError, in_words
+from zg.extras import load_package
+from zg.workers.parcel import Parcel
+from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene
+from zg.workers.processes import Processes
+
+# How often a render is tried whose actor is lost. What the renderer does ends its process only, and not the actor.
+TRIES = 3
+# How many actors in a row may be lost before they have started, for each worker.
+STARTS = 3
+# Seconds in which actors end their processes and remove their files, before they are killed.
+CLOSE_SECONDS = 2.0
+# Bytes of shared memory for objects, where this process starts Ray by itself.
+OBJECT_STORE = 256 * 2**20
+# For a Ray that this process starts: ports on loopback only, and no report to its makers. Ray reads the first of them
+# when it is imported, whatever the system is.
+AT_HOME = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class RemoteRenderer:
+    """Runs in an actor: one renderer process on the actor's node."""
+
+    def __init__(self, renderer: Scene | Parcel, settings: PoolSettings) -> None:
+        self.pool = Processes(renderer, replace(settings, workers=1, pool="processes", address=None))
+
+    def start(self) -> str:
+        """Start the process; returns the version of the renderer. Raises SettingError if it does not start."""
+        self.pool.start()
+        return self.pool.version
+
+    def render(self, x: NDArray[np.float64], seed: int) -> tuple[NDArray[Any] | None, str, int, int]:
+        """The image or why there is none, and how many processes were lost and recycled so far."""
+        [result] = self.pool.run(x[None], [seed])
+        error = "" if result.error is None else str(result.error)
+        return result.image, error, self.pool.lost, self.pool.recycled
+
+    def close(self) -> None:
+        """End the process, also while it renders: Ray calls this in a thread of its own."""
+        self.pool.close()
+
+
+@dataclass
+class _Job:
+    ticket: int
+    x: NDArray[np.float64]
+    seed: int
+    tries: int = 0
+
+
+@dataclass
+class _Actor:
+    """handle: of Ray. job: what it renders. lost, recycled: processes that it has replaced."""
+
+    handle: Any
+    job: _Job | None = None
+    lost: int = 0
+    recycled: int = 0
+
+
+class RayPool(Pool):
+    """Workers on the nodes of a Ray cluster, one for each free CPU, at most `workers`.
+
+    The cluster is the one that the caller is connected to, else that of `address` or of Ray's own variable RAY_ADDRESS,
+    else one that is started here, on this machine, and ended with the pool.
+    """
+
+    def __init__(self, renderer: Scene | Function, settings: PoolSettings) -> None:
+        super().__init__(renderer, settings)
+        self.renderer = (
+            Parcel.of(renderer.call, renderer.name, renderer.file) if isinstance(renderer, Function) else renderer
+        )
+        self._connection = contextlib.ExitStack()
+        self._actors: dict[Any, _Actor] = {}  # by the reference to what they do now
+        self._free: list[_Actor] = []
+        self._waiting: deque[_Job] = deque()
+        self._ended: deque[Result] = deque()
+        self._ray: Any = None
+        self._failed_starts = 0
+
+    def start(self) -> None:
+        """Wait for the first actor. The others join when the cluster has room for them."""
+        self._connect()
+        while not self._free and not any(actor.job for actor in self._actors.values()):
+            self._turn()
+
+    def submit(self, x: NDArray[np.float64], seed: int = 0) -> int:
+        job = _Job(self._ticket(), np.array(x), seed)
+        self._waiting.append(job)
+        return job.ticket
+
+    def take(self) -> Result:
+        self._connect()
+        while not self._ended:
+            while self._waiting and self._free:
+                self._ask(self._free.pop(), self._waiting.popleft())
+            self._turn()
+        return self._ended.popleft()
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._ended.clear()
+        if self._ray is not None:
+            actors = [*self._actors.values(), *self._free]
+            with contextlib.suppress(ValueError, self._ray.exceptions.RayError):  # the cluster may be gone
+                closed = [actor.handle.close.remote() for actor in actors]
+                self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS)
+                for actor in actors:
+                    self._ray.kill(actor.handle)
+        self._actors, self._free, self._ray = {}, [], None
+        self._connection.close()
+
+    def _connect(self) -> None:
+        if self._ray is not None:
+            return
+        self._ray = self._connection.enter_context(connected(self.settings.address, self.settings.workers))
+        self._kind = self._ray.remote(num_cpus=1, max_restarts=0, max_concurrency=2)(RemoteRenderer)
+        self._given = self._ray.put(self.renderer), self._ray.put(self.settings)
+        for _ in range(self.settings.workers):
+            self._start()
+
+    def _start(self) -> None:
+        """Ask for an actor. Ray starts it where there is room, now or later."""
+        handle = self._kind.remote(*self._given)
+        self._actors[handle.start.remote()] = _Actor(handle)
+
+    def _ask(self, actor: _Actor, job: _Job) -> None:
+        job.tries += 1
+        actor.job = job
+        self._actors[actor.handle.render.remote(job.x, job.seed)] = actor
+
+    def _turn(self) -> None:
+        """Wait for the next actor that has started or rendered, and handle it."""
+        is_idle = not self._free and not any(actor.job for actor in self._actors.values())
+        limit = self.settings.start_timeout if is_idle else None
+        ready, _ = self._ray.wait(list(self._actors), num_returns=1, timeout=limit)
+        if not ready:
+            raise SettingError(f"the cluster must have a free CPU for a worker, got none within {limit:g} s")
+        actor = self._actors.pop(ready[0])
+        try:
+            found = self._ray.get(ready[0])
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, SettingError):  # the renderer does not start, or its pictures have another shape
+                raise error.cause from None
+            raise SettingError(f"{self.name} must run on the nodes: {in_words(error.cause or error)}") from error
+        except self._ray.exceptions.RayError as error:
+            self._replace(actor, error)
+            return
+        if actor.job is None:
+            self.version, self._failed_starts = found, 0
+        else:
+            image, text, lost, recycled = found
+            own = None if image is None else np.array(image)  # Ray's is read-only, and keeps its place in shared memory
+            self._ended.append(Result(actor.job.ticket, own, RenderError(text) if text else None))
+            self.lost, self.recycled = self.lost + lost - actor.lost, self.recycled + recycled - actor.recycled
+            actor.job, actor.lost, actor.recycled = None, lost, recycled
+        self._free.append(actor)
+
+    def _replace(self, actor: _Actor, error: Exception) -> None:
+        """Ask for another actor in place of one that is lost, with its node perhaps, and for its render again."""
+        self.lost += 1
+        self._failed_starts += actor.job is None
+        if self._failed_starts > STARTS * self.settings.workers:
+            raise SettingError(f"{self.name} must start on the nodes: {in_words(error)}")
+        with contextlib.suppress(ValueError, self._ray.exceptions.RayError):
+            self._ray.kill(actor.handle)  # where the node is only out of reach
+        if actor.job is not None:
+            if actor.job.tries < TRIES:
+                self._waiting.appendleft(actor.job)
+            else:
+                text = f"{self.name} was lost with its node or worker {TRIES} times: {type(error).__name__}"
+                self._ended.append(Result(actor.job.ticket, None, RenderError(text)))
+        self._start()
+
+
+# Pools of this process that use a connection made here.
+_users = 0
+
+
+@contextlib.contextmanager
+def connected(address: str | None, cpus: int) -> Iterator[Any]:
+    """The module ray, connected to a cluster. A connection that was made here is closed after its last user.
+
+    address: host:port of the cluster; None for one on this machine with that number of CPUs. Raises SettingError where
+    ray is not installed or there is no cluster.
+    """
+    global _users
+    before = {name: os.environ.get(name) for name in AT_HOME}
+    try:
+        if address is None:
+            os.environ.update(AT_HOME)
+        ray = load_package("ray", "pool: ray")
+        if _users or not ray.is_initialized():
+            if not _users:
+                _init(ray, address, cpus)
+            _users += 1
+            is_own = True
+        else:
+            is_own = False
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    try:
+        yield ray
+    finally:
+        if is_own:
+            _users -= 1
+            if not _users:
+                ray.shutdown()
+
+
+def _init(ray: Any, address: str | None, cpus: int) -> None:
+    """Connect. Ray's handler of SIGTERM, set where this is the main thread, is taken back: a run has its own."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect(ray, address, cpus)
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _connect(ray: Any, address: str | None, cpus: int) -> None:
+    address = address or os.environ.get("RAY_ADDRESS")
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        ray.init(
+            address="local",  # and not the next best cluster that a file of Ray names
+            num_cpus=cpus,
+            object_store_memory=OBJECT_STORE,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+        return
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise SettingError(f"address must be that of a Ray cluster, host:6379, got '{address}': {error}") from error
