@@ -240,6 +240,7 @@ def call_fingerprint() -> dict[str, Any]:
         regulariser=lambda x: 1e-4 * x.square().sum(1),
         max_renders=150,
         seed=5,
+        feedback="loss",
     )
     enter(result_hash, result.theta)
     enter(result_hash, torch.tensor([result.loss, result.row["init_loss"], result.row["best_loss"]]))

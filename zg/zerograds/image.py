@@ -41,9 +41,9 @@ class ImageZeroGrads(Method):
     """The default where the image and the loss are known: nothing has to be set.
 
     sigma: length of the first probes, in scaled units. surrogate: auto, dense or footprints. options: settings of the
-    surrogate that is named (`Settings` in `zg/zerograds/pictures`). Raises SettingError for an unknown name or option,
-    and in the run if the loss or the regulariser is not differentiable. Without a reference there is no picture to see,
-    and the loss-only default runs from the start.
+    surrogate that is named (`Settings` in `zg/zerograds/pictures`). Raises SettingError for an unknown name or option.
+    Without a reference there is no picture to see, and without derivatives of the loss in the image, or of the
+    regulariser in x, the picture is of no use: the loss-only default then runs from the start.
     """
 
     feedback = "image"
@@ -64,8 +64,10 @@ class ImageZeroGrads(Method):
         self.present = self.wanted
         if self.wanted == AUTO:
             self.present = "dense" if self.problem.n <= FEW else "footprints"
+        self.resolved = self.present
         self.surrogate = self._make(self.present, theta)
         self.loss_only: ZeroGrads | None = None
+        self.is_solved = False
         #: Under noise: the θ [n] to beat, when it is next rendered beside another one, and whether that is now.
         self.champion, self.next_duel, self.is_duel = theta.clone(), 0, False
 
@@ -114,6 +116,8 @@ class ImageZeroGrads(Method):
         return self.surrogate.has_model and hasattr(self.surrogate, "picture_loss")
 
     def finished(self) -> str | None:
+        if self.is_solved:
+            return "converged"
         return None if self.loss_only is None else self.loss_only.finished()
 
     def status(self) -> dict[str, float]:
@@ -128,6 +132,7 @@ class ImageZeroGrads(Method):
             "surrogate": self.surrogate.state_dict() if self.loss_only is None else None,
             "loss_only": None if self.loss_only is None else self.loss_only.state(),
             "noisy": self.problem.noisy,
+            "is_solved": self.is_solved,
             "champion": self.champion,
             "next_duel": self.next_duel,
             "is_duel": self.is_duel,
@@ -136,7 +141,8 @@ class ImageZeroGrads(Method):
     def load_state(self, state: dict[str, Any]) -> None:
         drawn = self.generator.get_state()
         self.problem = self.problem.with_noise(state["noisy"])
-        self.present, self.champion = state["present"], state["champion"]
+        self.present = self.resolved = state["present"]
+        self.champion, self.is_solved = state["champion"], state["is_solved"]
         self.next_duel, self.is_duel = state["next_duel"], state["is_duel"]
         if state["loss_only"] is None:
             self.surrogate = self._make(self.present, self.champion)
@@ -157,23 +163,26 @@ class ImageZeroGrads(Method):
         is_start = self.surrogate.is_start
         if is_start and len(losses) == 2:
             self.problem = self.problem.with_noise(differ(losses[0], losses[1]))
-        if evaluation.reference is None or self.problem.image_loss is None:
+        if evaluation.reference is None or evaluation.images is None or self.problem.image_loss is None:
             return self._begin_loss_only(theta[0])
-        assert evaluation.images is not None
         self.surrogate.picture_loss = PictureLoss(self.problem.image_loss, evaluation.reference, self.space)
+        if is_start and not self.surrogate.picture_loss.is_differentiable(theta[0]):
+            return self._begin_loss_only(theta[0])
         self.surrogate.tell(theta, evaluation.images, evaluation.valid)
         if not (self.surrogate.place.failed or self.surrogate.place.converged):
             return
         before = self.surrogate
+        self.is_solved = not before.is_start and before.is_solved
         goes_dense = self.wanted == AUTO and isinstance(before, Footprints) and self.problem.n <= SOME
         if goes_dense and before.place.failed and not before.is_start:
-            self.present, self.surrogate = "dense", Dense.after(before, self.problem)
+            self.present = self.resolved = "dense"
+            self.surrogate = Dense.after(before, self.problem)
         else:
             self._begin_loss_only(before.theta if self.is_noisy else self.ledger.best_theta)
 
     def _begin_loss_only(self, theta: Tensor) -> None:
         """Let the loss-only default go on from θ [n]."""
-        self.present, self.champion = LOSSES, theta.clone()
+        self.present, self.resolved, self.champion = LOSSES, LOSSES, theta.clone()
         self.next_duel = 2 * self.ledger.renders
         self.loss_only = ZeroGrads(self.sigma)
         self.loss_only.go_on(replace(self.problem, image_loss=None), self.ledger, theta)

@@ -15,95 +15,21 @@ of the loss, so what noise adds to the loss of a picture is known and subtracted
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from zg.problem import Problem
-from zg.zerograds.parts.part import Group
 from zg.zerograds.pictures.bowl import Bowl, PictureLoss
 from zg.zerograds.pictures.damped import damped_step
+from zg.zerograds.pictures.place import LEARN, START, STEP, Place, Trials
 
 #: Energy of rounding in single precision, as a fraction of each number of a picture.
 ROUNDING = 3e-7
-START, LEARN, STEP = "start", "learn", "step"
-
-
-@dataclass(frozen=True)
-class StepSettings:
-    """Meaning, unit and reason of each; "10 ×" says what a value ten times larger does."""
-
-    #: First λ. 10 ×: the first steps are shorter, for pictures that are far from linear.
-    first_damping: float = 0.1
-    #: λ of the trials over the present λ. More rungs: fewer iterations, more renders in each.
-    ladder: tuple[float, ...] = (0.1, 1.0, 10.0)
-    #: Factor on λ where no trial is lower: beyond the ladder.
-    retreat: float = 100.0
-    #: Smallest and largest λ: beyond them steps are Gauss-Newton's, or nothing.
-    least_damping: float = 1e-6
-    most_damping: float = 1e6
-    #: Newton's steps on the model for each trial, if the loss is not quadratic in the picture; cuts of one.
-    inner: int = 12
-    halvings: int = 4
-    #: Relative precision of these steps. 10 ×: fewer of them, and trials are not as low as the model knows.
-    inner_precision: float = 1e-3
-    #: Iterations of conjugate gradients. 10 ×: steps are exact also where Jᵀ H J is badly conditioned.
-    iterations: int = 60
-    #: Relative decrease of the loss below which an iteration leads nowhere. 10 ×: the search ends earlier.
-    least_decrease: float = 1e-2
-    #: Such iterations in succession after which the surrogate has converged.
-    patience: int = 4
-    #: a: 0 if errors of prediction are as independent from pixel to pixel as noise, 1 if all pixels share them.
-    independence: float = 0.25
-    #: Factor on the length of probes after a failure with a fresh J: the picture is not linear over that length.
-    shrink: float = 0.5
-
-
-@dataclass
-class Place(Group):
-    """Where a surrogate of the picture is, and what it has asked for.
-
-    theta: the present θ [n] scaled. picture: its predicted or measured picture [m]. picture_noise: the variance of its
-    noise, loss. loss: h(θ) without the part of noise. start_loss: that of the start.
-    noise: a difference [m] of two pictures of one θ, for v. damping: λ. sigma: length of probes, scaled.
-    asked: the θ [B, n] to be rendered. phase: what for. fresh: whether J was measured at this θ. error: energy of the
-    errors of predicted pictures over that of their changes, at the last trial.
-    failures, slow: iterations without a lower loss, with hardly any. converged, failed: it has ended, or does not fit.
-    """
-
-    theta: Tensor
-    asked: Tensor
-    sigma: float
-    damping: float
-    picture: Tensor
-    noise: Tensor
-    picture_noise: float = 0.0
-    loss: float = math.nan
-    start_loss: float = math.nan
-    phase: str = START
-    fresh: bool = False
-    error: float = 0.0
-    failures: int = 0
-    slow: int = 0
-    converged: bool = False
-    failed: bool = False
-
-
-@dataclass
-class Trials:
-    """Told trials: offsets s [B, n], pictures and fused pictures [B, m], losses and variances of noise [B] of these.
-
-    error: of the predictions [B], relative to the change.
-    """
-
-    offsets: Tensor
-    pictures: Tensor
-    fused: Tensor
-    losses: Tensor
-    noise: Tensor
-    error: Tensor
+#: Loss above that of the reference, over that of the start, at which nothing is left to be done.
+SOLVED = 1e-6
 
 
 class PictureSurrogate(ABC):
@@ -182,6 +108,12 @@ class PictureSurrogate(ABC):
     def is_start(self) -> bool:
         """Whether nothing has been rendered yet."""
         return self.place.phase == START
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether the picture is the reference, but for rounding."""
+        place, floor = self.place, self.picture_loss.floor
+        return not self.noisy and place.loss - floor <= SOLVED * (place.start_loss - floor)
 
     def ask(self) -> Tensor:
         """Where it wants the picture next: θ [B, n]."""

@@ -8,11 +8,11 @@ uncertainty of a prediction) are expected energies, so they are in units of the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from zg.errors import SettingError
 from zg.problem import ImageLoss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
@@ -50,11 +50,32 @@ class Bowl:
 class PictureLoss:
     """Loss and regulariser of a task for pictures as rows [B, m], m numbers each.
 
-    Raises SettingError in `bowl` and `penalty_bowl` if the loss or the regulariser is not differentiable.
+    `is_differentiable` says whether `bowl` and `penalty_bowl` can be had.
     """
 
     def __init__(self, image_loss: ImageLoss, reference: Tensor, space: ParameterSpace) -> None:
         self.image_loss, self.reference, self.space = image_loss, reference, space
+
+    def is_differentiable(self, theta: Tensor) -> bool:
+        """Whether the loss depends on the image through PyTorch, and the regulariser on θ [n], if it does at all."""
+        with torch.enable_grad():
+            at = self.reference.detach().clone().float().requires_grad_()
+            x = theta.detach().clone().requires_grad_()
+            try:
+                loss = self.image_loss.of_images(at[None], self.reference)
+                penalty = self._penalty(self._relaxed(x[None]))
+            except RuntimeError as error:  # NumPy of a tensor that has derivatives
+                if "requires grad" in str(error):
+                    return False
+                raise
+        elsewhere = self._penalty(self._relaxed((theta + 1.0)[None])).detach().double().sum()
+        is_constant = bool(penalty.detach().double().sum() == elsewhere)
+        return loss.requires_grad and (penalty.requires_grad or is_constant)
+
+    @cached_property
+    def floor(self) -> float:
+        """The loss of the reference itself."""
+        return float(self.losses(self.reference.reshape(1, -1).float())[0])
 
     @torch.no_grad()
     def losses(self, pictures: Tensor) -> Tensor:
@@ -97,7 +118,6 @@ class PictureLoss:
             at = theta.detach().clone().requires_grad_()
             value = self._penalty(self._relaxed(at[None]))
             if not value.requires_grad:
-                self._check_constant(theta, value)
                 return torch.zeros_like(theta), None
             slopes = torch.autograd.grad(value.sum(), at)[0].detach()
 
@@ -120,12 +140,6 @@ class PictureLoss:
         x = theta * self.space.scale
         return torch.where(self.space.log, x.exp(), x) if self.space.any_log else x
 
-    def _check_constant(self, theta: Tensor, value: Tensor) -> None:
-        """Raise SettingError unless a regulariser without derivatives is a constant."""
-        elsewhere = self._penalty(self._relaxed((theta + 1.0)[None]))
-        if not torch.equal(value.detach().double().sum().cpu(), elsewhere.detach().double().sum().cpu()):
-            raise SettingError("regulariser must be differentiable for zerograds-image; use zerograds")
-
     def _losses(self, pictures: Tensor) -> Tensor:
         return self.image_loss.of_images(pictures.reshape(len(pictures), *self.reference.shape), self.reference)
 
@@ -133,10 +147,7 @@ class PictureLoss:
     def _slopes(self, pictures: Tensor, graph: bool) -> Tensor:
         """∂L/∂I [B, m] at pictures [B, m]."""
         at = pictures if graph else pictures.detach().clone().requires_grad_()
-        losses = self._losses(at)
-        if not losses.requires_grad:
-            raise SettingError("loss must be differentiable in the image for zerograds-image; use zerograds")
-        return torch.autograd.grad(losses.sum(), at, create_graph=graph)[0]
+        return torch.autograd.grad(self._losses(at).sum(), at, create_graph=graph)[0]
 
     @torch.enable_grad()
     def _product(self, picture: Tensor, e: Tensor) -> Tensor:

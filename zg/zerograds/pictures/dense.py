@@ -26,8 +26,9 @@ from torch import Tensor
 
 from zg.problem import Problem
 from zg.zerograds.parts.part import Group
-from zg.zerograds.pictures.base import PictureSurrogate, StepSettings, Trials
+from zg.zerograds.pictures.base import PictureSurrogate
 from zg.zerograds.pictures.bowl import Bowl
+from zg.zerograds.pictures.place import StepSettings, Trials
 
 
 @dataclass(frozen=True)

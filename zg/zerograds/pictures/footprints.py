@@ -22,7 +22,8 @@ from torch import Tensor
 
 from zg.problem import Problem
 from zg.zerograds.parts.part import Group
-from zg.zerograds.pictures.base import PictureSurrogate, StepSettings, Trials
+from zg.zerograds.pictures.base import PictureSurrogate
+from zg.zerograds.pictures.place import StepSettings, Trials
 from zg.zerograds.pictures.pursuit import TREE_RENDERS, Sparse, pursue
 
 
@@ -51,8 +52,8 @@ class FootprintSettings:
     #: Share of the change that does not cancel between mirrored codes from which the picture is not linear.
     most_curved: float = 0.5
     #: Mean squared correlation of two pixels, beyond chance, from which all move all; from that number of codes.
-    most_overlap: float = 0.1
-    overlap_codes: int = 11
+    most_overlap: float = 0.04
+    overlap_codes: int = 10
     #: Error of a predicted picture over its change, both energies, from which codes are rendered again.
     most_error: float = 0.3
     #: Smallest energy of a column of J over the mean one. 10 ×: parameters that hardly matter take shorter steps.
@@ -167,16 +168,16 @@ class Footprints(PictureSurrogate):
         is_first = len(state.codes) == 0
         state.codes = torch.cat([state.codes, self.place.theta + s])
         state.pictures = torch.cat([state.pictures, pictures])
-        if is_first and self._is_curved():
+        codes, most = len(state.codes), min(settings.most_codes, int(settings.most_share * self.n))
+        moves_together = codes >= settings.overlap_codes and self._overlap() > settings.most_overlap
+        if (is_first and self._is_curved()) or moves_together:
             return self._give_up()
         self._find()
-        codes, most = len(state.codes), min(settings.most_codes, int(settings.most_share * self.n))
         if state.unexplained <= 1 - settings.enough:
             return
         state.columns = state.columns[:0]
         state.wanted = min(max(codes + 1, int(settings.growth * codes)), most)
-        is_hopeless = codes >= most or self._is_too_large(state.wanted)
-        if is_hopeless or (codes >= settings.overlap_codes and self._overlap() > settings.most_overlap):
+        if codes >= most or self._is_too_large(state.wanted):
             self._give_up()
 
     def plan(self) -> None:
