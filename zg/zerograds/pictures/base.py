@@ -150,7 +150,7 @@ class PictureSurrogate(ABC):
         """v, the variance of the noise of a picture, loss; at least that of rounding."""
         place = self.place
         energies = self.bowl.energy(torch.stack([place.noise, ROUNDING * place.picture]))
-        return float((0.5 * energies[0]).maximum(energies[1]))
+        return max(float(energies[0]) / 2, float(energies[1]), 1e-300)
 
     @property
     def weighed_noise(self) -> float:
@@ -171,13 +171,15 @@ class PictureSurrogate(ABC):
     def plan(self) -> None:
         """Decide what is rendered next: probes where J is not known, else a ladder of steps."""
         place = self.place
-        probes = place.asked[:0] if place.fresh else self.probes()
-        if place.failed:
-            return
-        place.phase = LEARN if len(probes) else STEP
-        place.asked = probes if len(probes) else self._ladder()
-        if len(place.asked) == 0:  # the model knows no better place
-            place.converged = True
+        asked = place.asked[:0] if place.fresh else self.probes()
+        place.phase = LEARN
+        if len(asked) == 0 and not place.failed:
+            place.phase, asked = STEP, self._ladder()
+        if len(asked) == 0 and not place.failed:  # the model knows no better place; perhaps a better model does
+            place.phase, place.slow = LEARN, place.slow + 1
+            asked = self.probes()
+            place.converged = len(asked) == 0
+        place.asked = asked
 
     def _ladder(self) -> Tensor:
         """The distinct trials θ [k, n] of the ladder."""

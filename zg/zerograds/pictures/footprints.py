@@ -40,8 +40,8 @@ class FootprintSettings:
     growth: float = 1.5
     #: Most codes. 10 ×: pixels of more parameters are found, of which differences along each would be cheaper.
     most_codes: int = 160
-    #: Most codes over n. 10 ×: more than differences along every axis.
-    most_share: float = 0.5
+    #: Most codes over n: a tenth of what a method that is told losses needs. 10 ×: more than differences along every axis.
+    most_share: float = 0.2
     #: Most entries of a row of J. 10 ×: ten times the memory.
     entries: int = 16
     #: Least ρ that counts: the precision of small changes of single-precision pictures; with lattices: one bit a code.
@@ -49,6 +49,8 @@ class FootprintSettings:
     coin_precision: float = 0.5
     #: Share of the change in pixels that are known from which steps begin. 10 ×, above 1: never.
     enough: float = 0.7
+    #: The same of what is not known that more codes are not rendered for, where steps lead nowhere.
+    little: float = 1e-3
     #: Share of the change that does not cancel between mirrored codes from which the picture is not linear.
     most_curved: float = 0.5
     #: Mean squared correlation of two pixels, beyond chance, from which all move all; from that number of codes.
@@ -66,7 +68,7 @@ class FootprintSettings:
 class FootprintState(Group):
     """All that changes besides the `Place`.
 
-    codes [T, n] scaled, pictures [T, m]: those around the present θ. columns, values, known: J (`Sparse`).
+    codes, pictures: offsets [T, n] scaled, and the changes [T, m] they made. columns, values, known: J (`Sparse`).
     wanted: number of codes at the next attempt. unexplained: share of the change in pixels that are not known.
     """
 
@@ -114,7 +116,7 @@ class Footprints(PictureSurrogate):
 
     def _mean_curvature(self) -> float:
         """The mean of the diagonal of H, from the noise-like change of one code."""
-        e = (self.state.pictures[-1] - self.place.picture)[None]
+        e = self.state.pictures[-1:]
         return float(2 * self.bowl.energy(e)[0]) / max(float(e.double().square().sum()), 1e-300)
 
     def uncertainty(self, s: Tensor) -> Tensor:
@@ -131,19 +133,38 @@ class Footprints(PictureSurrogate):
         return len(self.state.columns) > 0
 
     def seen(self) -> tuple[Tensor, Tensor]:
-        return self.state.codes - self.place.theta, self.state.pictures
+        return self.state.codes, self.place.picture + self.state.pictures
 
     def probes(self) -> Tensor:
-        """More codes until J is found, and again where it does not predict well."""
+        """More codes until J is found, and again where it does not predict well, or does not lead on."""
         place, state, s = self.place, self.state, self.settings
-        predicts_badly = place.error > s.most_error or place.failures > 0
-        if self.has_model and not predicts_badly:
-            return place.asked[:0]
-        if self.has_model or state.wanted == 0:  # the first ones around this θ
+        if self.has_model:
+            is_stuck = (place.failures > 0 or place.slow > 0) and state.unexplained > s.little
+            if place.error > s.most_error:  # the picture is bent: codes around the former θ say little here
+                state.codes, state.pictures = state.codes[:0], state.pictures[:0]
+                state.wanted = max(state.wanted, self._first)
+            elif is_stuck and len(state.codes) < self._most:
+                state.wanted = self._next_count()
+            else:
+                return place.asked[:0]
             state.columns = state.columns[:0]
+        elif state.wanted == 0:
             state.codes, state.pictures = place.theta.new_empty(0, self.n), place.picture.new_empty(0, self._pixels)
-            state.wanted = s.first_coins if self.problem.any_discrete else s.first_codes
-        return self._draw(state.wanted - len(state.codes))
+            state.wanted = self._first
+        return self._draw(max(state.wanted - len(state.codes), 1))
+
+    @property
+    def _first(self) -> int:
+        return self.settings.first_coins if self.problem.any_discrete else self.settings.first_codes
+
+    @property
+    def _most(self) -> int:
+        return max(self._first, min(self.settings.most_codes, int(self.settings.most_share * self.n)))
+
+    def _next_count(self) -> int:
+        """Number of codes at the next attempt."""
+        count = len(self.state.codes)
+        return min(max(count + 1, int(self.settings.growth * count)), self._most)
 
     @property
     def _pixels(self) -> int:
@@ -166,18 +187,17 @@ class Footprints(PictureSurrogate):
     def learn(self, s: Tensor, pictures: Tensor) -> None:
         state, settings = self.state, self.settings
         is_first = len(state.codes) == 0
-        state.codes = torch.cat([state.codes, self.place.theta + s])
-        state.pictures = torch.cat([state.pictures, pictures])
-        codes, most = len(state.codes), min(settings.most_codes, int(settings.most_share * self.n))
+        state.codes = torch.cat([state.codes, s])
+        state.pictures = torch.cat([state.pictures, pictures - self.place.picture])
+        codes = len(state.codes)
         moves_together = codes >= settings.overlap_codes and self._overlap() > settings.most_overlap
         if (is_first and self._is_curved()) or moves_together:
             return self._give_up()
         self._find()
         if state.unexplained <= 1 - settings.enough:
             return
-        state.columns = state.columns[:0]
-        state.wanted = min(max(codes + 1, int(settings.growth * codes)), most)
-        if codes >= most or self._is_too_large(state.wanted):
+        state.columns, state.wanted = state.columns[:0], self._next_count()
+        if codes >= self._most or self._is_too_large(state.wanted):
             self._give_up()
 
     def plan(self) -> None:
@@ -194,20 +214,18 @@ class Footprints(PictureSurrogate):
         """Whether the changes of two mirrored codes do not cancel, beyond noise."""
         if self.problem.any_discrete or len(self.state.codes) < 2:
             return False
-        changes = self.state.pictures[:2] - self.place.picture
+        changes = self.state.pictures[:2]
         both, noise = float(self.bowl.energy(changes).sum()), self.noise_variance
         left = float(self.bowl.energy(changes.sum(0)[None])) - 6 * noise
         return left > self.settings.most_curved * max(both - 3 * noise, 0.0)
 
     def _centred(self) -> tuple[Tensor, Tensor]:
-        """Offsets [T + 1, n] and changes [T + 1, m] of the codes and of θ itself, without their means."""
-        state, place = self.state, self.place
-        X = torch.cat([state.codes - place.theta, torch.zeros_like(place.theta)[None]])
-        Y = torch.cat([state.pictures - place.picture, torch.zeros_like(place.picture)[None]])
+        """Offsets [T + 1, n] and changes [T + 1, m] of the codes and of no offset, without their means."""
+        X, Y = (torch.cat([part, torch.zeros_like(part[:1])]) for part in (self.state.codes, self.state.pictures))
         return X - X.mean(0), Y - Y.mean(0)
 
     def _find(self) -> None:
-        """J from all codes around this θ."""
+        """J from all codes."""
         state, s = self.state, self.settings
         X, Y = self._centred()
         floor = s.coin_precision if self.problem.any_discrete else s.precision
@@ -219,12 +237,12 @@ class Footprints(PictureSurrogate):
         state.columns, state.values, state.known = J.columns, J.values, J.known
 
     def _overlap(self) -> float:
-        """The mean squared correlation of the changes of two pixels, weighted by their changes, beyond chance."""
+        """The mean squared correlation of the changes of two pixels, weighted by these, beyond chance (1 / T)."""
         _, Y = self._centred()
-        inner = Y @ Y.T  # Σ over pairs of (y_p · y_q)² is the squared norm of this T × T matrix
-        squares = Y.square().sum(0)
-        both = float(inner.square().sum()) / max(float(squares.sum()) ** 2, 1e-300)
-        return both - 1 / max(len(Y) - 1, 1)
+        together = float((Y @ Y.T).square().sum())  # the sum of (y_p · y_q)² over all pairs of pixels
+        squares = Y.square().sum(0, dtype=torch.float64)
+        same = float(squares.square().sum())
+        return (together - same) / max(float(squares.sum()) ** 2 - same, 1e-300) - 1 / max(len(Y) - 1, 1)
 
     # Steps
 

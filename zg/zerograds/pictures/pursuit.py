@@ -28,6 +28,8 @@ from torch import Tensor
 TREE_RENDERS, TREE_SIZE = 8, 2**26
 #: Numbers of a chunk of correlations: 32 MB.
 CHUNK = 2**23
+#: Renders for each parameter of a pixel, without which pursuit finds hardly any that are right.
+RENDERS_EACH = 3
 #: Price of a parameter beside log n, and the score from which a pixel is known: a chance of e⁻³ for each.
 MARGIN, KNOWN = 3.0, -3.0
 
@@ -105,7 +107,7 @@ def _rows(search: Search, y: Tensor, most: int, floor: float) -> tuple[Tensor, T
     size = y.norm(dim=1)
     active = (size > 0).nonzero()[:, 0]
     support, rest = columns[active, :0], y[active]
-    for k in range(1, min(most, renders - 1) + 1):
+    for k in range(1, min(most, renders // RENDERS_EACH) + 1):
         if len(active) == 0 or price * k >= renders * -math.log(floor):
             break
         support = torch.cat([support, search.best(rest, support)[:, None]], 1)
