@@ -139,18 +139,18 @@ class ImageZeroGrads(Method):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        drawn = self.generator.get_state()
+        drawn = self.generator.get_state()  # making a surrogate may draw
         self.problem = self.problem.with_noise(state["noisy"])
+        if state["loss_only"] is None:
+            self.surrogate = self._make(state["present"], state["champion"])
+            self.surrogate.load_state_dict(state["surrogate"])
+        else:
+            self._begin_loss_only(state["champion"])
+            assert self.loss_only is not None
+            self.loss_only.load_state(state["loss_only"])
         self.present = self.resolved = state["present"]
         self.champion, self.is_solved = state["champion"], state["is_solved"]
         self.next_duel, self.is_duel = state["next_duel"], state["is_duel"]
-        if state["loss_only"] is None:
-            self.surrogate = self._make(self.present, self.champion)
-            self.surrogate.load_state_dict(state["surrogate"])
-        else:
-            self._begin_loss_only(self.champion)
-            assert self.loss_only is not None
-            self.loss_only.load_state(state["loss_only"])
         self.generator.set_state(drawn)
 
     def _make(self, name: str, theta: Tensor) -> PictureSurrogate:

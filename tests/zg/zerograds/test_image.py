@@ -46,7 +46,7 @@ def test_the_surrogate_is_for_the_shape_of_the_problem() -> None:
     assert stages(Mixed(9, 0), 14) == ["dense"]
     assert stages(Mixed(300, 2), 20) == ["footprints"]
     assert stages(Mixed(60, 0), 60) == ["footprints", "dense"], "with the renders that the footprints have used"
-    assert stages(Mixed(300, 0), 40) == ["footprints", "losses"]
+    assert stages(Mixed(300, 0), 80) == ["footprints", "losses"], "a fifth of n"
     assert stages(Sparkling(9, 2), 200) == ["dense", "losses"]
     assert stages(Noisy(), 20) == ["dense", "losses"], "without a picture"
 

@@ -186,8 +186,27 @@ class PictureSurrogate(ABC):
         place, steps = self.place, self.settings.steps
         dampings = [min(max(rung * place.damping, steps.least_damping), steps.most_damping) for rung in steps.ladder]
         s = torch.stack([self._lowest(damping) for damping in dampings])
-        trials = self.admissible(place.theta + s).unique(dim=0)
+        trials = self.admissible(place.theta + s)
+        if self.problem.any_discrete:
+            trials = torch.stack([self._polished(trial) for trial in trials])
+        trials = trials.unique(dim=0)
         return trials[(trials != place.theta).any(1) & trials.isfinite().all(1)]
+
+    def _polished(self, theta: Tensor) -> Tensor:
+        """θ [n] after single steps on the lattice that lower h, best first: rounding alone leaves neighbours."""
+        lattice, D, s = self.problem.lattice, 2 * self.squares().to(theta), theta - self.place.theta
+        for _ in range(self.settings.steps.polish):
+            bowl = self.picture_loss.bowl(self.place.picture + self.change(s[None])[0])
+            g = self.quadratic(s, bowl)[0]
+            here = self.place.theta + s
+            moved = self.problem.project(here - lattice * g.sign()) - here
+            gain = torch.where(lattice > 0, g * moved + 0.5 * D * moved.square(), 0.0)
+            best = int(gain.argmin())
+            if not gain[best] < 0:
+                break
+            s = s.clone()
+            s[best] += moved[best]
+        return self.admissible(self.place.theta + s)
 
     def _lowest(self, damping: float) -> Tensor:
         """The offset s [n] of the lowest h(θ + s) + λ s·D s / 2: Newton's steps on the model, without renders.

@@ -45,8 +45,9 @@ class DenseSettings:
     first_error: float = 0.05
     #: Smallest energy of a column of J over the mean one. 10 ×: parameters that hardly matter take shorter steps.
     flattest: float = 1e-2
-    #: Largest factor on κ and P from one batch. 10 ×: one bad prediction forgets everything.
-    most_aging: float = 10.0
+    #: Bounds on the errors of prediction over what was expected, as energies, from one batch. 10 ×: one batch says all.
+    least_surprise: float = 1e-4
+    most_surprise: float = 10.0
     #: Length of a probe over that of the last step. 10 ×: slopes are those of a wide surrounding.
     probe_share: float = 0.3
     #: Largest offset of a coordinate in a probe, over σ. 10 ×: probes in noise reach farther.
@@ -179,9 +180,9 @@ class Dense(PictureSurrogate):
         return float(errors.sum()) / max(float(self.uncertainty(s).sum()), self.weighed_noise)
 
     def _age(self, surprise: float) -> None:
-        """Make κ what the errors of prediction say, and forget where they were large."""
-        state, most = self.state, self.settings.most_aging
-        state.bend *= math.sqrt(min(max(surprise, 1 / most), most))
+        """Make κ what the errors of prediction say: half of the way, in logarithms."""
+        least, most = self.settings.least_surprise, self.settings.most_surprise
+        self.state.bend *= math.sqrt(min(max(surprise, least), most))
 
     def _update(self, s: Tensor, pictures: Tensor) -> None:
         """The recursion, for pictures [B, m] at offsets s [B, n]."""
@@ -200,13 +201,12 @@ class Dense(PictureSurrogate):
         self._set_columns((self.bowl.energy(state.J) - state.N.diagonal()[1:]).clamp_min(0.0))
 
     def move(self, trials: Trials, best: int) -> None:
-        surprise = self._surprise(trials.offsets, trials.pictures)
+        self._age(self._surprise(trials.offsets, trials.pictures))
         others = torch.arange(len(trials.offsets), device=trials.offsets.device) != best
         if others.any():
             self._update(trials.offsets[others], trials.pictures[others])
         if best >= 0:
             self._go(trials.offsets[best], trials.pictures[best])
-        self._age(surprise)
 
     def _go(self, s: Tensor, picture: Tensor) -> None:
         """Move by s [n], and learn from the picture [m] there."""

@@ -40,13 +40,13 @@ class FootprintSettings:
     growth: float = 1.5
     #: Most codes. 10 ×: pixels of more parameters are found, of which differences along each would be cheaper.
     most_codes: int = 160
-    #: Most codes over n: a tenth of what a method that is told losses needs. 10 ×: more than differences along every axis.
+    #: Most codes over n: a tenth of what a method that is told losses needs. 10 ×: more than n differences.
     most_share: float = 0.2
     #: Most entries of a row of J. 10 ×: ten times the memory.
     entries: int = 16
-    #: Least ρ that counts: the precision of small changes of single-precision pictures; with lattices: one bit a code.
-    precision: float = 1e-4
-    coin_precision: float = 0.5
+    #: Most that a parameter saves in a code, in natural logarithms: precision of a picture; one bit with lattices.
+    save: float = 9.0
+    save_coin: float = 0.7
     #: Share of the change in pixels that are known from which steps begin. 10 ×, above 1: never.
     enough: float = 0.7
     #: The same of what is not known that more codes are not rendered for, where steps lead nowhere.
@@ -68,15 +68,15 @@ class FootprintSettings:
 class FootprintState(Group):
     """All that changes besides the `Place`.
 
-    codes, pictures: offsets [T, n] scaled, and the changes [T, m] they made. columns, values, known: J (`Sparse`).
-    wanted: number of codes at the next attempt. unexplained: share of the change in pixels that are not known.
+    codes, pictures: offsets [T, n] scaled, and the changes [T, m] they made. columns, values, left: J (`Sparse`).
+    wanted: number of codes at the next attempt. unexplained: share of the change that J does not explain.
     """
 
     codes: Tensor
     pictures: Tensor
     columns: Tensor
     values: Tensor
-    known: Tensor
+    left: Tensor
     wanted: int = 0
     unexplained: float = 1.0
 
@@ -93,12 +93,12 @@ class Footprints(PictureSurrogate):
     ) -> None:
         super().__init__(problem, theta, sigma, settings)
         none = torch.empty(0, device=theta.device)
-        self.state = FootprintState(none, none, none.long(), none, none.bool())
+        self.state = FootprintState(none, none, none.long(), none, none)
 
     @property
     def J(self) -> Sparse:
         """J with its rows that are known; the others are 0."""
-        return Sparse(self.state.columns, self.state.values, self.state.known)
+        return Sparse(self.state.columns, self.state.values, self.state.left)
 
     # The model
 
@@ -140,7 +140,8 @@ class Footprints(PictureSurrogate):
         place, state, s = self.place, self.state, self.settings
         if self.has_model:
             is_stuck = (place.failures > 0 or place.slow > 0) and state.unexplained > s.little
-            if place.error > s.most_error:  # the picture is bent: codes around the former θ say little here
+            is_bent = place.error > max(s.most_error, 3 * state.unexplained)
+            if is_bent:  # codes around the former θ say little here
                 state.codes, state.pictures = state.codes[:0], state.pictures[:0]
                 state.wanted = max(state.wanted, self._first)
             elif is_stuck and len(state.codes) < self._most:
@@ -212,7 +213,9 @@ class Footprints(PictureSurrogate):
 
     def _is_curved(self) -> bool:
         """Whether the changes of two mirrored codes do not cancel, beyond noise."""
-        if self.problem.any_discrete or len(self.state.codes) < 2:
+        codes = self.state.codes[:2]
+        is_mirrored = len(codes) == 2 and float(codes.sum(0).norm()) < 0.5 * float(codes[0].norm())
+        if self.problem.any_discrete or not is_mirrored:
             return False
         changes = self.state.pictures[:2]
         both, noise = float(self.bowl.energy(changes).sum()), self.noise_variance
@@ -228,13 +231,13 @@ class Footprints(PictureSurrogate):
         """J from all codes."""
         state, s = self.state, self.settings
         X, Y = self._centred()
-        floor = s.coin_precision if self.problem.any_discrete else s.precision
-        J = pursue(X, Y, s.entries, floor)
+        J = pursue(X, Y, s.entries, s.save_coin if self.problem.any_discrete else s.save)
         weights = self.bowl.diagonal if self.bowl.diagonal is not None else torch.ones_like(self.place.picture)
-        energy = (Y.square() * weights).sum(0, dtype=torch.float64)
+        energy = 0.5 * (Y.square() * weights).sum(0, dtype=torch.float64)
+        noise = len(Y) * self.noise_variance if self.bowl.diagonal is not None else 0.0
         total = max(float(energy.sum()), 1e-300)
-        state.unexplained = float(energy[~J.known].sum()) / total
-        state.columns, state.values, state.known = J.columns, J.values, J.known
+        state.unexplained = max(float((energy * J.left.square()).sum()) - noise, 0.0) / total
+        state.columns, state.values, state.left = J.columns, J.values, J.left
 
     def _overlap(self) -> float:
         """The mean squared correlation of the changes of two pixels, weighted by these, beyond chance (1 / T)."""
@@ -242,7 +245,7 @@ class Footprints(PictureSurrogate):
         together = float((Y @ Y.T).square().sum())  # the sum of (y_p · y_q)² over all pairs of pixels
         squares = Y.square().sum(0, dtype=torch.float64)
         same = float(squares.square().sum())
-        return (together - same) / max(float(squares.sum()) ** 2 - same, 1e-300) - 1 / max(len(Y) - 1, 1)
+        return (together - same) / max(float(squares.sum()) ** 2 - same, 1e-300) - 1 / max(len(Y) - 2, 1)
 
     # Steps
 

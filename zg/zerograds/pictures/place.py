@@ -26,6 +26,8 @@ class StepSettings:
     #: Newton's steps on the model for each trial, if the loss is not quadratic in the picture; cuts of one.
     inner: int = 12
     halvings: int = 4
+    #: Most single steps on the lattice after rounding, in the model.
+    polish: int = 50
     #: Relative precision of these steps. 10 ×: fewer of them, and trials are not as low as the model knows.
     inner_precision: float = 1e-3
     #: Iterations of conjugate gradients. 10 ×: steps are exact also where Jᵀ H J is badly conditioned.

@@ -5,11 +5,12 @@
 T renders, in each of which all parameters are moved at once by random amounts X [T, n]. Each parameter thus moves in a
 rhythm of its own, and a pixel's changes Y [T] tell whose rhythm they follow. Orthogonal matching pursuit adds to S(p)
 the parameter that goes best with what is left of Y, and fits all of S(p) again. It stops where the description of the
-changes is shortest: naming a parameter costs log n + 3, and each render saves the logarithm of what is left:
+changes is shortest. To name a parameter costs log n + 3, and it saves, in each render, the logarithm of what it leaves
+over what was left before it, at most `save`: a parameter that was moved or not says no more than one bit, log 2.
 
-    score = |S| (log n + 3) + (T − |S|) log ρ,   ρ = what is left of Y / Y
+    score = Σ_k (log n + 3 − (T − k) min(save, log ρ_{k−1} / ρ_k)),   ρ_k = what is left of Y / Y with k parameters
 
-A pixel whose score is not well below 0 is not known yet; more renders are needed, about |S| log n / log(1/ρ) in all,
+A pixel whose score is not well below 0 is not known yet; more renders are needed, about |S| (log n) / save in all,
 few where pixels are moved by few parameters. Neither the order of the parameters nor the form of footprints matters.
 
 Sources: Mallat and Zhang 1993; Pati, Rezaiifar and Krishnaprasad 1993; Rissanen 1978 for the description length.
@@ -30,6 +31,8 @@ TREE_RENDERS, TREE_SIZE = 8, 2**26
 CHUNK = 2**23
 #: Renders for each parameter of a pixel, without which pursuit finds hardly any that are right.
 RENDERS_EACH = 3
+#: Least ρ: the precision of small changes of pictures in single precision.
+PRECISION = 1e-4
 #: Price of a parameter beside log n, and the score from which a pixel is known: a chance of e⁻³ for each.
 MARGIN, KNOWN = 3.0, -3.0
 
@@ -38,12 +41,12 @@ MARGIN, KNOWN = 3.0, -3.0
 class Sparse:
     """A matrix [m, n] with up to k entries in each row: columns [m, k] and values [m, k], 0 where there is none.
 
-    known: rows [m] that were found. Memory: 12 bytes for each of m k entries.
+    left: ρ [m] of each row, 1 for those that are not known. Memory: 12 bytes for each of m k entries.
     """
 
     columns: Tensor
     values: Tensor
-    known: Tensor
+    left: Tensor
 
     def times(self, s: Tensor) -> Tensor:
         """J s [B, m] for s [B, n]."""
@@ -61,13 +64,13 @@ class Sparse:
         return squares.new_zeros(n).index_add_(0, self.columns.reshape(-1), squares.reshape(-1))
 
 
-def pursue(X: Tensor, Y: Tensor, most: int, floor: float) -> Sparse:
+def pursue(X: Tensor, Y: Tensor, most: int, save: float) -> Sparse:
     """J [m, n] from changes Y [T, m] under offsets X [T, n], both without mean.
 
-    most: entries of a row. floor: the least ρ that counts, from the precision of pictures and the values of X.
+    most: entries of a row. save: most that a parameter saves in a render, ln 2 for one bit.
     """
     search = Search.of(X, Y.shape[1])
-    chunks = [_rows(search, part.T.contiguous(), most, floor) for part in Y.split(search.rows, dim=1)]
+    chunks = [_rows(search, part.T.contiguous(), most, save) for part in Y.split(search.rows, dim=1)]
     return Sparse(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
 
 
@@ -99,27 +102,28 @@ class Search:
         return alike.scatter_(1, support, -1.0).argmax(1)
 
 
-def _rows(search: Search, y: Tensor, most: int, floor: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Columns [c, most], values [c, most] and whether they are known [c] for changes y [c, T]."""
+def _rows(search: Search, y: Tensor, most: int, save: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Columns [c, most], values [c, most] and ρ [c] for changes y [c, T]."""
     (count, renders), price = y.shape, math.log(len(search.unit)) + MARGIN
     columns = torch.zeros(count, most, dtype=torch.long, device=y.device)
-    values, best = y.new_zeros(count, most), y.new_full((count,), KNOWN)
+    values, best, left = y.new_zeros(count, most), y.new_full((count,), KNOWN), y.new_ones(count)
     size = y.norm(dim=1)
     active = (size > 0).nonzero()[:, 0]
-    support, rest = columns[active, :0], y[active]
+    support, rest, score, before = columns[active, :0], y[active], best[active] * 0, left[active]
     for k in range(1, min(most, renders // RENDERS_EACH) + 1):
-        if len(active) == 0 or price * k >= renders * -math.log(floor):
+        if len(active) == 0 or price >= renders * save:
             break
         support = torch.cat([support, search.best(rest, support)[:, None]], 1)
         coefficients, rest = _fit(search.columns[support], y[active])
-        left = (rest.norm(dim=1) / size[active]).clamp_min(floor)
-        score = price * k + (renders - k) * left.log()
+        now = (rest.norm(dim=1) / size[active]).clamp_min(PRECISION)
+        score = score + price - (renders - k) * (before / now).log().clamp(0.0, save)
         is_better = score < best[active]
         rows = active[is_better]
-        best[rows], columns[rows, :k], values[rows, :k] = score[is_better], support[is_better], coefficients[is_better]
-        goes_on = left > floor
-        active, support, rest = active[goes_on], support[goes_on], rest[goes_on]
-    return columns, values, best < KNOWN
+        best[rows], left[rows] = score[is_better], now[is_better]
+        columns[rows, :k], values[rows, :k] = support[is_better], coefficients[is_better]
+        goes_on = now > PRECISION
+        active, support, rest, score, before = (part[goes_on] for part in (active, support, rest, score, now))
+    return columns, values, left
 
 
 def _fit(columns: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

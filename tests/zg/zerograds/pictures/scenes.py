@@ -56,6 +56,19 @@ class Mixed(Task):
         return images
 
 
+class Waves(Mixed):
+    """Each parameter is the height of a wave of its own across the whole picture."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n, 1)
+
+    def build(self) -> None:
+        super().build()
+        phase = 4 * torch.rand(self.n, generator=self.generator("waves"), dtype=torch.float64)
+        self.matrix = (torch.linspace(0, 3, 160, dtype=torch.float64)[:, None] + phase).sin()
+        self.set_reference(self.clean(self.solution[None])[0])
+
+
 class Bent(Mixed):
     """The same of x + bend x², so that the picture is not linear."""
 
