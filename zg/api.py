@@ -38,6 +38,9 @@ from zg.run.run import run
 from zg.run.tracking import Writer
 from zg.space import Block, ParameterSpace
 
+#: The default with a reference, and without.
+PICTURED, TOLD = "zg.zerograds.image.ImageZeroGrads", "zg.zerograds.method.ZeroGrads"
+
 
 def optimize(
     render: Callable[..., Any],
@@ -139,14 +142,9 @@ def optimize(
         workers=workers,
     )
     budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
-    sees_images = reference is not None or target is not None
-    chosen, config = make_method(default_method(sees_images, feedback) if method is None else method)
-    if method is not None:
-        check_feedback(chosen, feedback)
+    chosen, config = choose_method(method, feedback, reference is not None or target is not None)
     if progress and method is None:
-        print(
-            f"method {config['model']['class_path'].rpartition('.')[2]}: sees {'images' if sees_images else 'losses'}"
-        )
+        print(f"method {type(chosen).__name__}: is told the {chosen.feedback}")
     result = run(
         task,
         chosen,
@@ -221,7 +219,7 @@ class Optimizer:
         self._judge: Judge | None = None
         if reference is not None:
             self._judge = Judge(self.space, reference, loss, regulariser, linear)
-        chosen, config = make_method(default_method(reference is not None, None) if method is None else method)
+        chosen, config = choose_method(method, None, reference is not None)
         if chosen.feedback != "loss" and reference is None:
             raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs a reference")
         check_whole(0, seed=seed)
@@ -320,22 +318,25 @@ class Optimizer:
         return self.space.to_user(self.method.recommend())
 
 
-def default_method(sees_images: bool, feedback: str | None) -> Config:
-    """The method where none is given. Raises SettingError for an unknown feedback, or images without a reference."""
+def choose_method(
+    method: str | Method | Mapping[str, Any] | None, feedback: str | None, sees_images: bool
+) -> tuple[Method, Config]:
+    """The method that was given, or the default, and its config; sees_images: whether there is a reference.
+
+    Raises SettingError for an unknown feedback, or one that the method cannot have.
+    """
     if feedback not in (None, "loss", "image"):
         raise SettingError(f"feedback must be loss or image, got {feedback!r}")
     if feedback == "image" and not sees_images:
         raise SettingError("feedback must be loss where there is neither reference nor target, got image")
-    takes_images = sees_images and feedback != "loss"
-    return {"class_path": "zg.zerograds.image.ImageZeroGrads" if takes_images else "zg.zerograds.method.ZeroGrads"}
-
-
-def check_feedback(method: Method, feedback: str | None) -> None:
-    """Raise SettingError if a method that was named is told something else than `feedback`."""
-    if feedback not in (None, method.feedback):
-        raise SettingError(
-            f"feedback must be {method.feedback} for {type(method).__name__}, or left out, got {feedback!r}"
-        )
+    if method is None:
+        takes_images = sees_images and feedback != "loss"
+        return make_method({"class_path": PICTURED if takes_images else TOLD})
+    chosen, config = make_method(method)
+    if feedback not in (None, chosen.feedback):
+        name = type(chosen).__name__
+        raise SettingError(f"feedback must be {chosen.feedback} for {name}, or left out, got {feedback!r}")
+    return chosen, config
 
 
 def as_losses(losses: Any) -> Tensor:

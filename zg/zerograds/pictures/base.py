@@ -24,7 +24,7 @@ from torch import Tensor
 from zg.problem import Problem
 from zg.zerograds.pictures.bowl import Bowl, PictureLoss
 from zg.zerograds.pictures.damped import damped_step
-from zg.zerograds.pictures.place import LEARN, START, STEP, Place, Trials
+from zg.zerograds.pictures.place import LEARN, START, STEP, PlaceState, Trials
 
 #: Energy of rounding in single precision, as a fraction of each number of a picture.
 ROUNDING = 3e-7
@@ -52,7 +52,7 @@ class PictureSurrogate(ABC):
         theta = self.admissible(theta)
         none = theta.new_empty(0)
         damping = self.settings.steps.first_damping
-        self.place = Place(theta, theta.expand(2, -1).clone(), sigma, damping, none.float(), none.float())
+        self.place = PlaceState(theta, theta.expand(2, -1).clone(), sigma, damping, none.float(), none.float())
 
     # What a subclass implements
 

@@ -45,8 +45,9 @@ class DenseSettings:
     first_error: float = 0.05
     #: Smallest energy of a column of J over the mean one. 10 ×: parameters that hardly matter take shorter steps.
     flattest: float = 1e-2
-    #: Bounds on the errors of prediction over what was expected, as energies, from one batch. 10 ×: one batch says all.
+    #: Least error of prediction over what was expected, energies, that one batch can say. 0.1 ×: κ falls faster.
     least_surprise: float = 1e-4
+    #: The most of it. 10 ×: one bad prediction forgets everything.
     most_surprise: float = 10.0
     #: Length of a probe over that of the last step. 10 ×: slopes are those of a wide surrounding.
     probe_share: float = 0.3
@@ -56,7 +57,7 @@ class DenseSettings:
 
 @dataclass
 class DenseState(Group):
-    """All that changes besides the `Place`.
+    """All that changes besides the `PlaceState`.
 
     J: slopes as rows [n, m], picture a scaled unit. P, N [1 + n, 1 + n]: energies. D [n]: energy of each row of J.
     bend: κ, 1/loss. stride: length √(s·D s) of the last step or of the first probes.

@@ -33,8 +33,9 @@ class FootprintSettings:
 
     #: Of the steps. J is soon exact where it is found at all, so the first steps are long.
     steps: StepSettings = field(default_factory=lambda: StepSettings(first_damping=1e-2))
-    #: Codes in the first batch, for real parameters and with integers or binaries, which say one bit a code.
+    #: Codes in the first batch. 10 ×: a texture would need 5.
     first_codes: int = 5
+    #: The same with integers or binaries, which say one bit a code.
     first_coins: int = 16
     #: Factor on the number of codes until the next attempt. 10 ×: fewer attempts, and renders too many.
     growth: float = 1.5
@@ -44,8 +45,9 @@ class FootprintSettings:
     most_share: float = 0.2
     #: Most entries of a row of J. 10 ×: ten times the memory.
     entries: int = 16
-    #: Most that a parameter saves in a code, in natural logarithms: precision of a picture; one bit with lattices.
+    #: Most that a parameter saves in a code, in natural logarithms: the precision of a change of a picture.
     save: float = 9.0
+    #: The same with integers or binaries: one bit.
     save_coin: float = 0.7
     #: Share of the change in pixels that are known from which steps begin. 10 ×, above 1: never.
     enough: float = 0.7
@@ -53,8 +55,9 @@ class FootprintSettings:
     little: float = 1e-3
     #: Share of the change that does not cancel between mirrored codes from which the picture is not linear.
     most_curved: float = 0.5
-    #: Mean squared correlation of two pixels, beyond chance, from which all move all; from that number of codes.
+    #: Mean squared correlation of two pixels, beyond chance, from which all parameters move all pixels.
     most_overlap: float = 0.04
+    #: Number of codes from which it is known. 10 ×: giving way takes ten times the renders.
     overlap_codes: int = 10
     #: Error of a predicted picture over its change, both energies, from which codes are rendered again.
     most_error: float = 0.3
@@ -66,7 +69,7 @@ class FootprintSettings:
 
 @dataclass
 class FootprintState(Group):
-    """All that changes besides the `Place`.
+    """All that changes besides the `PlaceState`.
 
     codes, pictures: offsets [T, n] scaled, and the changes [T, m] they made. columns, values, left: J (`Sparse`).
     wanted: number of codes at the next attempt. unexplained: share of the change that J does not explain.

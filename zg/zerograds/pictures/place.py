@@ -20,11 +20,13 @@ class StepSettings:
     ladder: tuple[float, ...] = (0.1, 1.0, 10.0)
     #: Factor on λ where no trial is lower: beyond the ladder.
     retreat: float = 100.0
-    #: Smallest and largest λ: beyond them steps are Gauss-Newton's, or nothing.
+    #: Smallest λ: below it steps are those of Gauss and Newton.
     least_damping: float = 1e-6
+    #: Largest λ: above it steps are nothing.
     most_damping: float = 1e6
-    #: Newton's steps on the model for each trial, if the loss is not quadratic in the picture; cuts of one.
+    #: Newton's steps on the model for each trial, if the loss is not quadratic in the picture. They need no renders.
     inner: int = 12
+    #: Cuts of such a step to a quarter while the model says that it leads uphill.
     halvings: int = 4
     #: Most single steps on the lattice after rounding, in the model.
     polish: int = 50
@@ -43,7 +45,7 @@ class StepSettings:
 
 
 @dataclass
-class Place(Group):
+class PlaceState(Group):
     """Where a surrogate of the picture is, and what it has asked for.
 
     theta: the present θ [n] scaled. picture: its predicted or measured picture [m]. picture_noise: the variance of its
