@@ -188,24 +188,24 @@ class PictureSurrogate(ABC):
         s = torch.stack([self._lowest(damping) for damping in dampings])
         trials = self.admissible(place.theta + s)
         if self.problem.any_discrete:
-            trials = torch.stack([self._polished(trial) for trial in trials])
+            trials = torch.stack([self._polished(trial) for trial in trials.unique(dim=0)])
         trials = trials.unique(dim=0)
         return trials[(trials != place.theta).any(1) & trials.isfinite().all(1)]
 
     def _polished(self, theta: Tensor) -> Tensor:
         """θ [n] after single steps on the lattice that lower h, best first: rounding alone leaves neighbours."""
         lattice, D, s = self.problem.lattice, 2 * self.squares().to(theta), theta - self.place.theta
+        g, times = self.quadratic(s, self.picture_loss.bowl(self.place.picture + self.change(s[None])[0]))
         for _ in range(self.settings.steps.polish):
-            bowl = self.picture_loss.bowl(self.place.picture + self.change(s[None])[0])
-            g = self.quadratic(s, bowl)[0]
             here = self.place.theta + s
             moved = self.problem.project(here - lattice * g.sign()) - here
             gain = torch.where(lattice > 0, g * moved + 0.5 * D * moved.square(), 0.0)
             best = int(gain.argmin())
-            if not gain[best] < 0:
+            if not gain[best] < -self.settings.steps.inner_precision * abs(self.place.loss):
                 break
-            s = s.clone()
-            s[best] += moved[best]
+            single = torch.zeros_like(s)
+            single[best] = moved[best]
+            s, g = s + single, g + times(single[None])[0]
         return self.admissible(self.place.theta + s)
 
     def _lowest(self, damping: float) -> Tensor:
@@ -282,7 +282,7 @@ class PictureSurrogate(ABC):
         place.loss, place.fresh, place.failures = float(trials.losses[best]), False, 0
         place.damping = min(max(rung, steps.least_damping), steps.most_damping)
         place.slow = place.slow + 1 if is_slow else 0
-        place.converged = place.slow >= steps.patience
+        place.converged = place.slow >= steps.patience or self.is_solved
 
     def _rung(self, chosen: Tensor) -> float:
         """λ of a trial [n]: the place of its length among all trials is the place of its λ in the ladder."""
