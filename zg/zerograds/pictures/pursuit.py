@@ -71,7 +71,9 @@ def pursue(X: Tensor, Y: Tensor, most: int, save: float) -> Sparse:
     """
     search = Search.of(X, Y.shape[1])
     chunks = [_rows(search, part.T.contiguous(), most, save) for part in Y.split(search.rows, dim=1)]
-    return Sparse(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+    columns, values, left = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+    used = max(1, int((values != 0).any(0).sum()))  # rows are filled from the left
+    return Sparse(columns[:, :used].contiguous(), values[:, :used].contiguous(), left)
 
 
 @dataclass
