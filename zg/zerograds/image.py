@@ -177,7 +177,7 @@ class ImageZeroGrads(Method):
         if goes_dense and before.place.failed and not before.is_start:
             self.present = self.resolved = "dense"
             self.surrogate = Dense.after(before, self.problem)
-        else:
+        if self.surrogate.place.failed or self.surrogate.place.converged:
             self._begin_loss_only(before.theta if self.is_noisy else self.ledger.best_theta)
 
     def _begin_loss_only(self, theta: Tensor) -> None:

@@ -51,6 +51,12 @@ def test_the_surrogate_is_for_the_shape_of_the_problem() -> None:
     assert stages(Noisy(), 20) == ["dense", "losses"], "without a picture"
 
 
+def test_pictures_beyond_the_memory_that_is_allowed_are_left_to_the_loss_only_default() -> None:
+    for surrogate, n, reach in (("dense", 9, 0), ("footprints", 60, 2)):
+        loop = ran(Mixed(n, reach), 12, surrogate=surrogate, options={"memory": 1000.0})
+        assert loop.method.resolved == "losses", surrogate
+
+
 def test_a_run_ends_when_the_picture_is_the_reference() -> None:
     loop = ran(Mixed(9, 0), 500)
     assert loop.stop_reason() == "converged" and loop.renders < 40

@@ -49,6 +49,8 @@ class DenseSettings:
     least_surprise: float = 1e-4
     #: The most of it. 10 ×: one bad prediction forgets everything.
     most_surprise: float = 10.0
+    #: Most bytes of J and as many pictures in a batch; else the loss-only default runs. 10 ×: larger pictures.
+    memory: float = 2e9
     #: Length of a probe over that of the last step. 10 ×: slopes are those of a wide surrounding.
     probe_share: float = 0.3
     #: Largest offset of a coordinate in a probe, over σ. 10 ×: probes in noise reach farther.
@@ -91,11 +93,19 @@ class Dense(PictureSurrogate):
         dense.place = replace(place, failed=False, fresh=False, failures=0, damping=dense.place.damping)
         dense.picture_loss, dense.bowl = before.picture_loss, before.bowl
         dense._begin_memory()
+        dense.place.failed = not dense.fits
+        if dense.place.failed:
+            return dense
         s, pictures = before.seen()
         if len(s):
             dense.learn(s, pictures)
         dense.plan()
         return dense
+
+    @property
+    def fits(self) -> bool:
+        """Whether J and a batch of n pictures are within the memory that is allowed."""
+        return 8.0 * (self.n + 1) * len(self.place.picture) <= self.settings.memory
 
     @property
     def has_model(self) -> bool:
@@ -104,6 +114,7 @@ class Dense(PictureSurrogate):
     def begin(self, pictures: Tensor) -> None:
         super().begin(pictures)
         self._begin_memory()
+        self.place.failed = not self.fits
 
     def _begin_memory(self) -> None:
         """What is known before anything but the start has been rendered."""

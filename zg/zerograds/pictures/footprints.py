@@ -65,6 +65,8 @@ class FootprintSettings:
     flattest: float = 1e-3
     #: Most products n · m · T of one attempt: about two minutes of one core.
     work: float = 3e11
+    #: Most bytes of codes, their pictures and J. 10 ×: larger pictures.
+    memory: float = 2e9
 
 
 @dataclass
@@ -152,6 +154,9 @@ class Footprints(PictureSurrogate):
             else:
                 return place.asked[:0]
             state.columns = state.columns[:0]
+        elif self._is_too_large(self._first):
+            self._give_up()
+            return place.asked[:0]
         elif state.wanted == 0:
             state.codes, state.pictures = place.theta.new_empty(0, self.n), place.picture.new_empty(0, self._pixels)
             state.wanted = self._first
@@ -212,7 +217,9 @@ class Footprints(PictureSurrogate):
         self.place.failed = True
 
     def _is_too_large(self, codes: int) -> bool:
-        return codes > TREE_RENDERS and self.n * self._pixels * codes > self.settings.work
+        s, m = self.settings, self._pixels
+        is_long = codes > TREE_RENDERS and float(self.n) * m * codes > s.work
+        return is_long or 8.0 * codes * (self.n + m) + 12.0 * s.entries * m > s.memory
 
     def _is_curved(self) -> bool:
         """Whether the changes of two mirrored codes do not cancel, beyond noise."""
