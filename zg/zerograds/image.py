@@ -6,7 +6,8 @@ fewer than about n renders; one that sees them all can. Two surrogates, for two 
     n ≤ 32                              dense: n + 3 renders say how each parameter changes the picture, then steps
     more, each moves its own pixels     footprints: ten to a hundred renders say which pixels, then steps
     more, n ≤ 200, each moves all       dense, which goes on with the renders that footprints have used
-    else, or where the steps end        the default that is told losses (`zg.zerograds.method`), from the best θ known
+    else, or where the steps end        the default that is told losses (`zg.zerograds.method`), from the best θ known;
+                                        from the start where that is a minimum that leaves a tenth of the loss
 
 What comes last looks for other minima, and for what a linear picture cannot predict. It never makes the result worse:
 without noise the best θ that was rendered is recommended; with noise the θ that the steps have found, until one from
@@ -145,7 +146,7 @@ class ImageZeroGrads(Method):
             self.surrogate = self._make(state["present"], state["champion"])
             self.surrogate.load_state_dict(state["surrogate"])
         else:
-            self._begin_loss_only(state["champion"])
+            self._begin_loss_only(state["champion"], state["champion"])
             assert self.loss_only is not None
             self.loss_only.load_state(state["loss_only"])
         self.present = self.resolved = state["present"]
@@ -164,10 +165,10 @@ class ImageZeroGrads(Method):
         if is_start and len(losses) == 2:
             self.problem = self.problem.with_noise(differ(losses[0], losses[1]))
         if evaluation.reference is None or evaluation.images is None or self.problem.image_loss is None:
-            return self._begin_loss_only(theta[0])
+            return self._begin_loss_only(theta[0], theta[0])
         self.surrogate.picture_loss = PictureLoss(self.problem.image_loss, evaluation.reference, self.space)
         if is_start and not self.surrogate.picture_loss.is_differentiable(theta[0]):
-            return self._begin_loss_only(theta[0])
+            return self._begin_loss_only(theta[0], theta[0])
         self.surrogate.tell(theta, evaluation.images, evaluation.valid)
         if not (self.surrogate.place.failed or self.surrogate.place.converged):
             return
@@ -178,11 +179,13 @@ class ImageZeroGrads(Method):
             self.present = self.resolved = "dense"
             self.surrogate = Dense.after(before, self.problem)
         if self.surrogate.place.failed or self.surrogate.place.converged:
-            self._begin_loss_only(before.theta if self.is_noisy else self.ledger.best_theta)
+            best = before.theta if self.is_noisy else self.ledger.best_theta
+            is_poor = self.surrogate.place.converged and before.leaves_much
+            self._begin_loss_only(best, self.problem.project(self.space.init) if is_poor else best)
 
-    def _begin_loss_only(self, theta: Tensor) -> None:
-        """Let the loss-only default go on from θ [n]."""
-        self.present, self.resolved, self.champion = LOSSES, LOSSES, theta.clone()
+    def _begin_loss_only(self, best: Tensor, theta: Tensor) -> None:
+        """Let the loss-only default go on from θ [n]; best: the best θ [n] known."""
+        self.present, self.resolved, self.champion = LOSSES, LOSSES, best.clone()
         self.next_duel = 2 * self.ledger.renders
         self.loss_only = ZeroGrads(self.sigma)
         self.loss_only.go_on(replace(self.problem, image_loss=None), self.ledger, theta)

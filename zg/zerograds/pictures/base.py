@@ -30,6 +30,8 @@ from zg.zerograds.pictures.place import LEARN, START, STEP, PlaceState, Trials
 ROUNDING = 3e-7
 #: Loss above that of the reference, over that of the start, at which nothing is left to be done.
 SOLVED = 1e-6
+#: The same from which a minimum is a poor one.
+POOR = 0.1
 
 
 class PictureSurrogate(ABC):
@@ -114,6 +116,12 @@ class PictureSurrogate(ABC):
         """Whether the picture is the reference, but for rounding."""
         place, floor = self.place, self.picture_loss.floor
         return not self.noisy and place.loss - floor <= SOLVED * (place.start_loss - floor)
+
+    @property
+    def leaves_much(self) -> bool:
+        """Whether more than a tenth of the loss of the start is left: a minimum here is one to leave."""
+        place, floor = self.place, self.picture_loss.floor
+        return place.loss - floor > POOR * (place.start_loss - floor)
 
     def ask(self) -> Tensor:
         """Where it wants the picture next: θ [B, n]."""
