@@ -15,7 +15,6 @@ import argparse
 import csv
 import resource
 import shlex
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -176,7 +175,8 @@ def main() -> None:
     row = {"task": options.task, "method": options.method}
     row |= measure(make()(), METHODS[options.method](), options.renders or renders, options.seed)
     row |= {"revision": revision(), "machine": machine()}
-    row["command"] = "python -m benchmarks.pictures " + shlex.join(word for word in sys.argv[1:])
+    words = [options.task, "--seed", str(options.seed), "--method", options.method, "--renders", str(row["renders"])]
+    row["command"] = "python -m benchmarks.pictures " + shlex.join(words)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     is_new = not options.out.is_file()
     with options.out.open("a", newline="") as file:
