@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.renderers.blender import SCENES, BlenderTask
-from zg.errors import SettingError, check_positive
+from zg.errors import SettingError, check_positive, check_whole
 from zg.losses import Loss
 from zg.space import Block, ParameterSpace
 
@@ -30,7 +30,8 @@ FONT = {
 class LedDisplay(BlenderTask):
     """Two rows of six cells of 4 × 7 lamps: n = 336, all binary.
 
-    word: text on the reference, at most twelve characters; the first six are in the upper row. undecided: largest
+    word: text on the reference, at most twelve characters; the first six are in the upper row. columns: cells of a row;
+    24 are 1,344 lamps, on a picture that is four times as wide. undecided: largest
     distance of a lamp's value at the start from 0.5, the threshold between off and on, so that the start shows noise.
     released: the coupling of the released code (`coupled`), a start in [0, 1), and a random pattern as reference.
     """
@@ -46,24 +47,29 @@ class LedDisplay(BlenderTask):
         workers: int = 2,
         timeout: float = 60.0,
         released: bool = False,
+        columns: int = COLUMNS,
     ) -> None:
         super().__init__(loss, engine, oversample, blender, workers, timeout)
         check_positive(undecided=undecided)
         if undecided > 0.5:
             raise SettingError(f"undecided must be at most 0.5, got {undecided}")
-        self.word, self.undecided, self.released = word, undecided, released
+        check_whole(columns=columns)
+        if released and columns != COLUMNS:
+            raise SettingError(f"columns must be {COLUMNS} with released, got {columns}")
+        self.word, self.undecided, self.released, self.columns = word, undecided, released, columns
 
     def build(self) -> None:
         self.space = self.start()
-        self.wanted = coupled(self.pattern()) if self.released else lamps_of(self.word)
+        self.wanted = coupled(self.pattern()) if self.released else lamps_of(self.word, 2 * self.columns)
         self.solution = None if self.released else self.wanted  # many values show the same lamps
         height, width = SHAPE
-        self.open_scene(SCENES / "led_display.py", width, height, {"rows": 2, "columns": COLUMNS})
+        width = width * self.columns // COLUMNS
+        self.open_scene(SCENES / "led_display.py", width, height, {"rows": 2, "columns": self.columns})
         self.set_reference(super().render(self.wanted[None])[0])
 
     def start(self) -> ParameterSpace:
         """The space, with lamps that start near the threshold between off and on."""
-        draw = torch.rand(2 * COLUMNS * LAMPS, generator=self.generator("start"), dtype=torch.float64)
+        draw = torch.rand(2 * self.columns * LAMPS, generator=self.generator("start"), dtype=torch.float64)
         if self.released:
             return ParameterSpace(lamps=Block(draw, scale=1.0))
         start = 0.5 + self.undecided * (2 * draw - 1)
@@ -92,12 +98,11 @@ def coupled(x: Tensor) -> Tensor:
     return (2 * slices - 1).clamp(0, 1).round()
 
 
-def lamps_of(word: str) -> Tensor:
-    """The lamps [336], 0 or 1, that show a word: cell by cell, and in each cell row by row from the top left.
+def lamps_of(word: str, cells: int = 2 * COLUMNS) -> Tensor:
+    """The lamps [28 · cells], 0 or 1, that show a word: cell by cell, and in each row by row from the top left.
 
     Raises SettingError for a word that is too long, or a character that FONT does not have.
     """
-    cells = 2 * COLUMNS
     letters = word.upper()
     unknown = sorted(set(letters) - set(FONT))
     if len(letters) > cells or unknown:

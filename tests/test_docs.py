@@ -63,7 +63,11 @@ def test_the_page_on_choosing_has_the_numbers_of_the_rules() -> None:
     for text in (*numbers, f"> {FEW} ", f"{FEW + 1} … {SOME} ", f"after {RENDERS_PER_PARAMETER} n renders"):
         assert text in page, f"docs/choosing.md lacks '{text}'"
     assert SIGMA_BEYOND == 3, "docs/choosing.md says three times the first σ"
-    assert {rule.surrogate for rule in TABLE} == set(re.findall(r"surrogates/(\w+)\.md\)", page)) - {"neural", "paper"}
+    assert {rule.surrogate for rule in TABLE} == set(re.findall(r"surrogates/(\w+)\.md\)", page)) - {
+        "neural",
+        "paper",
+        "picture",
+    }
 
 
 def test_every_relative_link_leads_to_a_file() -> None:

@@ -17,6 +17,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from torch import Tensor
 from zg.budget import Budget, StopReason
 from zg.config.compose import Config, compose
 from zg.errors import SettingError, check_switch, check_whole
-from zg.functions import FunctionTask, Init, Values, check_callable, make_space
+from zg.functions import FunctionTask, Init, Judge, Values, check_callable, make_space
 from zg.images import as_numbers
 from zg.loop import Loop
 from zg.losses import Loss
@@ -37,6 +38,9 @@ from zg.run.run import run
 from zg.run.tracking import Writer
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PoolSettings
+
+#: The default with a reference, and without.
+PICTURED, TOLD = "zg.zerograds.image.ImageZeroGrads", "zg.zerograds.method.ZeroGrads"
 
 
 def optimize(
@@ -52,7 +56,8 @@ def optimize(
     kwargs: Mapping[str, Any] | None = None,
     batched: bool = False,
     linear: bool = False,
-    method: str | Method | Mapping[str, Any] = "zerograds",
+    method: str | Method | Mapping[str, Any] | None = None,
+    feedback: str | None = None,
     max_renders: int = 2000,
     max_seconds: float | None = None,
     target_loss: float | None = None,
@@ -85,7 +90,10 @@ def optimize(
     args, kwargs: further arguments of `render`.
     batched: `render` gets [B, ...] of each parameter and returns B images or losses.
     linear: images are linear radiance; pictures show them through the sRGB curve.
-    method: a name (`zg list methods`), a name with settings such as {"name": "es", "lr": 0.1}, or a `Method`.
+    method: a name (`zg list methods`), a name with settings such as {"name": "es", "lr": 0.1}, or a `Method`. The
+        default is `zerograds-image` with a reference or target, for it sees the image and applies the loss to what it
+        predicts, and `zerograds` without. `Result.row` has the name, and in `feedback` what the method was told.
+    feedback: "loss" keeps the image from the default, which is `zerograds` then, as for a loss without derivatives.
     max_renders, max_seconds, target_loss, patience, max_failed: the limits of the run (`zg.Budget`).
     callback: called with the `zg.loop.Loop` of the run after each iteration. A true return value ends the run.
         `loop.ledger` counts the renders and keeps the best one. `loop.method` has `recommend()`, the present θ [n] in
@@ -140,7 +148,9 @@ def optimize(
         pool=PoolSettings(workers, pool, address, timeout),
     )
     budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
-    chosen, config = make_method(method)
+    chosen, config = choose_method(method, feedback, reference is not None or target is not None)
+    if progress and method is None:
+        print(f"method {type(chosen).__name__}: is told the {chosen.feedback}")
     result = run(
         task,
         chosen,
@@ -180,8 +190,9 @@ class Optimizer:
     """Ask-and-tell, for programs in which the caller renders.
 
     space: a ParameterSpace, or blocks by name.
-    method: as in `optimize`; a method that needs images is refused.
+    method: as in `optimize`; the default is `zerograds-image` with a reference, for which `tell(images=…)` is needed.
     max_renders: the budget, for methods with a schedule. It does not stop `ask`.
+    reference, loss, regulariser, linear: as in `optimize`, for programs that tell images.
     Raises SettingError for a wrong setting, and for calls of `ask` and `tell` in the wrong order.
 
     >>> import zg
@@ -190,30 +201,44 @@ class Optimizer:
     ...     optimizer.tell([(float(x[0]) - 5) ** 2 for x in optimizer.ask()])
     >>> round(float(optimizer.recommend()[0]), 3)
     5.0
+    >>> import numpy as np
+    >>> optimizer = zg.Optimizer({"x": zg.Block([0.2, 0.4])}, reference=np.array([[0.9, 0.5, 0.1]]))
+    >>> while optimizer.renders < 9:
+    ...     optimizer.tell(images=[x[0] - x[1] * np.arange(3.0)[None] for x in optimizer.ask().numpy()])
+    >>> optimizer.recommend().round(decimals=3).tolist()
+    [0.9, 0.4]
     """
 
     def __init__(
         self,
         space: ParameterSpace | Mapping[str, Block],
-        method: str | Method | Mapping[str, Any] = "zerograds",
+        method: str | Method | Mapping[str, Any] | None = None,
         *,
         seed: int = 0,
         max_renders: int = 10**9,
+        reference: Any = None,
+        loss: str | Loss = "mse",
+        regulariser: Callable[[Tensor], Tensor] | None = None,
+        linear: bool = False,
     ) -> None:
         self.space = make_space(None, space)
-        chosen, config = make_method(method)
-        if chosen.feedback != "loss":
-            raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs images")
+        self._judge: Judge | None = None
+        if reference is not None:
+            self._judge = Judge(self.space, reference, loss, regulariser, linear)
+        chosen, config = choose_method(method, None, reference is not None)
+        if chosen.feedback != "loss" and reference is None:
+            raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs a reference")
         check_whole(0, seed=seed)
         settings = config.get("model", {}).get("init_args", {})
         self._loop = Loop(chosen, Budget(max_renders), int(seed), settings)
-        self._loop.start_without_renderer(self.space)
+        self._loop.start_without_renderer(self.space, self._judge.image_loss if self._judge else None)
         self._drop_batch()
 
     def _drop_batch(self) -> None:
         """Forget the batch of the method in scaled units, and how many of its rows were handed out and told."""
         self._batch = self.space.init.new_empty(0, self.space.n)
         self._losses: list[Tensor] = []
+        self._images: list[Tensor] = []
         self._handed = self._told = 0
 
     @property
@@ -243,18 +268,39 @@ class Optimizer:
         self._handed += count
         return self.space.to_user(self._batch[self._told : self._handed])
 
-    def tell(self, losses: Any) -> None:
-        """Tell the losses [B] of the x that `ask` returned, in the same order. NaN is a failed render."""
+    def tell(self, losses: Any = None, *, images: Any = None) -> None:
+        """Tell the losses [B] or the images of the x that `ask` returned, in the same order.
+
+        NaN or None is a failed render. images: with a reference alone, one for each x; their losses follow.
+        """
         if self._handed == self._told:
             raise SettingError("tell must follow ask: no losses are missing")
+        count, seen = self._handed - self._told, None
+        if (losses is None) == (images is None):
+            raise SettingError("tell must be given either losses or images")
+        if images is None and self.method.feedback == "image":
+            raise SettingError(f"tell must be given images for {type(self.method).__name__}, got losses")
+        if images is not None:
+            if self._judge is None:
+                raise SettingError("images need the reference of Optimizer to be compared with; there is none")
+            x = self.space.to_user(self._batch[self._told : self._handed])
+            seen, losses = self._judge.evaluate(x, images)
         told = as_losses(losses).to(self._batch.device)
-        if len(told) != self._handed - self._told:
-            raise SettingError(f"losses must be {self._handed - self._told} numbers, one for each x, got {len(told)}")
+        if len(told) != count:
+            raise SettingError(f"losses must be {count} numbers, one for each x, got {len(told)}")
         self._losses.append(told)
+        self._images += [] if seen is None else [seen]
         self._told = self._handed
         if self._told == len(self._batch):
-            losses, self._losses = torch.cat(self._losses), []
-            self._loop.tell(self._batch, self._loop.ledger.account(self._batch, losses))
+            self._tell_batch()
+
+    def _tell_batch(self) -> None:
+        losses, self._losses = torch.cat(self._losses), []
+        images, self._images = self._images, []
+        evaluation = self._loop.ledger.account(self._batch, losses)
+        if images and self._judge is not None and self.method.feedback == "image":
+            evaluation = replace(evaluation, images=torch.cat(images), reference=self._judge.reference)
+        self._loop.tell(self._batch, evaluation)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state, as tensors and plain values. Call it when all x of a batch have been told."""
@@ -276,6 +322,27 @@ class Optimizer:
     def recommend(self) -> Tensor:
         """The best estimate of the optimal x [n] at present, in the user's units."""
         return self.space.to_user(self.method.recommend())
+
+
+def choose_method(
+    method: str | Method | Mapping[str, Any] | None, feedback: str | None, sees_images: bool
+) -> tuple[Method, Config]:
+    """The method that was given, or the default, and its config; sees_images: whether there is a reference.
+
+    Raises SettingError for an unknown feedback, or one that the method cannot have.
+    """
+    if feedback not in (None, "loss", "image"):
+        raise SettingError(f"feedback must be loss or image, got {feedback!r}")
+    if feedback == "image" and not sees_images:
+        raise SettingError("feedback must be loss where there is neither reference nor target, got image")
+    if method is None:
+        takes_images = sees_images and feedback != "loss"
+        return make_method({"class_path": PICTURED if takes_images else TOLD})
+    chosen, config = make_method(method)
+    if feedback not in (None, chosen.feedback):
+        name = type(chosen).__name__
+        raise SettingError(f"feedback must be {chosen.feedback} for {name}, or left out, got {feedback!r}")
+    return chosen, config
 
 
 def as_losses(losses: Any) -> Tensor:

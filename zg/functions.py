@@ -12,8 +12,9 @@ from torch import Tensor
 
 from zg.calling import Argument, Calling
 from zg.errors import SettingError, check_switch
-from zg.images import as_image, as_numbers, channels_first, read_reference
+from zg.images import as_image, as_numbers, channels_first, mismatch, read_reference
 from zg.losses import Loss
+from zg.problem import ImageLoss
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 from zg.workers.pool import Function, PoolSettings, Result
@@ -186,6 +187,41 @@ class FunctionTask(Task):
         if batch is None:
             return channels_first(values.float())
         return torch.stack([channels_first(value) for value in values.float()]) if len(values) else values
+
+
+class Judge:
+    """The losses of images that the caller has rendered, by a reference."""
+
+    def __init__(
+        self,
+        space: ParameterSpace,
+        reference: Any,
+        loss: str | Loss,
+        regulariser: Callable[[Tensor], Tensor] | None,
+        linear: bool,
+    ) -> None:
+        task = FunctionTask(
+            lambda x: None, space, reference=reference, loss=loss, regulariser=regulariser, linear=linear
+        )
+        task.setup(space.init.device)
+        self.task, self.image_loss = task, ImageLoss(task.loss, task.regulariser)
+        reference_image = task.reference()
+        assert reference_image is not None
+        self.reference = reference_image
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor, images: Any) -> tuple[Tensor, Tensor]:
+        """Images [B, C, H, W] and their losses [B] at x [B, n] in the user's units; NaN for None, a failed render."""
+        rendered = [self.task.image(image, None) for image in images]
+        if len(rendered) != len(x):
+            raise SettingError(f"images must be {len(x)}, one for each x, got {len(rendered)}")
+        for image in rendered:
+            if image.shape != self.reference.shape:
+                why = mismatch(image.shape, self.reference.shape)
+                wanted, got = list(self.reference.shape), list(image.shape)
+                raise SettingError(f"images must have the shape {wanted} of the reference, got {got}: {why}")
+        stacked = torch.stack(rendered)
+        return stacked, self.image_loss.of_images(stacked, self.reference).double() + self.image_loss.regulariser(x)
 
 
 def check_callable(render: Any, setting: str) -> None:

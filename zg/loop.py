@@ -16,7 +16,7 @@ from zg.errors import SettingError
 from zg.ledger import Evaluation, Ledger
 from zg.method import Method
 from zg.objective import Objective
-from zg.problem import Problem
+from zg.problem import ImageLoss, Problem
 from zg.space import ParameterSpace
 
 
@@ -68,9 +68,10 @@ class Loop:
         )
         self.method.start(problem, objective.ledger)
 
-    def start_without_renderer(self, space: ParameterSpace) -> None:
-        """Start the method on a space, for ask-and-tell, where the caller renders."""
-        problem = Problem.of_space(space, self.seed, max_renders=self.budget.max_renders)
+    def start_without_renderer(self, space: ParameterSpace, image_loss: ImageLoss | None = None) -> None:
+        """Start the method on a space, for ask-and-tell, where the caller renders. image_loss: if images are told."""
+        image_loss = image_loss if self.method.feedback == "image" else None
+        problem = Problem.of_space(space, self.seed, max_renders=self.budget.max_renders, image_loss=image_loss)
         self.method.start(problem, Ledger(self.budget.max_renders, space.init.clone()))
 
     def iterate(self) -> None:

@@ -108,6 +108,10 @@ class Method:
         """The gradient [n] of the surrogate at θ [n] in scaled units; None without a surrogate."""
         return None
 
+    def predict_image(self, theta: Tensor) -> Tensor | None:
+        """The images [B, ...] that the surrogate predicts at θ [B, n] in scaled units; None if it predicts none."""
+        return None
+
     def status(self) -> dict[str, float]:
         """Numbers for the log by name, such as σ or the learning rate."""
         return {}

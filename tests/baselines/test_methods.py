@@ -115,7 +115,7 @@ def test_a_run_that_was_killed_and_resumed_equals_the_uninterrupted_run(case: st
     _, whole, loop = unbroken(case)
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        solve(case, folder=folder, checkpoint_renders=25, callbacks=[Kill(BUDGET // 2)])
+        solve(case, folder=folder, checkpoint_renders=25, callbacks=[Kill(whole.renders // 2)])
     assert (folder / "last.ckpt").is_file()
     _, rest, resumed = solve(case, folder=folder, resume=True)
     assert torch.equal(whole.theta, rest.theta) and whole.loss == rest.loss
@@ -131,7 +131,7 @@ def test_a_run_that_was_killed_and_resumed_equals_the_uninterrupted_run(case: st
 def test_failed_renders_do_not_stop_a_method(case: str, fail: str) -> None:
     _, result, loop = solve(case, task=Sphere(fail=fail))
     assert 0 < loop.ledger.failed < result.renders
-    assert result.stop_reason == "budget" or "cma" in result.stop_reason
+    assert result.stop_reason in ("budget", "converged") or "cma" in result.stop_reason
     assert loop.method.recommend().isfinite().all()
     assert math.isfinite(loop.ledger.best_loss)
 

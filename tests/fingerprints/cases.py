@@ -163,7 +163,13 @@ REST = {
     "sketched_gradient alone, without progress": alone("sketched_gradient", lambda: Kinks(150), 4003),
     "cmaes, restarts": Case("cmaes", {"sigma": 0.5}, lambda: Rastrigin(2), 1503),
 }
-CASES: dict[str, Case] = EVERY_METHOD | SURROGATES | HANDING_OVER | REST
+# Surrogates of the picture, and the hand-over from them.
+PICTURES = {
+    "zerograds-image, dense": Case("zerograds-image", {}, Stripes, 103),
+    "zerograds-image, footprints": Case("zerograds-image", {}, lambda: HighSphere(300), 103),
+    "zerograds-image, raising renders": Case("zerograds-image", {}, lambda: Sphere(fail="raise"), 203),
+}
+CASES: dict[str, Case] = EVERY_METHOD | SURROGATES | HANDING_OVER | REST | PICTURES
 
 
 def fingerprint(case: Case) -> dict[str, Any]:
@@ -240,6 +246,7 @@ def call_fingerprint() -> dict[str, Any]:
         regulariser=lambda x: 1e-4 * x.square().sum(1),
         max_renders=150,
         seed=5,
+        feedback="loss",
     )
     enter(result_hash, result.theta)
     enter(result_hash, torch.tensor([result.loss, result.row["init_loss"], result.row["best_loss"]]))

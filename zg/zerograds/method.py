@@ -15,9 +15,10 @@ from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 from torch import Tensor
 
 from zg.errors import SettingError, check_positive, nearest
-from zg.ledger import Evaluation
+from zg.ledger import Evaluation, Ledger
 from zg.memory import check_memory
 from zg.method import THETA_BYTES, Method, Range
+from zg.problem import Problem
 from zg.zerograds.choose import FEW, Situation, choose
 from zg.zerograds.parts.noise import differ
 from zg.zerograds.surrogates import RENAMED, SURROGATES
@@ -61,6 +62,12 @@ class ZeroGrads(Method):
         self.has_converged = False
         few = self.problem.n <= FEW
         self.measuring_noise = few if self.wanted == AUTO else SURROGATES[self.wanted].needs_noise
+        self._begin(theta)
+
+    def go_on(self, problem: Problem, ledger: Ledger, theta: Tensor) -> None:
+        """In place of `start`: go on from θ [n], where another method has found whether the renderer is noisy."""
+        self.problem, self.space, self.generator, self.ledger = problem, problem.space, problem.generator, ledger
+        self.has_converged = self.measuring_noise = False
         self._begin(theta)
 
     def ask(self) -> Tensor:
@@ -151,7 +158,12 @@ def check_surrogate(name: str) -> None:
 
 def make_settings(surrogate: str, options: Mapping[str, Any]) -> Any:
     """The settings of a surrogate with these options. Raises SettingError for an unknown name or a wrong value."""
-    return _settings(SURROGATES[surrogate].Settings, options, surrogate, "options")
+    return settings_of(SURROGATES[surrogate].Settings, options, surrogate)
+
+
+def settings_of(kind: type, options: Mapping[str, Any], surrogate: str) -> Any:
+    """A settings dataclass with these options. Raises SettingError for an unknown name or a wrong value."""
+    return _settings(kind, options, surrogate, "options")
 
 
 def _settings(kind: type, options: Any, surrogate: str, where: str) -> Any:

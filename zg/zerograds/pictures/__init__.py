@@ -1,0 +1,1 @@
+"""Surrogates of the picture: they predict the image, and the loss of the prediction drives θ."""
