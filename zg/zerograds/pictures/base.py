@@ -194,7 +194,7 @@ class PictureSurrogate(ABC):
         place, steps = self.place, self.settings.steps
         dampings = [min(max(rung * place.damping, steps.least_damping), steps.most_damping) for rung in steps.ladder]
         s = torch.stack([self._lowest(damping) for damping in dampings])
-        trials = self.admissible(place.theta + s)
+        trials: Tensor = self.admissible(place.theta + s)
         if self.problem.any_discrete:
             trials = torch.stack([self._polished(trial) for trial in torch.unique(trials, dim=0)])
         trials = torch.unique(trials, dim=0)
