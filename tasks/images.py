@@ -46,7 +46,7 @@ def _read(image: str) -> np.ndarray:
             f"reference must be an image file or one of scikit-image's, got '{image}'" + nearest(image, BUNDLED)
         )
     try:
-        pixels = np.asarray(imageio.imread(path, index=0))
+        pixels = np.asarray(imageio.imread(path.read_bytes(), index=0))  # given the path, it leaves a broken file open
     except Exception:  # each plugin of imageio raises exceptions of its own
         raise SettingError(f"reference must be an image that can be read, got '{image}'") from None
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] < 3 and pixels.shape[2] != 1):

@@ -28,7 +28,7 @@ COMMANDS = [
     "list tasks --plain",
     "list methods --plain",
     "compare --tasks disk --methods coin_flip,es --max-renders 60 --seeds 1 --out compared",
-    "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out paper",
+    "paper --preset smoke --tasks disk --methods coin_flip,es --seeds 1 --wandb disabled --out printed",
 ]
 
 
@@ -66,12 +66,12 @@ def test_an_installed_package_adds_its_task_and_method_by_name(made):
 
 def test_the_paper_includes_the_task_and_method_of_an_installed_package(made):
     folder, _ = made
-    rows = read_csv(folder / "paper" / "tables" / "table1.csv")
+    rows = read_csv(folder / "printed" / "tables" / "table1.csv")
     cells = {(row["method"], row["column"]) for row in rows if row["value"]}
     assert cells == {("coin_flip", "disk (n = 3)"), ("es", "disk (n = 3)")}
     for name in ("pictures", "convergence-renders", "cost"):
-        assert (folder / "paper" / "figures" / f"{name}.png").is_file()
-    assert "coin_flip" in (folder / "paper" / "report.html").read_text()
+        assert (folder / "printed" / "figures" / f"{name}.png").is_file()
+    assert "coin_flip" in (folder / "printed" / "report.html").read_text()
 
 
 def test_a_preset_includes_tasks_and_methods_of_other_packages(made):

@@ -1,5 +1,7 @@
 """Pictures and videos: their pixels, and their files."""
 
+import gc
+
 import imageio.v3 as imageio
 import pytest
 import torch
@@ -118,10 +120,12 @@ def test_a_png_clips_values_to_black_and_white(tmp_path):
     assert read_png(tmp_path / "picture.png")[0, 0].tolist() == [0, 1]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_video_has_every_frame_as_mp4_and_as_gif(tmp_path):
     frames = [torch.full((3, 20, 30), level) for level in (0.0, 0.5, 1.0)]
     write_video(frames, tmp_path / "video")
     film = imageio.imread(tmp_path / "video.mp4")
+    gc.collect()  # imageio leaves its pipes to ffmpeg open
     assert film.shape == (3, 32, 32, 3), "padded to a multiple of 16"
     assert film[:, 10, 10, 0] == pytest.approx([0, 128, 255], abs=6)
     assert (film[2, 25:] < 20).all(), "black beside the frame"
