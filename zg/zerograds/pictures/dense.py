@@ -7,7 +7,7 @@ All pixels share the inputs x, so one covariance P [1 + n, 1 + n] serves all of 
 is not linear is a random second derivative of the picture, of variance κ in each entry and in each pair of directions:
 
     Q(s, s') = ½ κ (s·D s')²                 its covariance at two offsets, which renders on both sides of θ cancel
-    P ← T P Tᵀ + κ |s|² (½ |s|², s; s, |s|² + s sᵀ)          what it adds when θ moves by s: memory ages with step²
+    P ← T P Tᵀ + κ (½ |s|⁴, |s|² s; |s|² s, |s|² + s sᵀ)     what it adds when θ moves by s: memory ages with step²
 
 κ grows and shrinks with the errors of prediction. D is the energy of each column of J: a parameter that hardly changes
 the picture is trusted to be linear farther. N is P without what is not noise of the renders: it says by how much noise
