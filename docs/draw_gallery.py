@@ -1,7 +1,8 @@
 """Runs the commands of gallery.md and puts their pictures in place: python docs/draw_gallery.py [NAME ...]
 
 A picture is the run's `panel.png`; one whose text says "at four moments" is four frames of its video, and one of
-"footprints" is the run's `footprints.png`. The command is the first indented line after it. With names, only pictures of those stems are drawn.
+"footprints" is the run's `footprints.png`. The command is the first indented line after it.
+With names, only pictures of those stems are drawn.
 """
 
 import re
