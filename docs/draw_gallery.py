@@ -1,7 +1,8 @@
 """Runs the commands of gallery.md and puts their pictures in place: python docs/draw_gallery.py [NAME ...]
 
-A picture is the run's `panel.png`; one whose text says "at four moments" is four frames of its video. The command is
-the first indented line after it. With names, only pictures of those stems are drawn.
+A picture is the run's `panel.png`; one whose text says "at four moments" is four frames of its video, and one of
+"footprints" is the run's `footprints.png`. The command is the first indented line after it.
+With names, only pictures of those stems are drawn.
 """
 
 import re
@@ -25,7 +26,8 @@ def draw(text: str, path: Path, command: str, folder: Path) -> None:
     """Run one command in `folder` and write its picture to `path`."""
     if status := main([*command.split(), "--out", str(folder), "--wandb", "disabled"]):
         raise SystemExit(status)
-    picture = moments(folder / "frames") if "four moments" in text else imageio.imread(folder / "panel.png")
+    name = "footprints.png" if "footprints" in text else "panel.png"
+    picture = moments(folder / "frames") if "four moments" in text else imageio.imread(folder / name)
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(picture).quantize(COLOURS).save(path, optimize=True)
 

@@ -112,6 +112,17 @@ class Method:
         """The images [B, ...] that the surrogate predicts at θ [B, n] in scaled units; None if it predicts none."""
         return None
 
+    def foreseen(self, theta: Tensor) -> Tensor | None:
+        """The image [...] that the surrogate predicted for θ [n] before θ was rendered, for the panel; else None."""
+        return None
+
+    def influence(self, weights: Tensor) -> Tensor | None:
+        """Σ_i |∂I/∂θ_i| w_i: images [k, ...] for weights w [n, k], as the surrogate knows the picture; else None.
+
+        With colours as weights it is a map of which parameter moves which pixel.
+        """
+        return None
+
     def status(self) -> dict[str, float]:
         """Numbers for the log by name, such as σ or the learning rate."""
         return {}

@@ -4,7 +4,7 @@ An image is what a task renders: [C, H, W], or [V, C, H, W] with V views. A pict
 [0, 1], with display values (sRGB).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import imageio.v3 as imageio
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullFormatter
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ MIN_HEIGHT = 192
 FRAMES_PER_SECOND = 10
 # Pixels between the pictures of a panel; height in pixels of the headings above them.
 GAP, HEADING = 6, 20
+# Steps of hue and saturation between the colours of two parameters: Roberts's sequence R2, which fills a square evenly.
+HUE_STEP, SATURATION_STEP = 0.7548776662, 0.5698402910
+# Share of pixels up to the one that is the brightest of a map of parameters.
+BRIGHTEST = 0.99
 
 
 def to_display(image: Tensor, linear: bool) -> Tensor:
@@ -52,11 +57,66 @@ def enlarge(picture: Tensor) -> Tensor:
 def panel(image: Tensor, reference: Tensor, linear: bool) -> Tensor:
     """The picture render | reference | error with headings. Error: mean of |difference| over channels; 0.5 is white."""
     a, b = to_display(image, linear), to_display(reference, linear)
-    error = (2 * (a - b).abs().mean(0, keepdim=True)).clamp(0, 1).expand(3, -1, -1)
-    shown = [enlarge(part) for part in (a, b, error)]
+    return row_of({"render": a, "reference": b, "error": difference(a, b)})
+
+
+def surrogate_row(image: Tensor, predicted: Tensor | None, parameters: Tensor | None, linear: bool) -> Tensor:
+    """What a surrogate of the picture knows, as a row below the panel; white where it knows nothing.
+
+    predicted: what it predicted of the image before the image was rendered. parameters: a `parameter_map`.
+    """
+    a = to_display(image, linear)
+    b = None if predicted is None else to_display(predicted, linear)
+    white = torch.ones_like(a)
+    return row_of(
+        {
+            "predicted before the render": white if b is None else b,
+            "parameters": white if parameters is None else parameters,
+            "error of the prediction": white if b is None else difference(a, b),
+        }
+    )
+
+
+def row_of(parts: Mapping[str, Tensor]) -> Tensor:
+    """Pictures [3, H, W] of one size side by side, enlarged, each under its heading."""
+    shown = [enlarge(part) for part in parts.values()]
     gap = torch.ones(3, shown[0].shape[1], GAP)
-    row = torch.cat([shown[0], gap, shown[1], gap, shown[2]], dim=2)
-    return torch.cat([headings(("render", "reference", "error"), shown[0].shape[2]), row], dim=1)
+    row = torch.cat([piece for part in shown for piece in (gap, part)][1:], dim=2)
+    return torch.cat([headings(tuple(parts), shown[0].shape[2]), row], dim=1)
+
+
+def difference(a: Tensor, b: Tensor) -> Tensor:
+    """The error of a picture as a picture: mean of |difference| over channels; 0.5 is white."""
+    return (2 * (a - b).abs().mean(0, keepdim=True)).clamp(0, 1).expand(3, -1, -1)
+
+
+def stacked(above: Tensor, below: Tensor) -> Tensor:
+    """Two pictures, one above the other; the narrower one gets white on its right."""
+    width = max(above.shape[2], below.shape[2])
+    return torch.cat([pad(part, (0, width - part.shape[2]), value=1.0) for part in (above, below)], dim=1)
+
+
+def colours(count: int) -> Tensor:
+    """Distinct colours [count, 3] in [0, 1], as different as their number allows; those of neighbours differ most."""
+    number = np.arange(count)
+    saturation = 0.4 + 0.6 * (number * SATURATION_STEP % 1.0)
+    tone = np.stack([number * HUE_STEP % 1.0, saturation, np.ones(count)], axis=1)
+    return torch.from_numpy(hsv_to_rgb(tone)).float()
+
+
+def parameter_map(influence: Tensor) -> Tensor:
+    """Which parameter moves which pixel, as a picture [3, H, W].
+
+    influence: [4, C, H, W], or [4, V, C, H, W] with V views: Σ_i |∂I/∂θ_i| w_i for the weights w_i = (colour of
+    parameter i, 1). The colour is the mean over the parameters of a pixel, the brightness the root of how much they
+    move it, relative to the pixel that is moved most but for one in a hundred.
+    """
+    moved = influence.detach().float().cpu().sum(-3)
+    mixed, total = moved[:3], moved[3]
+    positive = total[total > 0]
+    most = positive.kthvalue(max(1, round(BRIGHTEST * len(positive)))).values if len(positive) else total.new_ones(())
+    picture = mixed / total.clamp_min(torch.finfo(total.dtype).tiny) * (total / most).clamp(0, 1).sqrt()
+    return picture if picture.ndim == 3 else torch.cat(list(picture.unbind(1)), dim=-1)
 
 
 @cache
@@ -96,8 +156,12 @@ def read_png(path: Path) -> Tensor:
 
 
 def write_video(frames: Sequence[Tensor], path: Path) -> None:
-    """Write pictures of equal size as path.mp4 (H.264, padded with black to multiples of 16 pixels) and path.gif."""
-    height, width = frames[0].shape[-2:]
+    """Write pictures as path.mp4 (H.264, padded with black to multiples of 16 pixels) and path.gif.
+
+    Smaller pictures get white on their right and below: a panel grows when the surrogate begins to predict.
+    """
+    height, width = (max(frame.shape[side] for frame in frames) for side in (-2, -1))
+    frames = [pad(frame, (0, width - frame.shape[-1], 0, height - frame.shape[-2]), value=1.0) for frame in frames]
     padded = [_to_bytes(pad(frame, (0, -width % 16, 0, -height % 16))) for frame in frames]
     imageio.imwrite(
         path.with_suffix(".mp4"), np.stack(padded), fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=16

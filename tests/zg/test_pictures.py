@@ -11,13 +11,17 @@ from zg.pictures import (
     GAP,
     HEADING,
     MIN_HEIGHT,
+    colours,
     enlarge,
     from_figure,
     headings,
     one_plot,
     panel,
+    parameter_map,
     read_png,
     srgb,
+    stacked,
+    surrogate_row,
     to_display,
     write_curve,
     write_png,
@@ -91,6 +95,31 @@ def test_a_panel_shows_render_reference_and_their_difference_under_headings():
     assert (error[:, 96:, 100:] == 1).all(), "white from 0.5 on"
 
 
+def test_below_the_panel_is_what_was_predicted_and_where_it_was_wrong():
+    render, predicted = grey(0.5, 192, 200), grey(0.25, 192, 200)
+    below = surrogate_row(render, predicted, None, linear=False)
+    shown = below[:, HEADING:]
+    assert torch.equal(shown[:, :, :200], predicted.expand(3, -1, -1))
+    assert (shown[:, :, 200 + GAP : 400 + GAP] == 1).all(), "white where nothing is known"
+    assert (shown[:, :, 400 + 2 * GAP :] == 0.5).all(), "twice the difference, as in the panel"
+    both = stacked(torch.zeros(3, 10, 100), below)
+    assert both.shape == (3, 10 + HEADING + 192, 600 + 2 * GAP)
+    assert (both[:, :10, 100:] == 1).all(), "the narrower one has white on its right"
+
+
+def test_a_map_shows_the_colour_of_the_parameter_that_moves_a_pixel_as_bright_as_it_is_moved():
+    hues = colours(3)
+    assert hues.shape == (3, 3) and float(torch.pdist(colours(60)).min()) > 0.04, "all are distinct"
+    moved = torch.tensor([[[1.0, 0.25, 0.0]], [[0.0, 0.25, 0.0]]])  # 2 views of 1 × 3 pixels
+    weights = torch.cat([hues, torch.ones(3, 1)], 1)
+    influence = torch.stack([moved * float(w) for w in weights[1]])[:, :, None]  # parameter 1 moves everything
+    shown = parameter_map(influence)
+    assert shown.shape == (3, 1, 6), "views side by side"
+    assert torch.allclose(shown[:, 0, 0], hues[1]) and torch.allclose(shown[:, 0, 1], hues[1] / 2)
+    assert (shown[:, 0, 2] == 0).all(), "black where nothing moves it"
+    assert (parameter_map(torch.zeros(4, 1, 2, 2)) == 0).all()
+
+
 def test_headings_are_centred_over_their_pictures():
     line = headings(("left", "right"), 200)
     assert line.shape == (3, HEADING, 400 + GAP)
@@ -132,6 +161,13 @@ def test_a_video_has_every_frame_as_mp4_and_as_gif(tmp_path):
     gif = imageio.imread(tmp_path / "video.gif")
     assert gif.shape[:3] == (3, 20, 30)
     assert gif[:, 10, 10, 0] == pytest.approx([0, 128, 255], abs=6)
+
+
+def test_a_smaller_frame_of_a_video_has_white_below(tmp_path):
+    write_video([torch.zeros(3, 10, 30), torch.zeros(3, 20, 30)], tmp_path / "video")
+    gif = imageio.imread(tmp_path / "video.gif")
+    assert gif.shape[:3] == (2, 20, 30)
+    assert (gif[0, :10] == 0).all() and (gif[0, 10:] == 255).all() and (gif[1] == 0).all()
 
 
 @pytest.mark.parametrize("losses", [[1.0, 0.1, 1e-9], [1.0, 0.1, 0.0], [1.0, -0.1, 0.0], [-1.0, -2.0, -3.0], [0.0] * 3])

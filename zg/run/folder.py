@@ -22,7 +22,7 @@ from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE
 from zg.run.files import decoration, partial_of, written_whole
 from zg.run.history import History
 from zg.run.metrics import draw
-from zg.run.record import frames_in
+from zg.run.record import FOOTPRINTS_FILE, frames_in, write_footprints
 from zg.run.row import ROW_FILE
 from zg.run.tracking import ID_FILE
 
@@ -30,7 +30,7 @@ CONFIG_FILE = "config.yaml"
 # Is there while a process runs in the folder, and holds its number.
 LOCK_FILE = ".lock"
 # What a run writes before its first checkpoint.
-EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, "frames", "wandb", ID_FILE}
+EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, FOOTPRINTS_FILE, "frames", "wandb", ID_FILE}
 # An id that W&B takes.
 ID = re.compile(rb"[\w.-]{1,64}")
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
@@ -102,7 +102,8 @@ def _check_content(folder: Path, resume: bool) -> None:
     if not resume and there and not has_died_early:
         raise SettingError(f"out must be a new or empty folder, or be resumed with --resume, got '{folder}'")
     if has_died_early:
-        (folder / ROW_FILE).unlink(missing_ok=True)
+        for name in (ROW_FILE, FOOTPRINTS_FILE):
+            (folder / name).unlink(missing_ok=True)
     if resume:
         _check_id(folder / ID_FILE)
 
@@ -131,14 +132,15 @@ def discard(folder: Path, loggers: Sequence[Any]) -> None:
 def write_pictures(folder: Path, loop: Loop, theta: Tensor, image: Tensor, history: History) -> None:
     """Write the pictures of a run that has ended, of θ [n] in scaled units and its image.
 
-    PNG: panel, render, start, reference, curve. MP4 and GIF: video of the frames, film of the task. Pictures that this
-    task or run does not have are left out.
+    PNG: panel, footprints, render, start, reference, curve. MP4 and GIF: video of the frames, film of the task.
+    Pictures that this task or run does not have are left out.
     """
     objective, task = loop.objective, loop.objective.task
     with decoration("panel.png"):
         picture = draw(loop, theta, image)
         if picture is not None:
             pictures.write_png(folder / "panel.png", picture)
+    write_footprints(folder, loop)
     with decoration("render.png, start.png or reference.png"):
         reference = task.reference()
         if reference is not None and image.ndim >= 3:

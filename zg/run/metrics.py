@@ -47,7 +47,10 @@ def image_metrics(image: Tensor, reference: Tensor, linear: bool) -> dict[str, f
 
 
 def draw(loop: Loop, theta: Tensor, image: Tensor) -> Tensor | None:
-    """The picture of θ [n] in scaled units: that of the task, else render | reference | error; None without images."""
+    """The picture of θ [n] in scaled units: that of the task, else render | reference | error; None without images.
+
+    Where the surrogate predicts the image, what it predicted of θ before θ was rendered is shown below.
+    """
     task = loop.objective.task
     picture = task.picture(task.space.to_user(theta), image, view_of(loop))
     reference = task.reference()
@@ -55,7 +58,23 @@ def draw(loop: Loop, theta: Tensor, image: Tensor) -> Tensor | None:
         from zg import pictures
 
         picture = pictures.panel(image, reference, task.linear)
+    predicted, parameters = loop.method.foreseen(theta), footprints(loop)
+    if picture is not None and image.ndim >= 3 and not (predicted is None and parameters is None):
+        from zg import pictures
+
+        picture = pictures.stacked(picture, pictures.surrogate_row(image, predicted, parameters, task.linear))
     return picture
+
+
+def footprints(loop: Loop) -> Tensor | None:
+    """A picture of which parameter moves which pixel, in colours; None if the method does not know."""
+    if loop.method.feedback != "image":
+        return None
+    from zg import pictures
+
+    colours = pictures.colours(loop.objective.space.n)
+    influence = loop.method.influence(torch.cat([colours, torch.ones(len(colours), 1)], dim=1))
+    return None if influence is None or influence.ndim < 4 else pictures.parameter_map(influence)
 
 
 def view_of(loop: Loop) -> RunView:

@@ -25,6 +25,8 @@ FLUSH_SECONDS = 1.0
 PANEL_EVERY = 10
 #: Largest number of parameters for which the path of θ is kept, for pictures.
 DRAWN_PATH = 16
+#: The map of which parameter moves which pixel, in the folder.
+FOOTPRINTS_FILE = "footprints.png"
 
 
 class Record(Observer):
@@ -134,6 +136,7 @@ class Record(Observer):
             return None
         from zg import pictures  # imports matplotlib
 
+        write_footprints(self.frames.parent, loop)
         with decoration("a frame of the video"):
             picture = draw(loop, theta, image)
             if picture is not None:
@@ -148,6 +151,16 @@ class Record(Observer):
                 with decoration(f"logging to {type(logger).__name__}"):
                     logger.log_metrics(row, step=int(row["renders"]))
         self._pending, self._flushed = [], time.monotonic()
+
+
+def write_footprints(folder: Path, loop: Loop) -> None:
+    """Write the map of parameters, if the surrogate has one now. A map of a surrogate that has given way stays."""
+    from zg import pictures
+    from zg.run.metrics import footprints
+
+    with decoration(FOOTPRINTS_FILE):
+        if (picture := footprints(loop)) is not None:
+            pictures.write_png(folder / FOOTPRINTS_FILE, pictures.enlarge(picture))
 
 
 def frames_in(folder: Path) -> list[Path]:

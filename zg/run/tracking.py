@@ -181,13 +181,13 @@ def track_run(folder: Path | None, mode: str, group: str | None, seed: int, labe
 
 
 def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
-    """Log the panel, the curve, the video and the row to W&B."""
+    """Log the panel, the curve, the map of footprints, the video and the row to W&B."""
     from pytorch_lightning.loggers import WandbLogger
 
     for logger in loggers:
         if not isinstance(logger, WandbLogger):
             continue
-        for name in ("panel", "curve"):
+        for name in ("panel", "curve", "footprints"):
             if (folder / f"{name}.png").is_file():
                 logger.log_image(name, [str(folder / f"{name}.png")], step=row["renders"])
         if (folder / "video.mp4").is_file():

@@ -14,7 +14,7 @@ without noise the best θ that was rendered is recommended; with noise the θ th
 the loss-only default is lower when both are rendered side by side.
 """
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -36,6 +36,14 @@ FEW, SOME = 32, 200
 SIDE_BY_SIDE = 3
 LOSSES = "losses"
 PICTURED: dict[str, type[PictureSurrogate]] = {"dense": Dense, "footprints": Footprints}
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A prediction made before the render: θ [n] and its image [...]."""
+
+    theta: Tensor
+    image: Tensor
 
 
 class ImageZeroGrads(Method):
@@ -69,6 +77,8 @@ class ImageZeroGrads(Method):
         self.surrogate = self._make(self.present, theta)
         self.loss_only: ZeroGrads | None = None
         self.is_solved = False
+        #: What was predicted of the best θ before it was rendered, if it was.
+        self.expected: Foreseen | None = None
         #: Under noise: the θ [n] to beat, when it is next rendered beside another one, and whether that is now.
         self.champion, self.next_duel, self.is_duel = theta.clone(), 0, False
 
@@ -107,14 +117,28 @@ class ImageZeroGrads(Method):
         return self.surrogate.gradient(theta) if self.has_model else None
 
     def predict_image(self, theta: Tensor) -> Tensor | None:
-        if self.loss_only is not None or not self.has_model:
+        if not (self.is_at_work and self.has_model):
             return None
         return self.surrogate.predict_images(theta).reshape(len(theta), *self.surrogate.picture_loss.reference.shape)
+
+    def foreseen(self, theta: Tensor) -> Tensor | None:
+        is_known = self.expected is not None and same(self.expected.theta[None], theta).item()
+        return self.expected.image if self.expected is not None and is_known else None
+
+    def influence(self, weights: Tensor) -> Tensor | None:
+        if not (self.is_at_work and self.has_model):
+            return None
+        return self.surrogate.influence(weights).reshape(-1, *self.surrogate.picture_loss.reference.shape)
 
     @property
     def has_model(self) -> bool:
         """Whether the surrogate of the picture predicts something (after a checkpoint: from the next batch on)."""
         return self.surrogate.has_model and hasattr(self.surrogate, "picture_loss")
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether θ comes from the surrogate of the picture: it has not given way, or it has ended at the reference."""
+        return self.loss_only is None or self.is_solved
 
     def finished(self) -> str | None:
         if self.is_solved:
@@ -130,7 +154,9 @@ class ImageZeroGrads(Method):
     def state(self) -> dict[str, Any]:
         return {
             "present": self.present,
-            "surrogate": self.surrogate.state_dict() if self.loss_only is None else None,
+            "seeing": next(name for name, kind in PICTURED.items() if type(self.surrogate) is kind),
+            "surrogate": self.surrogate.state_dict() if self.is_at_work else None,
+            "expected": None if self.expected is None else asdict(self.expected),
             "loss_only": None if self.loss_only is None else self.loss_only.state(),
             "noisy": self.problem.noisy,
             "is_solved": self.is_solved,
@@ -142,15 +168,16 @@ class ImageZeroGrads(Method):
     def load_state(self, state: dict[str, Any]) -> None:
         drawn = self.generator.get_state()  # making a surrogate may draw
         self.problem = self.problem.with_noise(state["noisy"])
-        if state["loss_only"] is None:
-            self.surrogate = self._make(state["present"], state["champion"])
+        if state["surrogate"] is not None:
+            self.surrogate = self._make(state["seeing"], state["champion"])
             self.surrogate.load_state_dict(state["surrogate"])
-        else:
+        if state["loss_only"] is not None:
             self._begin_loss_only(state["champion"], state["champion"])
             assert self.loss_only is not None
             self.loss_only.load_state(state["loss_only"])
         self.present = self.resolved = state["present"]
         self.champion, self.is_solved = state["champion"], state["is_solved"]
+        self.expected = None if state["expected"] is None else Foreseen(**state["expected"])
         self.next_duel, self.is_duel = state["next_duel"], state["is_duel"]
         self.generator.set_state(drawn)
 
@@ -169,7 +196,10 @@ class ImageZeroGrads(Method):
         self.surrogate.picture_loss = PictureLoss(self.problem.image_loss, evaluation.reference, self.space)
         if is_start and not self.surrogate.picture_loss.is_differentiable(theta[0]):
             return self._begin_loss_only(theta[0], theta[0])
+        predicted = self.surrogate.predict_images(theta) if self.has_model else None
         self.surrogate.tell(theta, evaluation.images, evaluation.valid)
+        if predicted is not None:
+            self._remember(theta, predicted.reshape(evaluation.images.shape))
         if not (self.surrogate.place.failed or self.surrogate.place.converged):
             return
         before = self.surrogate
@@ -182,6 +212,13 @@ class ImageZeroGrads(Method):
             best = before.theta if self.is_noisy else self.ledger.best_theta
             is_poor = self.surrogate.place.converged and before.leaves_much
             self._begin_loss_only(best, self.problem.project(self.space.init) if is_poor else best)
+
+    def _remember(self, theta: Tensor, predicted: Tensor) -> None:
+        """Keep what was predicted [B, ...] of the rows θ [B, n] before they were rendered, if one is now the best."""
+        is_best = same(theta, self.recommend())
+        if is_best.any():
+            row = int(is_best.int().argmax())
+            self.expected = Foreseen(theta[row].clone(), predicted[row].clone())
 
     def _begin_loss_only(self, best: Tensor, theta: Tensor) -> None:
         """Let the loss-only default go on from θ [n]; best: the best θ [n] known."""
@@ -205,3 +242,8 @@ class ImageZeroGrads(Method):
         pairs = losses[: len(losses) // 2 * 2].reshape(-1, 2)
         if len(pairs) and float((pairs[:, 1] - pairs[:, 0]).nanmean()) < 0:
             self.champion = theta[1].clone()
+
+
+def same(theta: Tensor, other: Tensor) -> Tensor:
+    """Whether θ [B, n] is the other one [n], up to rounding: [B] bool."""
+    return torch.isclose(theta, other, rtol=1e-5, atol=1e-7).all(1)

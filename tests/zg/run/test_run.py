@@ -6,6 +6,8 @@ import os
 import signal
 from functools import partial
 
+import imageio.v3 as imageio
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback
@@ -14,10 +16,12 @@ from baselines.cmaes import CMAES
 from baselines.es import ES
 from tasks.rosenbrock import Rosenbrock
 from tests.problems import Noisy, Quadratic, Stripes, Troubled
+from tests.zg.zerograds.pictures.scenes import Mixed
 from zg.budget import Budget
 from zg.errors import SettingError
 from zg.run.observer import Observer
 from zg.run.run import run
+from zg.zerograds.image import ImageZeroGrads
 from zg.zerograds.method import ZeroGrads
 from zg.zerograds.published import PaperZeroGrads
 
@@ -161,6 +165,16 @@ def test_the_run_folder_has_all_files(tmp_path):
     history = result.history
     assert history["renders"].is_monotonic_increasing
     assert history["loss"].notna().sum() > 10, "the history has the points of the curve"
+
+
+def test_the_surrogates_picture_and_its_map_of_parameters_are_in_the_folder_and_in_the_video(tmp_path):
+    run(Mixed(300, 2), ImageZeroGrads(), Budget(60), folder=tmp_path / "run")
+    heights = [imageio.imread(frame).shape[0] for frame in sorted((tmp_path / "run" / "frames").glob("*.png"))]
+    assert heights[0] < heights[-1], "a row more as soon as the surrogate predicts"
+    assert imageio.imread(tmp_path / "run" / "video.gif").shape[1] == heights[-1]
+    assert imageio.imread(tmp_path / "run" / "panel.png").shape[0] == heights[-1]
+    footprints = imageio.imread(tmp_path / "run" / "footprints.png")
+    assert len(np.unique(footprints.reshape(-1, 3), axis=0)) > 50, "colours of many parameters"
 
 
 def test_a_folder_that_is_not_empty_raises_a_setting_error(tmp_path):

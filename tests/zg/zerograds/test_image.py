@@ -111,6 +111,47 @@ def test_the_predicted_image_is_the_image() -> None:
     )
 
 
+def test_what_was_predicted_of_the_best_theta_before_it_was_rendered_is_kept() -> None:
+    task, predicted = Bent(9), None
+    loop = looped(ImageZeroGrads(), task, 100)
+    while loop.method.foreseen(loop.method.recommend()) is None:
+        asked = loop.ask()
+        predicted = loop.method.predict_image(asked)
+        loop.iterate()
+    best = loop.method.recommend()
+    foreseen = loop.method.foreseen(best)
+    row = (asked - best).abs().sum(1).argmin()
+    assert predicted is not None and torch.equal(foreseen, predicted[row])
+    assert not torch.allclose(foreseen, task.render(task.space.to_user(best[None]))[0], atol=1e-3), "not the render"
+    assert loop.method.foreseen(best + 0.1) is None
+    rest = looped(ImageZeroGrads(), Bent(9), 100)
+    rest.load_state(copy.deepcopy(loop.state()))
+    assert torch.equal(rest.method.foreseen(best), foreseen)
+
+
+@pytest.mark.parametrize(("n", "reach"), [(9, 0), (300, 2)])
+def test_the_influence_is_the_size_of_the_slopes_of_the_picture(n: int, reach: int) -> None:
+    task = Mixed(n, reach)
+    loop = looped(ImageZeroGrads(), task, 100)
+    weights = torch.rand(n, 4, generator=torch.Generator().manual_seed(1))
+    assert loop.method.influence(weights) is None, "before anything is known"
+    while (found := loop.method.influence(weights)) is None:
+        loop.iterate()
+    expected = ((task.matrix * task.space.scale).abs() @ weights.double()).T.reshape(4, 1, 10, 16)
+    assert found.shape == expected.shape
+    is_right = torch.isclose(found.double(), expected, rtol=0.02)
+    assert float(is_right.double().mean()) > (0.99 if reach == 0 else 0.6), "not all footprints are found at once"
+
+
+def test_the_model_is_kept_when_the_reference_is_met_also_over_a_checkpoint() -> None:
+    loop, rest = ran(Mixed(9, 0), 100), looped(ImageZeroGrads(), Mixed(9, 0), 100)
+    assert loop.method.is_solved
+    rest.load_state(copy.deepcopy(loop.state()))
+    assert rest.method.finished() == "converged" and torch.equal(
+        rest.method.surrogate.state.J, loop.method.surrogate.state.J
+    )
+
+
 def test_optimize_sees_the_picture_unless_it_is_told_not_to() -> None:
     init = np.array([0.1, 0.1])
     seen = zg.optimize(ramp, init, reference=REFERENCE, max_renders=40)

@@ -78,6 +78,10 @@ class PictureSurrogate(ABC):
     def squares(self) -> Tensor:
         """The energy [n] of each column of J."""
 
+    @abstractmethod
+    def influence(self, weights: Tensor) -> Tensor:
+        """|J| w [k, m] for weights w [n, k]: how much each number of the picture is moved, parameter by parameter."""
+
     @property
     @abstractmethod
     def has_model(self) -> bool:

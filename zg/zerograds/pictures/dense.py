@@ -132,6 +132,9 @@ class Dense(PictureSurrogate):
     def squares(self) -> Tensor:
         return self.state.D
 
+    def influence(self, weights: Tensor) -> Tensor:
+        return weights.T.to(self.state.J) @ self.state.J.abs()
+
     def uncertainty(self, s: Tensor) -> Tensor:
         x = with_one(s)
         return ((x @ self.state.P) * x).sum(1) + self._curved(s).diagonal()

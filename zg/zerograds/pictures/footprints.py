@@ -119,6 +119,9 @@ class Footprints(PictureSurrogate):
             weights = torch.full_like(self.place.picture, self._mean_curvature())
         return self.J.column_sums(0.5 * weights, self.n)
 
+    def influence(self, weights: Tensor) -> Tensor:
+        return self.J.moved(weights)
+
     def _mean_curvature(self) -> float:
         """The mean of the diagonal of H, from the noise-like change of one code."""
         e = self.state.pictures[-1:]

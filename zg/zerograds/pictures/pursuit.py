@@ -58,6 +58,14 @@ class Sparse:
         rows = [(self.values * one[:, None]).reshape(-1) for one in u]
         return torch.stack([u.new_zeros(n).index_add_(0, flat, row) for row in rows])
 
+    def moved(self, weights: Tensor) -> Tensor:
+        """|J| w [k, m] for weights w [n, k]; one entry of all rows at a time, for rows may be long."""
+        weights = weights.to(self.values)
+        moved = self.values.new_zeros(len(self.values), weights.shape[1])
+        for column, value in zip(self.columns.T, self.values.T, strict=True):
+            moved += value.abs()[:, None] * weights[column]
+        return moved.T
+
     def column_sums(self, weights: Tensor, n: int) -> Tensor:
         """Σ_p w_p J[p, i]² [n] for weights [m]."""
         squares = weights[:, None] * self.values.square()
