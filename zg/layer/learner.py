@@ -21,9 +21,9 @@ class SurrogateSettings:
     memory: int | None = None  # pairs that are remembered; None: 4096, or those that 256 MB hold
     fit_steps: int = 8  # steps of Adam a backward step; ×: seconds
     fit_batch: int = 64  # pairs a step of Adam; ×: seconds
-    hidden: int = 256  # width of a hidden layer; ×: seconds
+    hidden: int = 128  # width of a hidden layer; ×: seconds
     layers: int = 2  # hidden layers; ×: seconds
-    lr: float = 1e-3  # of Adam
+    lr: float = 3e-3  # of Adam
     predictions: int = 8  # samples of ∂g/∂x a row; ×: seconds, no renders
     correction: float = 1.0  # weight of the correction where β = 1; 1: unbiased, 0: g alone, without noise
 

@@ -74,10 +74,12 @@ class Renders:
         if self.shape is None:
             raise errors[0] if errors else SettingError("render must return an image, got None")
         failed = torch.full(self.shape, math.nan, dtype=theta.dtype)
-        images = torch.stack([failed if image is None else image.to(theta.dtype) for image in found]).flatten(1)
+        images = torch.stack([failed if image is None else image.to(theta.dtype) for image in found]).reshape(
+            len(x), -1
+        )
         self.failed += int((~images.isfinite().all(-1)).sum())
         self.last_error = in_words(errors[-1]) if errors else self.last_error
-        return images.reshape(len(x), -1).to(theta.device)
+        return images.to(theta.device)
 
     def _image(self, value: Any) -> Tensor | None:
         """What the renderer returned as [C, H, W], or of another shape as it is. None is a failed render."""

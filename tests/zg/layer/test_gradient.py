@@ -94,11 +94,11 @@ def test_orthogonal_draws_are_spread_as_their_density_says(n: int) -> None:
 
 
 def test_a_trained_surrogate_with_ten_renders_a_row_beats_32_samples_on_rows_never_seen() -> None:
-    for n, steps in ((6, 150), (60, 300)):
+    for n, steps in ((6, 50), (60, 80)):
         x, v = inputs(64, n, seed=10_000), upstream(64, 10_000)
         truth = vector_jacobian(smooth(x), x, v)
         control = layer_of(smooth, estimator="sampled", pairs=16, draws="gaussian")
-        layer = trained(n, steps, smooth, pairs=5, draws="gaussian", options={"hidden": 96})
+        layer = trained(n, steps, smooth, pairs=5, draws="gaussian", options={"hidden": 64, "fit_steps": 12})
         assert cosine(estimate(layer, x, v), truth) > cosine(estimate(control, x, v), truth), n
         assert layer.status()["renders_backward"] == 640
 
@@ -120,7 +120,9 @@ def test_a_surrogate_that_is_wrong_leaves_no_bias() -> None:
 def test_less_correction_has_less_noise() -> None:
     x, v = inputs(64, 60, seed=10_000), upstream(64, 10_000)
     truth = vector_jacobian(smooth(x), x, v)
-    whole, half = (trained(60, 100, smooth, options={"hidden": 96, "correction": c}) for c in (1.0, 0.2))
+    whole, half = (
+        trained(60, 40, smooth, options={"hidden": 64, "fit_steps": 12, "correction": c}) for c in (1.0, 0.2)
+    )
     assert cosine(estimate(half, x, v), truth) > cosine(estimate(whole, x, v), truth) + 0.05
 
 
