@@ -327,3 +327,11 @@ def test_a_network_learns_through_hard_edges() -> None:
         descent.step()
     after = (hard_smoothed(x.detach(), 0.3) - target).square().mean()
     assert after < 0.3 * before
+
+
+def test_the_example_of_the_guide_learns() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "layer.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
+    found: dict[str, Any] = {}
+    exec(example.replace("range(200)", "range(40)"), found)
+    assert found["loss"].item() < 0.05, "0.2 at the start"
