@@ -6,7 +6,7 @@ Renderers of `tests.zg.layer.renderers`: a smooth image, and hard edges in n coo
 image convolved with a Gaussian of width σ; for hard edges in closed form, for the smooth image the mean of 1,000 exact
 derivatives. Rows are drawn anew at every step, so those that are measured were never seen before.
 
-cosine: mean over 64 rows, of single estimates. bias: |mean of 60 estimates − truth| / |truth| over all rows, less what
+cosine: mean over 64 rows, of single estimates. bias: |mean of 40 estimates − truth| / |truth| over all rows, less what
 is expected of its noise. A surrogate is measured after `steps` backward steps of 32 rows each. Rows of the table are
 appended to the file.
 """
@@ -32,7 +32,7 @@ ROWS = Path(__file__).parents[1] / "results" / "layer.csv"
 COLUMNS = (
     "renderer n estimator draws correction renders_a_row steps cosine bias share explained ms_a_step revision machine"
 )
-SIGMA, BATCH, MEASURED, REPEATS, TRUTH = 0.1, 32, 64, 60, 1000
+SIGMA, BATCH, MEASURED, REPEATS, TRUTH = 0.1, 32, 64, 40, 1000
 RENDERERS: dict[str, Callable[[Tensor], Tensor]] = {"smooth": smooth, "hard": hard}
 
 

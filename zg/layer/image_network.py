@@ -79,5 +79,14 @@ class ImageNetwork(nn.Module):
     def gradient(self, x: Tensor, v: Tensor) -> Tensor:
         """The mean over samples of vᵀ ∂g/∂x: x [K, B, n], v [B, D] -> [B, n]."""
         x = x.detach().requires_grad_()
-        (found,) = torch.autograd.grad((self(x) * v).sum(), x)
+        (found,) = torch.autograd.grad(self.along(x, v).sum(), x)
         return found.mean(0)
+
+    def along(self, x: Tensor, v: Tensor) -> Tensor:
+        """v · (g(x) − mean) [K, B] for x [K, B, n] and v [B, D]. v meets the last layer first: no image is made."""
+        u = (x - self.centre) / self.square.sqrt().clamp_min(TINY)
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        found: Tensor = (self.mlp[:-1](u) * (v @ last.weight)).sum(-1)
+        found = found + (u * (v @ self.linear.weight)).sum(-1) + v @ (last.bias + self.linear.bias)
+        return (self.variance + self.bend).sqrt() * found
