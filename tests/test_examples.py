@@ -10,7 +10,7 @@ import zg
 
 ROOT = Path(__file__).parents[1]
 #: Public names that a reader calls or subclasses: each has an example.
-SHOWN = ("Block", "Budget", "Method", "Optimizer", "ParameterSpace", "Task", "minimize", "optimize")
+SHOWN = ("Block", "Budget", "Layer", "Method", "Optimizer", "ParameterSpace", "Task", "minimize", "optimize")
 
 
 def modules_with_examples() -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from zg.api import Optimizer, minimize, optimize
     from zg.budget import Budget, StopReason
     from zg.errors import SettingError
+    from zg.layer.module import Layer
     from zg.ledger import Evaluation
     from zg.method import Method
     from zg.problem import Problem
@@ -28,6 +29,7 @@ _HOMES = {
     "Budget": "budget",
     "Method": "method",
     "Evaluation": "ledger",
+    "Layer": "layer.module",
     "Optimizer": "api",
     "Problem": "problem",
     "StopReason": "budget",
@@ -46,6 +48,7 @@ __all__ = [
     "Block",
     "Budget",
     "Evaluation",
+    "Layer",
     "Method",
     "Optimizer",
     "ParameterSpace",
