@@ -12,6 +12,11 @@ import torch
 matplotlib.use("Agg")
 torch.set_num_threads(1)
 
+# Whoever runs the tests may track with W&B, or draw in windows; fixtures of modules and child processes must not.
+for variable in [name for name in os.environ if name.startswith("WANDB_") or name == "MPLBACKEND"]:
+    del os.environ[variable]
+os.environ["WANDB_MODE"] = "disabled"
+
 # A shell ignores SIGINT for what it runs in the background, and `nohup` SIGHUP; here both mean what they usually do.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

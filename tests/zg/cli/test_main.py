@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -187,7 +188,7 @@ def test_a_run_whose_output_cannot_be_written_has_its_row_and_says_so(tmp_path, 
     ],
 )
 def test_output_that_is_closed_full_or_ascii_makes_no_traceback(shell, code, said):
-    command = shell.replace("zg", f"{sys.executable} -m zg.cli")
+    command = shell.replace("zg", f"{shlex.quote(sys.executable)} -m zg.cli")
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (code, said)
 
@@ -290,7 +291,7 @@ def test_another_package_named_tasks_is_reported(tmp_path):
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_ends_early_causes_no_error_message(unbuffered):
-    command = f"{sys.executable} -m zg.cli list tasks | true; exit ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m zg.cli list tasks | true; exit ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment)
     assert (done.stderr, done.returncode) == ("", 141)

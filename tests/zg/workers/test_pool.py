@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -219,7 +220,7 @@ def test_a_renderer_that_does_not_start_raises_an_error_of_one_line(argv, settin
 
 def test_a_program_that_was_deleted_raises_an_error_of_one_line_when_a_process_is_replaced(tmp_path):
     program = tmp_path / "renderer"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     program.chmod(0o755)
     with Processes(Scene([str(program), "-P"], SCENE, {}, SHAPE), PoolSettings()) as pool:
         program.unlink()
