@@ -5,7 +5,7 @@
 # make format            format the code and sort its imports
 # make docs              build the site with the API reference in build/site
 # make lowest            the tests, on the lowest versions that setup.cfg allows, in .venv-lowest
-# make gallery           run the commands of docs/gallery.md and draw its pictures anew; an hour
+# make gallery           run the commands of docs/gallery.md and draw its pictures again; an hour
 # make tuning            tune every method on the tasks of configs/tuned (hours; goes on where it was)
 # make comparison [JOBS=2]  every method, tuned, on Rosenbrock and textures (hours; goes on where it was)
 # make profiles         the default and its peers on the development half of the zoo (an hour; goes on where it was)

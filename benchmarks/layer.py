@@ -4,7 +4,7 @@
 
 Renderers of `tests.zg.layer.renderers`: a smooth image, and hard edges in n coordinates. Truth: the derivative of the
 image convolved with a Gaussian of width σ; for hard edges in closed form, for the smooth image the mean of 1,000 exact
-derivatives. Rows are drawn anew at every step, so those that are measured were never seen before.
+derivatives. Every step draws new rows, so the rows that are measured were never seen before.
 
 cosine: mean over 64 rows, of single estimates. bias: |mean of 40 estimates − truth| / |truth| over all rows, less what
 is expected of its noise. A surrogate is measured after `steps` backward steps of 32 rows each. Rows of the table are

@@ -16,7 +16,7 @@ from zg.zerograds.pictures.dense import Dense
 from zg.zerograds.pictures.footprints import Footprints
 
 
-def begun(kind: type[PictureSurrogate], task: Mixed, seed: int = 0) -> tuple[PictureSurrogate, Objective]:
+def started(kind: type[PictureSurrogate], task: Mixed, seed: int = 0) -> tuple[PictureSurrogate, Objective]:
     task.seed = seed
     task.setup()
     objective = Objective(task, 1000, seed)
@@ -45,14 +45,14 @@ def solve(surrogate: PictureSurrogate, objective: Objective, renders: int = 300,
 
 
 def test_few_parameters_are_right_after_one_picture_for_each_and_a_ladder() -> None:
-    surrogate, objective = begun(Dense, Mixed(9, 0))
+    surrogate, objective = started(Dense, Mixed(9, 0))
     assert solve(surrogate, objective, 2 + 9 + 3) < 1e-3
     assert solve(surrogate, objective, 2 + 9 + 9) < 1e-8, "and two more"
     assert objective.ledger.renders <= 20
 
 
 def test_a_bent_picture_takes_some_steps_more() -> None:
-    surrogate, objective = begun(Dense, Bent(9))
+    surrogate, objective = started(Dense, Bent(9))
     assert solve(surrogate, objective, 60) < 1e-5
 
 
@@ -60,7 +60,7 @@ def test_a_bent_picture_takes_some_steps_more() -> None:
 def test_noise_is_averaged_away(kind: type[PictureSurrogate], n: int, reach: int, renders: int) -> None:
     level = 0.1 if kind is Dense else 0.003
     task = Mixed(n, reach, noise=level)
-    surrogate, objective = begun(kind, task)
+    surrogate, objective = started(kind, task)
     solve(surrogate, objective, renders)
     clean = [float(task.loss(task.clean(x[None]), task.reference())) for x in (surrogate.theta, task.space.init)]
     assert clean[0] < 0.02 * clean[1]
@@ -68,7 +68,7 @@ def test_noise_is_averaged_away(kind: type[PictureSurrogate], n: int, reach: int
 
 
 def test_the_loss_is_told_without_the_part_of_noise() -> None:
-    surrogate, objective = begun(Dense, Mixed(6, 0, noise=0.3))
+    surrogate, objective = started(Dense, Mixed(6, 0, noise=0.3))
     tell(surrogate, objective)
     task = objective.task
     assert isinstance(task, Mixed)
@@ -81,7 +81,7 @@ def test_the_loss_is_told_without_the_part_of_noise() -> None:
 @pytest.mark.parametrize("kind", ["binary", "integer"])
 def test_lattices_are_right_and_asked_on_the_lattice(kind: str) -> None:
     for model, n, reach in ((Dense, 12, 0), (Footprints, 60, 1)):
-        surrogate, objective = begun(model, Mixed(n, reach, kind))
+        surrogate, objective = started(model, Mixed(n, reach, kind))
         spacing, start = surrogate.problem.lattice, objective.measure(objective.start, "start")[0]
         while not surrogate.place.converged and objective.ledger.renders < 80:
             asked = surrogate.ask() / spacing
@@ -93,20 +93,20 @@ def test_lattices_are_right_and_asked_on_the_lattice(kind: str) -> None:
 def test_footprints_need_renders_by_how_many_parameters_share_a_pixel_and_not_by_their_number() -> None:
     spent = []
     for n, views in ((200, 1), (800, 4)):
-        surrogate, objective = begun(Footprints, Mixed(n, 1, views=views))
+        surrogate, objective = started(Footprints, Mixed(n, 1, views=views))
         assert solve(surrogate, objective, 80) < 0.01
         spent.append(objective.ledger.renders)
     assert max(spent) <= 60 and spent[1] < 1.5 * spent[0]
 
 
 def test_footprints_are_found_again_where_the_picture_is_bent() -> None:
-    surrogate, objective = begun(Footprints, Bent(150, reach=2, bend=2.0))
+    surrogate, objective = started(Footprints, Bent(150, reach=2, bend=2.0))
     assert solve(surrogate, objective, 200) < 0.02
 
 
 @pytest.mark.parametrize(("task", "renders"), [(Waves(300), 12), (Sparkling(300, 2), 7), (Mixed(300, 0), 62)])
 def test_footprints_give_up_soon_where_there_are_none(task: Mixed, renders: int) -> None:
-    surrogate, objective = begun(Footprints, task)
+    surrogate, objective = started(Footprints, task)
     solve(surrogate, objective)
     assert surrogate.place.failed and objective.ledger.renders <= renders
 
@@ -114,7 +114,7 @@ def test_footprints_give_up_soon_where_there_are_none(task: Mixed, renders: int)
 def test_a_picture_that_nothing_moves_ends_the_search() -> None:
     task = Mixed(40, 1)
     for kind in (Dense, Footprints):
-        surrogate, objective = begun(kind, task)
+        surrogate, objective = started(kind, task)
         task.matrix = torch.zeros_like(task.matrix)
         solve(surrogate, objective)
         assert surrogate.place.failed or surrogate.place.converged
@@ -125,14 +125,14 @@ def test_a_picture_that_nothing_moves_ends_the_search() -> None:
 def test_failed_renders_and_pixels_without_a_number_do_no_harm(
     kind: type[PictureSurrogate], n: int, reach: int
 ) -> None:
-    surrogate, objective = begun(kind, Mixed(n, reach))
+    surrogate, objective = started(kind, Mixed(n, reach))
     assert solve(surrogate, objective, 200, spoil=True) < 0.2
     assert surrogate.theta.isfinite().all() and surrogate.place.picture.isfinite().all()
 
 
 @pytest.mark.parametrize(("kind", "n", "reach"), [(Dense, 9, 0), (Footprints, 60, 2)])
 def test_a_cut_batch_is_learned_from(kind: type[PictureSurrogate], n: int, reach: int) -> None:
-    surrogate, objective = begun(kind, Mixed(n, reach))
+    surrogate, objective = started(kind, Mixed(n, reach))
     for _ in range(3):
         tell(surrogate, objective, cut=1)
     assert objective.ledger.renders == 3
@@ -140,7 +140,7 @@ def test_a_cut_batch_is_learned_from(kind: type[PictureSurrogate], n: int, reach
 
 
 def test_every_trial_stays_inside_the_bounds() -> None:
-    surrogate, objective = begun(Dense, Mixed(9, 0))
+    surrogate, objective = started(Dense, Mixed(9, 0))
     objective.task.set_reference(3 * objective.task.reference())  # type: ignore[operator]
     low, high = surrogate.problem.low, surrogate.problem.high
     for _ in range(8):
@@ -154,7 +154,7 @@ def test_every_trial_stays_inside_the_bounds() -> None:
 
 @pytest.mark.parametrize(("kind", "task"), [(Dense, Bent(9, noise=0.02)), (Footprints, Bent(60, reach=2))])
 def test_a_copy_from_the_state_goes_on_with_the_same_bits(kind: type[PictureSurrogate], task: Mixed) -> None:
-    surrogate, objective = begun(kind, task)
+    surrogate, objective = started(kind, task)
     for _ in range(4):
         tell(surrogate, objective)
     other = kind(surrogate.problem, objective.start, 0.05)
