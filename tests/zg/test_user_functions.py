@@ -148,6 +148,32 @@ def test_another_run_cannot_be_resumed(changed, told, tmp_path):
     assert (tmp_path / "run" / "row.json").read_text() == row, "the row of the saved run must stay"
 
 
+@pytest.mark.parametrize("name", ["seed", "max_renders"])
+def test_numbers_of_numpy_are_numbers_in_the_row_too(name, tmp_path):
+    settings = {"max_renders": 30, name: np.int64(30)}
+    zg.minimize(lambda x: float(np.sum((x - 1) ** 2)), [2.0, 2.0], folder=tmp_path / "run", curve_points=0, **settings)
+    assert json.loads((tmp_path / "run" / "row.json").read_text())[name if name == "seed" else "renders"] == 30
+
+
+WEIGHT = torch.ones(2, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda xs: [((x - WEIGHT) ** 2).sum() for x in xs],
+        lambda xs: ((xs - WEIGHT) ** 2).sum(-1),
+        lambda xs: [None if k else float(((x - 1) ** 2).sum()) for k, x in enumerate(xs)],
+    ],
+    ids=["list with a graph", "tensor with a graph", "None for failed renders"],
+)
+def test_losses_may_be_told_with_a_graph_and_with_none(told):
+    optimizer = zg.Optimizer({"x": zg.Block([2.0, 2.0])})
+    for _ in range(5):
+        optimizer.tell(told(optimizer.ask()))
+    assert optimizer.recommend().isfinite().all()
+
+
 def test_the_row_is_there_although_every_decoration_fails(tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
     monkeypatch.setenv("PATH", "/nowhere")

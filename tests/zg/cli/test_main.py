@@ -193,6 +193,34 @@ def test_output_that_is_closed_full_or_ascii_makes_no_traceback(shell, code, sai
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.parametrize("budget", ["1e2", "1.0e+2"])
+def test_whole_numbers_may_be_in_scientific_notation(budget, capsys, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"data: rosenbrock\nmodel: es\nmax_renders: {budget}\n")
+    for words in (["-c", "mine.yaml"], ["--data", "rosenbrock", "--model", "es", "--max-renders", budget]):
+        assert main(["fit", *words, "--model.pairs", "1e1", "--print-config"]) == 0
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert (config["max_renders"], config["model"]["init_args"]["pairs"]) == (100, 10)
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full", "LC_ALL=C"])
+def test_a_run_ends_well_wherever_its_output_goes(output, tmp_path):
+    fit = f"{shlex.quote(sys.executable)} -m zg.cli fit --data toy --model es --max-renders 8 --video false --out run"
+    plain = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
+    command = f"{plain} {fit} >out" if output == "LC_ALL=C" else f"{fit} {output}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "row.json").is_file()
+
+
+def test_files_of_the_working_directory_that_are_named_like_packages_are_not_run(tmp_path):
+    for name in ("triton", "opt_einsum", "google", "yaml"):
+        (tmp_path / f"{name}.py").write_text("open('run.txt', 'a').write(__name__)\nraise ImportError\n")
+    words = [sys.executable, "-m", "zg.cli", "fit", "--data", "toy", "--model", "es", "--max-renders", "8"]
+    done = subprocess.run([*words, "--video", "false"], env={**os.environ, "PYTHONSAFEPATH": "1"}, check=False)
+    assert done.returncode == 0
+    assert not (tmp_path / "run.txt").exists()
+
+
 def test_a_copy_of_a_run_folder_counts_for_no_number(tmp_path):
     for name in ("toy-es-0", "toy-es-7-backup", "toy-es-x"):
         (tmp_path / "runs" / name).mkdir(parents=True)

@@ -45,6 +45,15 @@ def test_a_file_that_is_no_config_raises_a_setting_error_of_one_line(text, messa
     assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("written_as", "value"), [("1e-1", 0.1), ("1.0e+2", 100), ("1e2", 100), ("5E-1", 0.5)])
+def test_a_number_in_scientific_notation_is_a_number_wherever_it_stands(written_as, value):
+    space = f"{{c: {{init: [{written_as}, 1], low: {written_as}}}}}"
+    text = f"data: {{name: external, space: {space}}}\nmax_renders: {written_as}\n"
+    config = read_yaml(written(text))
+    assert config["data"]["space"]["c"] == {"init": [value, 1], "low": value}
+    assert config["max_renders"] == value
+
+
 def test_a_config_is_searched_in_the_working_directory_and_then_in_the_repository(tmp_path):
     assert locate("configs/toy.yaml") == CONFIGS / "toy.yaml"
     (tmp_path / "configs").mkdir()
