@@ -22,8 +22,10 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 LINK = re.compile(r'(?P<before>\]\(|(?:src|href)=")(?P<path>[^)\s"#:]+)(?P<anchor>#[^)\s"]*)?(?P<after>[)"])')
 SETTINGS = re.compile(r"^<!-- settings of (?P<name>[\w.]+?)(?: as (?P<option>\w+))? -->$", re.MULTILINE)
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL)
-#: Where a browser must not end a line, though there are hyphens: options, numbers, names of methods.
-UNBROKEN = re.compile(r"(?<![\w-])(?:--?[a-z][\w.-]*|\d[\d.]*e-\d+|zerograds-[a-z]+|(?:dd-)?CMA-ES)")
+#: Where a browser must not end a line, though there are hyphens or spaces: options, numbers, ranges, names of methods.
+UNBROKEN = re.compile(
+    r"(?<![\w.-])(?:--?[a-z][\w.-]*|\d[\d.]*e-\d+|\d{1,3} … \d{1,3}(?![\d.])|zerograds-[a-z]+|(?:dd-)?CMA-ES)"
+)
 #: What is no text: tags, and formulas with all that is in them.
 MARKUP = re.compile(r"(<math.*?</math>|<[^>]+>)", re.DOTALL)
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".md": "markdown", ".csv": "text", ".cfg": "ini"}
