@@ -1,6 +1,9 @@
 """The pages of docs/: tables are those of the rows, links and commands lead somewhere, and the site builds."""
 
+import ast
+import html
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -24,6 +27,29 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "paper").glob("*.md"), ROOT / "results/README.md"])
 CHROMIUM = shutil.which("chromium")
 LINES, SURROGATE_LINES, CHOOSING_LINES = 250, 120, 60
+#: Characters of code that are seen at once on a page of 1280 pixels, with a bar to scroll: (801 − 31) / 7.2 pixels.
+CODE_WIDTH = 106
+#: A name and a colon where a sentence begins, or "Raises", inside an item of a list.
+GLUED = re.compile(r"(?:^|[.;] )[a-z_]+(?:, [a-z_]+)*: ")
+#: Lists what scrolls sideways, page by page, in frames of 1280 pixels.
+LOOK = """<script>const pages = %s, cut = []
+async function look(page) {
+  const frame = document.createElement("iframe")
+  Object.assign(frame, {sandbox: "allow-same-origin", style: "width: 1280px; height: 900px", src: page})
+  document.body.append(frame)
+  await new Promise(loaded => frame.onload = loaded)
+  const seen = frame.contentDocument
+  if (!seen.querySelector(".md-content").clientWidth || !seen.styleSheets.length) cut.push(page + " has no style")
+  for (const part of seen.querySelectorAll(".md-content *"))
+    if (part.clientWidth && part.scrollWidth > part.clientWidth + 1 &&
+        frame.contentWindow.getComputedStyle(part).overflowX != "visible")
+      cut.push(page + ": " + part.textContent.trim().slice(0, 60))
+  frame.remove()
+}
+addEventListener("load", async () => {
+  for (const page of pages) await look(page)
+  document.body.textContent = "looked at " + pages.length + JSON.stringify(cut)
+})</script><body></body>"""
 LINK = re.compile(r"(?:\]\(|(?:src|href)=\")([^)\s\"]+)[)\"]")
 #: Names in commands that stand for something of the reader.
 PLACEHOLDERS = ("disk.yaml", "mine.yaml", "mine.Light", "mine.Coil", "disk,toy")
@@ -78,6 +104,12 @@ def test_every_relative_link_leads_to_a_file() -> None:
         if not link.startswith(("https://", "#")) and not (ROOT / page).parent.joinpath(link.split("#")[0]).exists()
     ]
     assert not broken, f"links that lead nowhere: {broken}"
+
+
+def test_a_link_to_a_page_says_what_it_leads_to() -> None:
+    named = re.compile(r"\[`?([^\]`]*(?:README|\.md))`?\]\(")
+    files = [f"{page}: {found}" for page, text in texts() for found in named.findall(text)]
+    assert not files, f"links that are called by a file's name: {files}"
 
 
 def test_pages_are_short() -> None:
@@ -145,6 +177,41 @@ def test_the_reference_explains_the_arguments_of_a_call(site: Path) -> None:
     assert "<li><code>resume</code>: continue the run" in shown, "the second argument that a line explains"
 
 
+def test_the_reference_lists_every_name_that_a_docstring_explains(site: Path) -> None:
+    glued = []
+    for page in sorted((site / "reference").glob("*.html")):
+        for tag, block in re.findall(r"<(p|li)>(.*?)(?=</?(?:p|li|ul|pre)\b)", page.read_text(), re.DOTALL):
+            text = re.sub(r"<[^>]+>", "", block)
+            start = len(text.partition(": ")[0]) if tag == "li" else 0
+            if GLUED.search(text, start) or (tag == "li" and re.search(r"\. (?:Raises|Warns) ", text)):
+                glued.append(f"{page.stem}: {text}")
+    assert not glued, "explanations that hang on the one before:\n" + "\n".join(glued)
+
+
+def test_every_field_of_a_settings_dataclass_is_explained() -> None:
+    explained, bare = 0, []
+    for path in sorted((ROOT / "zg").rglob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for kind in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(kind, ast.ClassDef) and re.fullmatch(r"[A-Z]\w*Settings", kind.name):
+                for field in (part for part in kind.body if isinstance(part, ast.AnnAssign)):
+                    is_part = "default_factory" in ast.unparse(field)  # has a table of its own
+                    explained += (is_explained := lines[field.lineno - 2].strip().startswith("#: "))
+                    bare += [] if is_explained or is_part else [f"{kind.name}.{ast.unparse(field.target)}"]
+    assert explained > 100, "settings were not found"
+    assert not bare, f"fields without a comment '#: …' above: {bare}"
+
+
+def test_no_line_of_code_is_wider_than_a_page(site: Path) -> None:
+    wide = []
+    for page in sorted(site.rglob("*.html")):
+        if "source" not in page.parts and page.name != "gallery.html":  # these have other widths
+            for block in re.findall(r"<pre>(.*?)</pre>", page.read_text(), re.DOTALL):
+                lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
+                wide += [f"{page.name}: {line}" for line in lines if len(line) > CODE_WIDTH]
+    assert not wide, f"lines of more than {CODE_WIDTH} characters:\n" + "\n".join(wide)
+
+
 def test_the_search_finds_a_setting_and_skips_source_files(site: Path) -> None:
     index = (site / "search" / "search_index.js").read_text()
     assert "creep_sweeps" in index
@@ -157,10 +224,25 @@ def test_the_path_of_a_theta_in_the_architecture_is_that_of_a_run() -> None:
     assert made.strip() in (DOCS / "architecture.md").read_text(), "the run goes another way: python -m docs.trace"
 
 
+def dumped(url: str, profile: Path, *flags: str) -> str:
+    """The page as Debian's chromium has it in the end."""
+    common = f"--headless --no-sandbox --disable-gpu --user-data-dir={profile} --virtual-time-budget=10000 --dump-dom"
+    command = [str(CHROMIUM), *common.split(), *flags, url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 def test_a_browser_searches_the_site_that_is_opened_as_files(site: Path, tmp_path: Path) -> None:
-    flags = f"--headless --no-sandbox --disable-gpu --user-data-dir={tmp_path} --virtual-time-budget=10000 --dump-dom"
-    command = [str(CHROMIUM), *flags.split(), f"{(site / 'index.html').as_uri()}?q=kinks"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = dumped(f"{(site / 'index.html').as_uri()}?q=kinks", tmp_path)
     assert re.search(r"md-search-result__meta\">\d+ matching documents", shown), "the search found nothing"
     assert "surrogates/quasi_newton.html" in shown
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+def test_a_browser_shows_every_page_with_style_and_cuts_nothing(site: Path, tmp_path: Path) -> None:
+    pages = [path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html")) if path.suffixes == [".html"]]
+    look = site / "look.html"
+    look.write_text(LOOK % json.dumps(pages), encoding="utf-8")
+    shown = html.unescape(dumped(look.as_uri(), tmp_path, "--allow-file-access-from-files"))
+    look.unlink()
+    assert f"looked at {len(pages)}[]" in shown, shown[shown.rfind("looked at") :]

@@ -101,7 +101,7 @@ def optimize(
     logger: Lightning loggers, or an object with `add_scalar(tag, value, step)`; one or a list.
     seed: seed of the run, ≥ 0.
     workers: number of calls of `render` side by side (docs/scale.md). pool: in `threads` of this process, in
-        `processes` that are started cleanly, or on a `ray` cluster; address: of that cluster, host:6379.
+        `processes` that are started cleanly, or on a `ray` cluster. address: of that cluster, host:6379.
     timeout: seconds after which a call has failed; for processes and ray.
     folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
     progress: print the progress.

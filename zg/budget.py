@@ -18,14 +18,23 @@ FASTEST_RENDER, SECONDS_A_YEAR = 1e-6, 365.25 * 24 * 3600
 class StopReason(StrEnum):
     """Why a run ended. A method may return a reason of its own (`Method.finished`): CMA-ES returns `cma: tolfun`."""
 
+    #: A counted loss is at or below `target_loss`.
     TARGET = "target"
+    #: `max_renders` are spent.
     BUDGET = "budget"
+    #: `max_seconds` are spent.
     TIME = "time"
+    #: More than the fraction `max_failed` of the renders failed.
     FAILED_RENDERS = "failed renders"
+    #: `patience` renders brought no new lowest loss.
     NO_PROGRESS = "no progress"
+    #: The method found nothing left to improve.
     CONVERGED = "converged"
+    #: The callback returned a true value.
     CALLBACK = "callback"
+    #: A signal, such as Ctrl-C, ended the run.
     INTERRUPTED = "interrupted"
+    #: An exception ended the run.
     ERROR = "error"
 
 

@@ -62,8 +62,8 @@ class Objective:
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
         """The loss and the image [...] of θ [n] in scaled units, not counted.
 
-        label: the render seed of a noisy task depends on it. A task without noise does not render the same θ twice in
-        succession.
+        A task without noise does not render the same θ twice in succession. label: the render seed of a noisy task
+        depends on it.
         """
         if self._last_measured and not self.task.noisy and torch.equal(theta, self._last_measured[0]):
             return self._last_measured[1:]

@@ -21,8 +21,9 @@ class WorkerTask(Task):
             self.set_reference(self.render(self.solution[None], torch.tensor([0]))[0])
 
     workers: number of processes. timeout: seconds a render. recycle_renders, recycle_mb: when a process is replaced,
-    as in `zg.workers.pool.PoolSettings`. The processes are on this machine, or where `use_pool` says, and end with the
-    run, or with the task.
+    as in `zg.workers.pool.PoolSettings`.
+
+    The processes are on this machine, or where `use_pool` says, and end with the run, or with the task.
     """
 
     def __init__(

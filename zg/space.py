@@ -60,7 +60,8 @@ class ParameterSpace:
     Raises SettingError for a block with a wrong setting. Tensors are on the CPU until `to(device)`.
 
     >>> import zg
-    >>> space = zg.ParameterSpace(place=zg.Block([0.0, 0.0]), count=zg.Block(8, low=0, high=40, kind="integer"))
+    >>> count = zg.Block(8, low=0, high=40, kind="integer")
+    >>> space = zg.ParameterSpace(place=zg.Block([0.0, 0.0]), count=count)
     >>> space.n, space.names
     (3, ['place', 'count'])
     >>> space.to_user(space.init + 0.21).tolist()  # the count moves by 0.21 · 40 = 8.4, and is rounded

@@ -104,8 +104,9 @@ class Task:
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         """x [B, n] in the user's units -> images [B, C, H, W], or losses [B] for a task without reference.
 
-        With V views, the images are [B, V, C, H, W]. seeds: [B] int64, given to noisy tasks only. The default calls
-        `render_one` for each x.
+        With V views, the images are [B, V, C, H, W]. The default calls `render_one` for each x.
+
+        seeds: [B] int64, given to noisy tasks only.
         """
         return torch.stack([self.render_one(*one) for one in zip(x, *seeds, strict=True)])
 
@@ -167,7 +168,7 @@ class Task:
             self.workers.close()
 
     def use_pool(self, **settings: Any) -> None:
-        """Have renders made in a pool. settings: of `PoolSettings`; others stay as they are. Call it before `setup`."""
+        """Have renders made in a pool. Call it before `setup`. settings: of `PoolSettings`; others stay as they are."""
         self.pool = replace(self.pool or PoolSettings(), **settings)
 
     @property

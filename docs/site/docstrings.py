@@ -1,6 +1,6 @@
 """Docstrings as this project writes them, for the API reference: a Griffe extension.
 
-    theta: the present θ [n].        a line of a docstring that begins with a parameter's or a field's name
+    theta: the present θ [n].        a sentence of a docstring, with the name of a parameter or field
     #: The present θ [n].            a comment above a field
     >>> zg.Block(0.5).kind          an example
 
@@ -12,10 +12,12 @@ from typing import Any
 
 import griffe
 
-#: A line that begins with names, a colon and a text.
+#: Names, a colon and a text.
 ITEM = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<text>.*)$")
-#: Where a sentence ends and the line may go on with names, a colon and a text.
-NEXT = re.compile(r"(?<=\.) (?=\w+(?:, \w+)*: )")
+#: Between two sentences.
+BETWEEN = re.compile(r"(?<=\.) ")
+#: What explains the call, and no longer the parameter before it.
+OF_THE_CALL = re.compile(r"Raises |Warns ")
 #: An example, to the next empty line.
 EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\n|$).*)*", re.MULTILINE)
 
@@ -43,43 +45,37 @@ class Docstrings(griffe.Extension):
 
 
 def list_items(thing: griffe.Object, names: set[str]) -> None:
-    """Make an item of each line of a docstring that explains one or more of the names, and code of examples."""
+    """Make an item of each explanation of one or more of the names in a docstring, and code of examples."""
     if thing.docstring is None:
         return
-    lines, is_in_list = [], False
-    for line in [part for whole in thing.docstring.value.splitlines() for part in items_of(whole, names)]:
-        if found := item(line, names):
-            if not is_in_list:
-                lines.append("")
-            line, is_in_list = f"- `{found['names']}`: {found['text']}", True
-        elif is_in_list and line.startswith("    "):
-            line = line.strip()
-        elif is_in_list and re.match(r"Raises |Warns ", line):
-            lines.append("")
-            is_in_list = False
-        elif not line:
-            is_in_list = False
-        lines.append(line)
-    thing.docstring.value = EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", "\n".join(lines))
+    text = "\n\n".join(listed(paragraph, names) for paragraph in thing.docstring.value.split("\n\n"))
+    thing.docstring.value = EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", text)
 
 
-def item(line: str, names: set[str]) -> re.Match[str] | None:
-    """The names and the text of a line that explains some of the names."""
-    found = ITEM.match(line)
-    return found if found and names.issuperset(found["names"].split(", ")) else None
+def listed(paragraph: str, names: set[str]) -> str:
+    """A paragraph as text and a list.
 
-
-def items_of(line: str, names: set[str]) -> list[str]:
-    """A line of a list, divided where it goes on with the next name."""
-    if not line.startswith("    ") and not item(line, names):
-        return [line]
+    An item begins where a sentence does, anywhere in a line. It ends before the next item, before "Raises" or "Warns",
+    or with the paragraph.
+    """
+    if paragraph.startswith(("    ", ">>> ")):
+        return paragraph  # code
     parts: list[str] = []
-    for part in NEXT.split(line):
-        if parts and not item(part, names):
-            parts[-1] += f" {part}"
+    for sentence in BETWEEN.split(" ".join(line.strip() for line in paragraph.splitlines())):
+        found = ITEM.match(sentence)
+        if found and names.issuperset(found["names"].split(", ")):
+            parts.append(f"- `{found['names']}`: {found['text']}")
+        elif parts and not (parts[-1].startswith("- ") and OF_THE_CALL.match(sentence)):
+            parts[-1] += f" {sentence}"
         else:
-            parts.append(part)
-    return parts
+            parts.append(sentence)
+    if not any(part.startswith("- ") for part in parts):
+        return paragraph
+    # Markdown wants an empty line before and after a list.
+    return "".join(
+        part + ("\n" if part.startswith("- ") and following.startswith("- ") else "\n\n")
+        for part, following in zip(parts, [*parts[1:], ""], strict=True)
+    ).rstrip("\n")
 
 
 def comment_above(attribute: griffe.Attribute) -> str:

@@ -22,6 +22,12 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 LINK = re.compile(r'(?P<before>\]\(|(?:src|href)=")(?P<path>[^)\s"#:]+)(?P<anchor>#[^)\s"]*)?(?P<after>[)"])')
 SETTINGS = re.compile(r"^<!-- settings of (?P<name>[\w.]+?)(?: as (?P<option>\w+))? -->$", re.MULTILINE)
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL)
+#: Where a browser must not end a line, though there are hyphens or spaces: options, numbers, ranges, names of methods.
+UNBROKEN = re.compile(
+    r"(?<![\w.-])(?:--?[a-z][\w.-]*|\d[\d.]*e-\d+|\d{1,3} … \d{1,3}(?![\d.])|zerograds-[a-z]+|(?:dd-)?CMA-ES)"
+)
+#: What is no text: tags, and formulas with all that is in them.
+MARKUP = re.compile(r"(<math.*?</math>|<[^>]+>)", re.DOTALL)
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".md": "markdown", ".csv": "text", ".cfg": "ini"}
 #: The page whose sections become cards.
 GALLERY = "gallery.md"
@@ -52,9 +58,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Make links lead to pages of the site, and set in the tables of settings."""
-    if page.file.src_uri == GALLERY:
-        page.meta["hide"] = ["toc"]  # room for more pictures
+    if page.file.src_uri == GALLERY or page.file.src_uri.startswith("source/"):
+        page.meta["hide"] = ["toc"]  # room for pictures and wide tables
     uri = page.file.src_uri
+    markdown = re.sub(r"\A\s*##+ ", "# ", markdown)  # a page without a heading `# ` is titled by its file's name
     home = origins.get(uri, f"docs/{uri}")
     if home.endswith(".md"):
         markdown = LINK.sub(lambda found: relinked(found, home, uri), markdown)
@@ -62,9 +69,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write formulas in MathML, and lay out the gallery."""
-    html = FORMULA.sub(formula, html)
+    """Write formulas in MathML, keep words together, and lay out the gallery."""
+    if page.file.src_uri.endswith(".py.md"):
+        return html  # code, as it is
+    html = unbroken(FORMULA.sub(formula, html))
     return gallery(html) if page.file.src_uri == GALLERY else html
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """Leave out the page for addresses that do not exist: only a server shows it, and as a file it has no style."""
+    return "" if template_name == "404.html" else output_content
 
 
 def in_repository(home: str, link: str) -> str | None:
@@ -108,7 +122,7 @@ def shown(path: str) -> str:
         text, language = "\n".join(name for name in names if not name.startswith(("_", "."))), "text"
     else:
         text = source.read_text(encoding="utf-8")
-    return f"---\nsearch: {{exclude: true}}\nhide: [toc]\n---\n\n# `{path}`\n\n~~~~~~~~{language}\n{text}\n~~~~~~~~\n"
+    return f"---\nsearch: {{exclude: true}}\n---\n\n# `{path}`\n\n~~~~~~~~{language}\n{text}\n~~~~~~~~\n"
 
 
 def relinked(found: re.Match[str], home: str, uri: str) -> str:
@@ -135,16 +149,28 @@ def settings_table(name: str, option: str | None) -> str:
             continue  # the settings of a part, which have a table of their own
         if field.docstring is None:
             raise ValueError(f"{name}.{field.name} must have a comment '#: …'")
-        default = str(field.value) if field.value is not None else "–"
+        default = short(str(field.value)) if field.value is not None else "–"
         meaning = field.docstring.value.replace("|", "\\|")
         lines.append(f"| `{field.name}` | `{default}` | {meaning} |")
     return "\n".join([*lines, ""])
+
+
+def short(number: str) -> str:
+    """300000000000.0 as 3e+11; what is no large number stays as it is."""
+    return f"{float(number):g}" if re.fullmatch(r"\d{6,}\.0", number) else number
 
 
 def formula(found: re.Match[str]) -> str:
     """A formula in MathML, which browsers draw by themselves."""
     display = "block" if found["tag"] == "div" else "inline"
     return latex2mathml.converter.convert(html.unescape(found["tex"].strip()), display=display)
+
+
+def unbroken(content: str) -> str:
+    """The content of a page, with words that stay on one line."""
+    parts = MARKUP.split(content)
+    parts[::2] = [UNBROKEN.sub(r'<span class="unbroken">\g<0></span>', text) for text in parts[::2]]
+    return "".join(parts)
 
 
 def gallery(content: str) -> str:

@@ -16,16 +16,24 @@ from zg.seeding import make_generator
 
 @dataclass(frozen=True)
 class SurrogateSettings:
-    """How g is learned. "×" says what a larger value costs."""
+    """How the surrogate g of the picture is learned. "×" says what a larger value costs."""
 
-    memory: int | None = None  # pairs that are remembered; None: 4096, or those that 256 MB hold
-    fit_steps: int = 8  # steps of Adam a backward step; ×: seconds
-    fit_batch: int = 64  # pairs a step of Adam; ×: seconds
-    hidden: int = 128  # width of a hidden layer; ×: seconds
-    layers: int = 2  # hidden layers; ×: seconds
-    lr: float = 3e-3  # of Adam
-    predictions: int = 32  # samples of ∂g/∂x a row, which is rough where edges are hard; ×: seconds, no renders
-    correction: float = 1.0  # weight of the correction where β = 1; 1: unbiased, 0: g alone, without noise
+    #: Pairs that are remembered; None: 4096, or those that 256 MB hold.
+    memory: int | None = None
+    #: Steps of Adam a backward step; ×: seconds.
+    fit_steps: int = 8
+    #: Pairs a step of Adam; ×: seconds.
+    fit_batch: int = 64
+    #: Width of a hidden layer; ×: seconds.
+    hidden: int = 128
+    #: Hidden layers; ×: seconds.
+    layers: int = 2
+    #: Learning rate of Adam.
+    lr: float = 3e-3
+    #: Samples of ∂g/∂x a row, which is rough where edges are hard; ×: seconds, no renders.
+    predictions: int = 32
+    #: Weight of the correction where β = 1; 1: unbiased, 0: g alone, without noise.
+    correction: float = 1.0
 
     def __post_init__(self) -> None:
         check_positive(lr=self.lr)

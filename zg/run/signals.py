@@ -43,6 +43,7 @@ class Signals(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Give every signal back the handler that it had before."""
         for number, handler in self._former.items():
             signal.signal(number, handler)
         if self.deliver_again and self.number is not None:

@@ -40,13 +40,20 @@ POOLS = {"threads": ("threads", "Threads"), "processes": ("processes", "Processe
 class PoolSettings:
     """Where renders run, how many side by side, how long they may take, and when a worker is replaced by a new one."""
 
-    workers: int = 1  # renders side by side
-    pool: str = "processes"  # threads, processes or ray
-    address: str | None = None  # of a Ray cluster, host:6379; by default Ray on this machine
-    timeout: float | None = None  # seconds a render; None is no limit, and the only choice for threads
-    start_timeout: float = 120.0  # seconds until a worker has loaded its renderer
-    recycle_renders: int = 1000  # renders of one process
-    recycle_mb: float = 64.0  # growth of one process since its tenth render, in megabytes
+    #: Renders side by side.
+    workers: int = 1
+    #: `threads`, `processes` or `ray`.
+    pool: str = "processes"
+    #: Of a Ray cluster, host:6379; None is Ray on this machine.
+    address: str | None = None
+    #: Seconds a render may take; None is no limit, and the only choice for threads.
+    timeout: float | None = None
+    #: Seconds until a worker must have loaded its renderer.
+    start_timeout: float = 120.0
+    #: Renders after which a process is replaced.
+    recycle_renders: int = 1000
+    #: Growth since its tenth render after which a process is replaced, in megabytes.
+    recycle_mb: float = 64.0
 
     def __post_init__(self) -> None:
         check_whole(workers=self.workers, recycle_renders=self.recycle_renders)
@@ -68,8 +75,9 @@ class Scene:
 
     argv: the command that runs a Python file, which is added as its last argument: `PYTHON`, or `["blender",
     "--background", …, "--python"]`. path: the scene file. settings: the argument of its `load`, as JSON can hold it.
-    shape: of one image. name: of the renderer in errors, by default the name of the scene file. On a cluster, program
-    and file are at the same place of every node.
+    shape: of one image. name: of the renderer in errors, by default the name of the scene file.
+
+    On a cluster, program and file are at the same place of every node.
     """
 
     argv: Sequence[str]
@@ -119,12 +127,14 @@ class Pool(ABC):
     errors: why renders of the last batch failed, in words. version: what the renderer says its version is.
     lost, recycled: how many workers were replaced because they crashed, hung or were cut off, and because they had done
     their share.
+
     Workers start with the first render, or with `start`, and start again after `close`. Every method raises
     SettingError for a renderer that does not start.
     """
 
     def __init__(self, renderer: Any, settings: PoolSettings) -> None:
-        self.name, self.settings = renderer.name, settings
+        self.name = renderer.name
+        self.settings = settings
         self.shape = tuple(renderer.shape) if isinstance(renderer, Scene) else None
         self.errors: list[str] = []
         self.version = ""

@@ -64,7 +64,7 @@ class Rule:
     """If the surrogate `present` is at work and `when` holds, `surrogate` takes over.
 
     sigma: its first σ, relative to the σ of the user; None for the σ of the one before. keeps_shape: it goes on with σ
-    and the curvature of the one before, and σ is what its restarts begin from.
+    and the curvature of the one before, and σ is what its restarts begin from. because: the reason, in words.
     """
 
     present: str

@@ -51,6 +51,7 @@ class ImageZeroGrads(Method):
 
     sigma: length of the first probes, in scaled units. surrogate: auto, dense or footprints. options: settings of the
     surrogate that is named (`Settings` in `zg/zerograds/pictures`). Raises SettingError for an unknown name or option.
+
     Without a reference there is no picture to see, and without derivatives of the loss in the image, or of the
     regulariser in x, the picture is of no use: the loss-only default then runs from the start.
     """

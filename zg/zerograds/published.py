@@ -32,7 +32,7 @@ Order = Literal["theta_first", "phi_first"]
 
 
 @dataclass(frozen=True)
-class PaperSettings:
+class _Settings:
     """Settings of `PaperZeroGrads` that are not those of its surrogate; explained there."""
 
     sigma: float
@@ -112,7 +112,7 @@ class PaperZeroGrads(Method):
             raise SettingError(f"order must be theta_first or phi_first, got '{order}'")
         if surrogate not in get_args(Kind):
             raise SettingError(f"surrogate must be neural or quadratic, got '{surrogate}'")
-        self.settings = PaperSettings(
+        self.settings = _Settings(
             sigma, batch, antithetic, inner_sigma, lr_theta, k_theta, k_phi, order == "theta_first", memory, single
         )
         self.model = PaperSurrogateSettings(

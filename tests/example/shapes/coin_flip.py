@@ -1,4 +1,4 @@
-"""A method in thirty lines: step at random, keep what is better (a (1+1) evolution strategy with the 1/5 rule)."""
+"""A method in thirty lines: step at random, keep what is better. (A (1+1)-ES with the 1/5 rule.)"""
 
 import math
 

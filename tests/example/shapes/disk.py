@@ -21,7 +21,8 @@ class Disk(Task):
             position=Block([middle, middle], low=0, high=self.size),
             radius=Block(5.0, low=2.0, high=middle),
         )
-        self.solution = torch.tensor([0.6 * self.size, 0.65 * self.size, self.radius], dtype=torch.float64)
+        u, v = 0.6 * self.size, 0.65 * self.size
+        self.solution = torch.tensor([u, v, self.radius], dtype=torch.float64)
         self.set_reference(self.render_one(self.solution))
 
     def render_one(self, x: Tensor, *seed: Tensor) -> Tensor:
