@@ -42,6 +42,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "zerograds, bayesian_quadratic": ("zerograds", {"surrogate": "bayesian_quadratic"}),
     "zerograds, dd_cmaes": ("zerograds", {"surrogate": "dd_cmaes"}),
     "zerograds, assisted_cmaes": ("zerograds", {"surrogate": "assisted_cmaes"}),
+    "zerograds, two_searches": ("zerograds", {"surrogate": "two_searches"}),
     "zerograds, neural": ("zerograds", {"surrogate": "neural"}),
     "zerograds, sketched_gradient": ("zerograds", {"surrogate": "sketched_gradient"}),
 }

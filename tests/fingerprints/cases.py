@@ -82,7 +82,15 @@ FEW: dict[str, Callable[[], Task]] = {
     "plateau": Plateau,
     "one parameter": lambda: Quadratic(1),
 }
-FOR_FEW = ("quasi_newton", "bayesian_quadratic", "dd_cmaes", "assisted_cmaes", "neural", "sketched_gradient")
+FOR_FEW = (
+    "quasi_newton",
+    "bayesian_quadratic",
+    "dd_cmaes",
+    "assisted_cmaes",
+    "two_searches",
+    "neural",
+    "sketched_gradient",
+)
 MANY: dict[str, tuple[Callable[[], Task], int]] = {
     "smooth": (lambda: HighSphere(300), 1503),
     "condition 1,000": (lambda: Rotated(140, condition=1e3), 1003),

@@ -81,7 +81,7 @@ TABLE = (
     Rule("", lambda s: s.n > FEW, "sketched_gradient", 1.0, "O(n) memory"),
     Rule("", lambda s: s.any_discrete, "dd_cmaes", 1.0, "ranks do not need a slope"),
     Rule("", lambda s: s.noisy, "bayesian_quadratic", 1.0, "regression averages noise away"),
-    Rule("", lambda s: s.n <= FEWEST, "assisted_cmaes", SIGMA_RANKED, "a model of past renders saves most renders"),
+    Rule("", lambda s: s.n <= FEWEST, "two_searches", SIGMA_RANKED, "a model of past renders saves most renders"),
     Rule("", lambda s: True, "quasi_newton", 1.0, "differences are exact without noise"),
     Rule(
         "sketched_gradient",
@@ -93,7 +93,7 @@ TABLE = (
     Rule(
         "quasi_newton",
         lambda s: s.converged and s.n <= FULL,
-        "assisted_cmaes",
+        "two_searches",
         SIGMA_BEYOND,
         "another minimum may be lower",
     ),
@@ -101,7 +101,7 @@ TABLE = (
     Rule(
         "quasi_newton",
         lambda s: s.failed and s.n <= FULL,
-        "assisted_cmaes",
+        "two_searches",
         SIGMA_RANKED,
         "the loss is jagged, or has kinks",
     ),
@@ -109,7 +109,7 @@ TABLE = (
     Rule(
         "quasi_newton",
         lambda s: s.n <= FULL and s.renders >= SWEPT * s.n,
-        "assisted_cmaes",
+        "two_searches",
         SIGMA_RANKED,
         "a model of past renders no longer needs sweeps",
         keeps_shape=True,

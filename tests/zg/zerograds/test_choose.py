@@ -61,13 +61,13 @@ class Shifted(Quadratic):
 @pytest.mark.parametrize(
     ("task", "surrogate"),
     [
-        (Quadratic(), "assisted_cmaes"),
+        (Quadratic(), "two_searches"),
         (Quadratic(n=20), "quasi_newton"),
         (Noisy(20), "bayesian_quadratic"),
         (Rounded(20, 3e-7), "quasi_newton"),
         (Rounded(20, 1e-3), "bayesian_quadratic"),
         (Quadratic(n=FEW + 1), "sketched_gradient"),
-        (Steps(), "assisted_cmaes"),
+        (Steps(), "two_searches"),
         (Sphere(), "dd_cmaes"),
     ],
     ids=["fewest", "smooth", "noisy", "rounded", "barely noisy", "many", "steps", "counts"],
@@ -105,7 +105,7 @@ class Creased(Quadratic):
 def test_ranks_take_over_where_quasi_newton_creeps_along_kinks(sigma):
     method = ZeroGrads(sigma=sigma)
     result = run(Creased(10, condition=100.0), method, Budget(4000))
-    assert method.present == "assisted_cmaes"
+    assert method.present == "two_searches"
     assert result.loss < 0.01 * result.row["init_loss"]
 
 

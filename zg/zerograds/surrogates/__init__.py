@@ -8,12 +8,14 @@ from zg.zerograds.surrogates.dd_cmaes import DDCMAES
 from zg.zerograds.surrogates.neural import Neural
 from zg.zerograds.surrogates.quasi_newton import QuasiNewton
 from zg.zerograds.surrogates.sketched_gradient import SketchedGradient
+from zg.zerograds.surrogates.two_searches import TwoSearches
 
 SURROGATES: dict[str, type[Surrogate]] = {
     "quasi_newton": QuasiNewton,
     "bayesian_quadratic": BayesianQuadratic,
     "dd_cmaes": DDCMAES,
     "assisted_cmaes": AssistedCMAES,
+    "two_searches": TwoSearches,
     "neural": Neural,
     "sketched_gradient": SketchedGradient,
     "coordinate_search": CoordinateSearch,

@@ -285,6 +285,11 @@ class DDCMAES(Surrogate):
         return max(first, min(self.settings.max_restart_sigma * first, self._widest(torch.ones_like(self.theta))))
 
     @property
+    def has_restarted(self) -> bool:
+        """Whether it has come to rest once."""
+        return math.isfinite(self.state.schedule.lowest_at_start)
+
+    @property
     def has_searched_widely(self) -> bool:
         return self.state.schedule.start_sigma >= self._largest_start_sigma()
 
