@@ -4,6 +4,7 @@ This module imports neither PyTorch nor Lightning.
 """
 
 import os
+import re
 from functools import cache
 from importlib.metadata import distribution, entry_points
 from importlib.util import find_spec
@@ -14,6 +15,35 @@ from zg.errors import SettingError, nearest
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
+#: The registered name of the default method, and words for it.
+DEFAULT, DEFAULT_WORDS = "zerograds", ("auto", "default")
+#: Methods of other libraries, without hyphens and capitals -> what comes nearest here.
+SIMILAR = {
+    "cma": "cmaes",
+    "neldermead": "bobyqa",
+    "powell": "bobyqa",
+    "newuoa": "bobyqa",
+    "cobyla": "bobyqa",
+    "lbfgs": "bfgs",
+    "lbfgsb": "bfgs",
+    "slsqp": "bfgs",
+    "cg": "bfgs",
+    "differentialevolution": "nevergrad:DE",
+    "de": "nevergrad:DE",
+    "pso": "nevergrad:PSO",
+    "tpe": "zerograds",
+    "bayesian": "zerograds",
+    "bo": "zerograds",
+    "optuna": "zerograds",
+    "random": "random_search",
+    "annealing": "simulated_annealing",
+    "dualannealing": "simulated_annealing",
+    "ga": "genetic",
+    "nes": "snes",
+    "openaies": "es",
+}
+#: Methods that need derivatives.
+GRADIENT = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "newton", "gradientdescent")
 
 
 def check_packages() -> None:
@@ -58,7 +88,7 @@ def find_config(kind: str, name: str) -> dict[str, Any] | Path:
         return configured(kind)[name]
     if name.split(":")[0] in registered(kind):
         return {"data" if kind == "task" else "model": name}
-    raise SettingError(f"{kind} '{name}' is unknown{nearest(name, names(kind))}")
+    raise SettingError(_unknown(kind, name))
 
 
 def resolve_class(kind: str, name: str) -> str:
@@ -68,7 +98,25 @@ def resolve_class(kind: str, name: str) -> str:
         return known[name]
     if "." in name:
         return name
+    if kind == "method" and _plain(name) in DEFAULT_WORDS:
+        return known[DEFAULT]
+    if alike := next((path for other, path in known.items() if _plain(other) == _plain(name)), None):
+        return alike
     if name in configured(kind):
         path = configured(kind)[name].relative_to(CONFIGS.parent)
         raise SettingError(f"{kind} '{name}' is a config: --config {path}")
-    raise SettingError(f"{kind} '{name}' is unknown{nearest(name, names(kind))}")
+    raise SettingError(_unknown(kind, name))
+
+
+def _plain(name: str) -> str:
+    """A name without capitals, spaces and hyphens."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _unknown(kind: str, name: str) -> str:
+    """The line that answers an unknown name."""
+    if kind == "method" and _plain(name) in GRADIENT:
+        return f"method '{name}' needs derivatives, and a black box has none; the default is '{DEFAULT}', or 'auto'"
+    if kind == "method" and (similar := SIMILAR.get(_plain(name))):
+        return f"method '{name}' is unknown; did you mean '{similar}'?"
+    return f"{kind} '{name}' is unknown{nearest(name, names(kind))}"
