@@ -55,8 +55,8 @@ class Task:
     Subclasses implement `build`, and either `render` or `render_one`. The initial θ₀ and the reference depend only on
     the task and the seed, so that with the same seed every method starts at the same point.
 
-    loss: name of a loss in `zg.losses`, a function (images [B, ...], reference [...]) -> [B], or several of them with
-        weights (`zg.losses.resolve_loss`).
+    loss: mse, scale_independent, relative_mse or multiscale, a function (images [B, ...], reference [...]) -> [B], or
+        several of them with weights (`zg.losses.resolve_loss`).
 
     >>> import torch
     >>> import zg

@@ -1,8 +1,9 @@
 """The options of commands, parsed by argparse, whose errors are told in one line as those of settings are."""
 
 import argparse
+import os
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from zg.errors import SettingError, nearest
 
@@ -12,10 +13,31 @@ CHOICE = re.compile(r"argument (?:--)?([\w-]+): invalid choice: (.*?) \(choose f
 NO_VALUE = re.compile(r"argument (--[\w-]+): expected")
 REQUIRED = "the following arguments are required: "
 UNKNOWN = "unrecognized arguments: "
+# The variable by which argcomplete tells a command that a shell asks for completions.
+COMPLETING = "_ARGCOMPLETE"
+
+
+class Defaults(argparse.HelpFormatter):
+    """Writes the default of an option behind its help, unless the help says what it is."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.help or ""
+        is_plain = action.option_strings and action.nargs != 0 and action.default not in (None, argparse.SUPPRESS)
+        return f"{told} (default %(default)s)" if is_plain and "default" not in told else told
 
 
 class OptionParser(argparse.ArgumentParser):
-    """Raises SettingError where argparse prints its usage and ends the process."""
+    """Raises SettingError where argparse prints its usage and ends the process. Help names every default."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": Defaults, **settings})
+
+    def parse_args(self, *arguments: Any, **settings: Any) -> Any:
+        if COMPLETING in os.environ:  # a shell asks what may come next, and this answers and ends the process
+            from zg.cli.completion import answer
+
+            answer(self)
+        return super().parse_args(*arguments, **settings)
 
     def error(self, message: str) -> NoReturn:
         if found := INVALID.match(message):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zg.errors import SettingError, nearest
+from zg.extras import DISTRIBUTION
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
@@ -48,7 +49,7 @@ GRADIENT = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "newton", "gradientdes
 
 def check_packages() -> None:
     """Raise SettingError if another package hides one of this project. Names such as `tasks` are common."""
-    packages = {entry.value.partition(".")[0] for entry in distribution("zerograds").entry_points}
+    packages = {entry.value.partition(".")[0] for entry in distribution(DISTRIBUTION).entry_points}
     for name in sorted(packages):
         found = find_spec(name)
         where = Path(found.origin).resolve() if found and found.origin else None
@@ -64,6 +65,14 @@ def registered(kind: str) -> dict[str, str]:
     """{name: class path} of the tasks or methods that installed packages register. kind: `task` or `method`."""
     found = entry_points(group=GROUPS[kind])
     return {entry.name: entry.value.replace(":", ".") for entry in sorted(found, key=lambda entry: entry.name)}
+
+
+@cache
+def plugins(kind: str) -> frozenset[str]:
+    """The names among `registered` that packages other than this one register."""
+    own = distribution(DISTRIBUTION).metadata["Name"]
+    found = entry_points(group=GROUPS[kind])
+    return frozenset(entry.name for entry in found if entry.dist and entry.dist.metadata["Name"] != own)
 
 
 def configured(kind: str) -> dict[str, Path]:
