@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from itertools import pairwise
-from typing import Any
 
 from zg.cli.fit_help import CHOICES, FLAGS, OPTIONS
 from zg.cli.options import COMPLETING, OptionParser
@@ -18,9 +17,6 @@ from zg.cli.source import settings_of
 from zg.config.compose import KINDS
 from zg.config.registry import names, registered
 from zg.extras import DISTRIBUTION, load_package
-
-#: Options of commands whose value is a list of names, and of which kind they are.
-LISTS = {"tasks": "task", "methods": "method"}
 
 
 def complete(own: Mapping[str, Callable[[list[str]], int]], others: Mapping[str, EntryPoint]) -> None:
@@ -33,34 +29,15 @@ def complete(own: Mapping[str, Callable[[list[str]], int]], others: Mapping[str,
     if not command:
         parser = OptionParser(prog="zg", add_help=False)
         parser.add_argument("command", choices=[*own, *others])
-        answer(parser)
+        parser.answer()
     os.environ[COMPLETING] = "2"  # argcomplete leaves out the first word of the line
     if command == "fit":
-        answer(fit_parser(words))
+        fit_parser(words).answer()
     elif command in own:
         own[command]([])
     elif command in others and getattr(others[command].dist, "name", "") == DISTRIBUTION:
         others[command].load()([])  # asks its options before anything else; commands of other packages may not
     raise SystemExit(1)
-
-
-def answer(parser: OptionParser) -> None:
-    """Answer the shell by the options of a parser, and end the process."""
-    argcomplete = load_package("argcomplete", "completion")
-    for action in parser._actions:
-        if action.dest in LISTS:
-            action.completer = listed(LISTS[action.dest])  # type: ignore[attr-defined]
-    argcomplete.autocomplete(parser, always_complete_options="long")
-
-
-def listed(kind: str) -> Callable[..., list[str]]:
-    """A completer of names that are separated by commas."""
-
-    def completer(prefix: str, **_: Any) -> list[str]:
-        before, comma, _last = prefix.rpartition(",")
-        return [f"{before}{comma}{name}" for name in names(kind)]
-
-    return completer
 
 
 def fit_parser(words: list[str]) -> OptionParser:
