@@ -120,7 +120,8 @@ def _kinds(name: str, block: Block, init: Tensor) -> tuple[Tensor, Tensor]:
     if len(kinds) != init.numel():
         raise _wrong(name, "kind", len(kinds), f"one kind, or {init.numel()}, one for each coordinate")
     discrete, binary = ([kind in some for kind in kinds] for some in (("integer", "binary"), ("binary",)))
-    return torch.tensor(discrete).reshape(init.shape), torch.tensor(binary).reshape(init.shape)
+    made = [torch.tensor(some, dtype=torch.bool).reshape(init.shape) for some in (discrete, binary)]
+    return made[0], made[1]
 
 
 def _numeric(name: str, block: Block) -> Part:

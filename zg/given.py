@@ -114,8 +114,10 @@ def as_callback(callback: Callable[..., Any]) -> Callable[[Loop], Any]:
     def called(loop: Loop) -> Any:
         try:
             if "intermediate_result" in names:
-                return callback(intermediate_result=intermediate_result(loop))
-            return callback(best_x(loop) if names[:1] and names[0] in SCIPY_X else loop)
+                return callback(intermediate_result=intermediate_result(loop)) is True
+            if names[:1] and names[0] in SCIPY_X:
+                return callback(best_x(loop)) is True  # SciPy's may return anything else, such as x
+            return callback(loop)
         except StopIteration:
             return True
 

@@ -119,7 +119,7 @@ def _block(name: str, init: Any, bounds: Any, integer: Any) -> Block:
             raise SettingError(f"bounds{dot} must be finite where there is no start, got {bounds!r}")
         start = 0.5 * (low + high)
     kinds = _kinds(integer, start, f"integer{dot}")
-    whole = torch.tensor([kind == "integer" for kind in kinds]).reshape(start.shape)
+    whole = torch.tensor([kind == "integer" for kind in kinds], dtype=torch.bool).reshape(start.shape)
     start = torch.where(whole, start.round(), start) if whole.any() and init is None else start
     is_one = len(set(kinds)) == 1
     return Block(start, low, high, kind=kinds[0] if is_one else kinds)
@@ -129,11 +129,14 @@ def _sides(bounds: Any, setting: str, start: Tensor | None) -> tuple[Tensor, Ten
     """Lower and upper bounds, each one number or one for each coordinate; infinite where there is none."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         return as_numbers(np.array(bounds.lb), setting).double(), as_numbers(np.array(bounds.ub), setting).double()
-    pairs = bounds.tolist() if isinstance(bounds, np.ndarray | Tensor) else list(bounds)
+    wrong = SettingError(f"{setting} must be a pair (low, high), or a pair for each parameter, got {bounds!r}")
+    pairs = bounds.tolist() if isinstance(bounds, np.ndarray | Tensor) else bounds
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str):
+        raise wrong
     is_one = len(pairs) == 2 and all(not isinstance(side, Sequence | np.ndarray | Tensor) for side in pairs)
-    pairs = [pairs] if is_one else [list(pair) if isinstance(pair, Sequence) else pair for pair in pairs]
+    pairs = [list(pairs)] if is_one else [list(pair) if isinstance(pair, Sequence) else pair for pair in pairs]
     if not pairs or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
-        raise SettingError(f"{setting} must be a pair (low, high), or a pair for each parameter, got {bounds!r}")
+        raise wrong
     if start is not None and not is_one and len(pairs) != start.numel():
         raise SettingError(f"{setting} must be one pair, or {start.numel()}, one for each parameter, got {len(pairs)}")
     low = as_numbers([-math.inf if low is None else low for low, _ in pairs], setting).double()
