@@ -32,6 +32,7 @@ class CMAES(Replayed):
     """
 
     whole_batches = True
+    ranks = True
     batch_settings = ("population",)
     ranges: ClassVar = {"sigma": Range(0.003, 3.0, log=True), "population": Range(4, 200, log=True, integer=True)}
 

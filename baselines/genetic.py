@@ -30,6 +30,7 @@ class Genetic(Replayed):
     """
 
     whole_batches = True
+    ranks = True
     batch_settings = ("population",)
     ranges: ClassVar = {"sigma": Range(0.01, 0.5, log=True), "population": Range(10, 200, log=True, integer=True)}
 

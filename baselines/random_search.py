@@ -22,6 +22,7 @@ class RandomSearch(Method):
         more, where renders that run side by side leave room.
     """
 
+    ranks = True
     batch_settings = ("batch",)
     ranges: ClassVar = {"sigma": Range(0.01, 1.0, log=True)}
 

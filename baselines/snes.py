@@ -30,6 +30,7 @@ class SNES(Method):
     """
 
     whole_batches = True
+    ranks = True
     saved = ("theta", "sigma")
     batch_settings = ("population",)
     ranges: ClassVar = {

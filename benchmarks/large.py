@@ -41,10 +41,10 @@ from tasks.caustic import Caustic
 from tasks.mlp import Mlp
 from tasks.texture import Texture
 from tests.problems import NoisySphere, Quadratic, Turned
-from zg.api import make_method
 from zg.budget import Budget
 from zg.config.build import instantiate, parse_component
 from zg.config.compose import compose, read_yaml, task_config
+from zg.given import make_method
 from zg.method import Method
 from zg.run.provenance import machine, revision
 from zg.run.run import Result, run

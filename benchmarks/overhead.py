@@ -17,10 +17,10 @@ from typing import Any
 import torch
 import yaml
 
-from zg.api import make_method
 from zg.budget import Budget
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose, task_config
+from zg.given import make_method
 from zg.loop import Loop
 from zg.objective import Objective
 from zg.run.observer import Observer

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tests.problems import Quadratic
-from zg.api import make_method
 from zg.budget import Budget
+from zg.given import make_method
 from zg.run.run import run
 
 METHODS = ("zerograds", "bfgs", "cmaes", "snes", "es", "pgpe", "spsa", "finite_differences", "bobyqa", "nevergrad")

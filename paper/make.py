@@ -96,10 +96,11 @@ def run_missing(options: argparse.Namespace) -> tuple[bool, str]:
     if options.seeds:
         runs = {task: {**own, "seeds": options.seeds} for task, own in preset.runs.items()}
         preset = replace(preset, seeds=options.seeds, runs=runs)
+    preset = replace(preset, others=True) if options.plugins else preset
     tasks = options.tasks.split(",") if options.tasks else tasks_of(preset)
     also = [] if options.tasks else smaller_tasks(preset)
     asked = options.methods.split(",") if options.methods else None if preset.methods == "all" else preset.methods
-    methods = chosen(asked, methods_of())
+    methods = chosen(asked, methods_of(others=preset.others or asked is not None))
     say_size(preset, tasks, methods, options.parts)
     options.out.mkdir(parents=True, exist_ok=True)
     measured, cost = measure(preset, list(dict.fromkeys([*tasks, *also])), methods, mode != "disabled", options)

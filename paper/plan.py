@@ -27,7 +27,7 @@ from baselines.compare.options import TUNED
 from paper.names import LOW_DIMENSION, PAGE_METHODS
 from zg.budget import Budget
 from zg.config.compose import Config, class_name, compose, read_yaml, task_config
-from zg.config.registry import configured, registered
+from zg.config.registry import configured, plugins, registered
 from zg.errors import SettingError, check_whole, nearest
 from zg.memory import RUN_BYTES, check_memory
 from zg.run.provenance import config_hash
@@ -46,12 +46,12 @@ GB = 1e9
 class Preset:
     """The size of every experiment. The YAMLs in `paper/presets` are examples.
 
-    tasks: `all` or a list. leave_out: tasks that `all` does not include. others: whether tasks of other packages are
-    included. budget: `share` of the task's own renders (or of the published number, with `published`), from `least` to
-    `most`, and `seconds` at most; `checkpoint_seconds` between two checkpoints; `paced`, whether each run is timed
-    beforehand, for an expected time that long runs need. runs: {task: its own `seeds`, `renders` and `methods`}.
-    methods: of Tables 1 and 2, `all` or a list. ablations: its `renders`, {task: renders}, have no limit of time. A
-    part without tasks (frames: without points) is not made.
+    tasks: `all` or a list. leave_out: tasks that `all` does not include. others: whether tasks and methods that other
+    packages register are included. budget: `share` of the task's own renders (or of the published number, with
+    `published`), from `least` to `most`, and `seconds` at most; `checkpoint_seconds` between two checkpoints; `paced`,
+    whether each run is timed beforehand, for an expected time that long runs need. runs: {task: its own `seeds`,
+    `renders` and `methods`}. methods: of Tables 1 and 2, `all` or a list. ablations: its `renders`, {task: renders},
+    have no limit of time. A part without tasks (frames: without points) is not made.
     """
 
     tasks: Any
@@ -65,7 +65,7 @@ class Preset:
     frames: Config
     about: str = ""
     leave_out: Sequence[str] = ()
-    others: bool = True
+    others: bool = False
     runs: Mapping[str, Config] = field(default_factory=dict)
     methods: Any = "all"
     trainer: Config = field(default_factory=dict)
@@ -139,8 +139,7 @@ def read_variants(folder: str) -> dict[str, Variant]:
 def tasks_of(preset: Preset) -> list[str]:
     """The tasks of a preset: all that exist, without those that it leaves out, or the tasks that it lists."""
     stems = configured("task")
-    covered = {compose(read_yaml(path))["data"]["class_path"] for path in stems.values()}
-    others = [name for name, path in registered("task").items() if path not in covered] if preset.others else []
+    others = [name for name in registered("task") if name in plugins("task")] if preset.others else []
     if preset.tasks == "all":
         return [name for name in stems if name not in preset.leave_out] + others
     return [*preset.tasks, *others]
@@ -151,9 +150,9 @@ def smaller_tasks(preset: Preset) -> list[str]:
     return list(dict.fromkeys([*preset.ablations["tasks"], *preset.sensitivity["tasks"]]))
 
 
-def methods_of(extra: bool = True) -> dict[str, Variant]:
-    """Every registered method, and with `extra` the variants in `paper/extra`."""
-    found = {name: Variant(name) for name in registered("method")}
+def methods_of(extra: bool = True, others: bool = False) -> dict[str, Variant]:
+    """Every method of this package. others: of other packages, too. extra: the variants in `paper/extra`, too."""
+    found = {name: Variant(name) for name in registered("method") if others or name not in plugins("method")}
     return found | (read_variants("extra") if extra else {})
 
 

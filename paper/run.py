@@ -31,7 +31,9 @@ def paper_options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--settings", default="published,tuned", help="published, tuned or both (default)")
     parser.add_argument("--parts", help=f"only these, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--tasks", help="only these, separated by commas; by default the tasks of the preset")
-    parser.add_argument("--methods", help="only these in Tables 1 and 2; by default every registered method")
+    parser.add_argument("--methods", help="only these in Tables 1 and 2; by default every method of this package")
+    plugins = "with the tasks and methods that other packages register; by default only with those named"
+    parser.add_argument("--plugins", action="store_true", help=plugins)
     parser.add_argument("--seeds", type=int, help="the number of seeds, instead of the preset's")
     parser.add_argument("--estimate", action="store_true", help="measure, print the expected time, and stop")
     parser.add_argument("--retry", action="store_true", help="run again what ended in an error")

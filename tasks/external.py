@@ -29,11 +29,11 @@ class External(WorkerTask):
     """A task that runs a program once for every render; up to `workers` programs run side by side.
 
     argv: the program and its arguments, with placeholders as in `tasks.renderers.external`. space: {block: {init, low,
-    high, scale, kind, log}}, as in `zg.Block`. shape: [C, H, W] of the image. target: {block: values}; its render is
-    the reference. reference: path of a picture, instead of target. format: png, exr (linear radiance) or npy. folder:
-    where the program runs. jitter: how far a seed moves the start at most, in scaled units. noisy: whether renders
-    depend on the seed. version_argv: the command that prints the program's version. at_least: the oldest version that
-    is accepted. `folder` and `reference` are searched from the current folder, then from the repository.
+    high, scale, kind, log, choices}}, as in `zg.Block`. shape: [C, H, W] of the image. target: {block: values}; its
+    render is the reference. reference: path of a picture, instead of target. format: png, exr (linear radiance) or npy.
+    folder: where the program runs. jitter: how far a seed moves the start at most, in scaled units. noisy: whether
+    renders depend on the seed. version_argv: the command that prints the program's version. at_least: the oldest
+    version that is accepted. `folder` and `reference` are searched from the current folder, then from the repository.
     """
 
     def __init__(
@@ -78,7 +78,8 @@ class External(WorkerTask):
         self.space, _ = guess_around(self.blocks, self.jitter, self.generator("start"))
         blocks = {
             "blocks": {name: list(shape) for name, shape in zip(self.space.names, self.space.shapes, strict=True)},
-            "integers": [name for name, block in self.blocks.items() if block.kind != "real"],
+            "integers": [name for name, block in self.blocks.items() if block.is_whole],
+            "choices": {name: list(block.choices) for name, block in self.blocks.items() if block.choices},
         }
         program = Path(self.renderer["argv"][0]).name
         self.open_workers(PYTHON, external.__file__, {**self.renderer, **blocks}, self.shape, name=program)
@@ -92,10 +93,13 @@ class External(WorkerTask):
         """The target as x [n] in the user's units."""
         if target.keys() != self.blocks.keys():
             raise SettingError(f"target must name the blocks of space, {list(self.blocks)}, got {list(target)}")
-        values = ParameterSpace({name: make_block(name, {"init": value}) for name, value in target.items()})
+        choices = {name: {"choices": block.choices} for name, block in self.blocks.items() if block.choices}
+        values = ParameterSpace(
+            {name: make_block(name, {"init": value, **choices.get(name, {})}) for name, value in target.items()}
+        )
         if values.sizes != self.space.sizes:
             raise SettingError(f"target must have {self.space.sizes} values as space has, got {values.sizes}")
-        return values.init
+        return values.to_user(values.init)
 
     def read_reference(self, path: str) -> Tensor:
         """The reference picture as [C, H, W]."""
@@ -117,6 +121,8 @@ def make_block(name: str, settings: dict[str, Any]) -> Block:
             raise SettingError(f"space.{name}.{setting} is unknown{nearest(setting, known)}")
     if "init" not in settings:
         raise SettingError(f"space.{name}.init must be given")
+    if "choices" in settings:
+        return Block(**settings)
     try:
         init = torch.as_tensor(settings["init"], dtype=torch.float64)
         return Block(**{**settings, "init": init})

@@ -17,6 +17,7 @@ def guess_around(hidden: Mapping[str, Block], far: float, generator: torch.Gener
     """
     known = ParameterSpace(hidden)
     away = far * (2 * torch.rand(known.n, generator=generator, dtype=torch.float64) - 1)
-    start = known.split(known.to_user(known.init + away))
+    x = known.to_user(known.init + away)
+    start = known.split(x) | {name: value for name, value in known.values(x).items() if hidden[name].choices}
     space = ParameterSpace({name: replace(block, init=start[name]) for name, block in hidden.items()})
     return space, known.to_user(known.init)

@@ -17,14 +17,20 @@ EXAMPLE = Path(__file__).parent / "example"
 
 # One process, as each would import everything again: in it the package is installed.
 SCRIPT = """
+from dataclasses import replace
+
 from paper.plan import methods_of, read_preset, tasks_of
 from zg.cli.main import main
 
 for command in COMMANDS:
     assert main(command.split()) == 0, command
-print("in the preset:", *tasks_of(read_preset("smoke")), *methods_of())
+preset = read_preset("smoke")
+print("in the preset:", *tasks_of(preset), *methods_of())
+print("with plugins:", *tasks_of(replace(preset, others=True)), *methods_of(others=True))
 """
 COMMANDS = [
+    "list tasks",
+    "list methods",
     "list tasks --plain",
     "list methods --plain",
     "compare --tasks disk --methods coin_flip,es --max-renders 60 --seeds 1 --out compared",
@@ -74,6 +80,14 @@ def test_the_paper_includes_the_task_and_method_of_an_installed_package(made):
     assert "coin_flip" in (folder / "printed" / "report.html").read_text()
 
 
-def test_a_preset_includes_tasks_and_methods_of_other_packages(made):
+def test_a_preset_includes_tasks_and_methods_of_other_packages_only_where_it_is_asked_to(made):
     _, said = made
-    assert {"disk", "coin_flip", "toy"} <= set(said.rpartition("in the preset:")[2].split())
+    alone, _, together = said.rpartition("in the preset:")[2].partition("with plugins:")
+    assert set(together.split()) - set(alone.split()) == {"disk", "coin_flip"}
+    assert {"toy", "es", "cmaes-full"} <= set(alone.split())
+
+
+def test_the_list_tells_the_first_line_of_the_docstring_of_another_package(made):
+    _, said = made
+    assert "Position and radius of a disk, found from a picture of it." in said
+    assert "One random step an iteration; σ grows on success and shrinks on failure." in said

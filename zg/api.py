@@ -14,44 +14,44 @@ All of them raise `zg.SettingError`, with one line, for a wrong setting.
 """
 
 import copy
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from zg.budget import Budget, StopReason
-from zg.config.compose import Config, compose
+from zg.constraints import Constrained
 from zg.errors import SettingError, check_switch, check_whole
-from zg.functions import FunctionTask, Init, Judge, Values, check_callable, make_space
-from zg.images import as_numbers
+from zg.functions import FunctionTask, Judge, check_callable
+from zg.given import as_callback, as_loggers, as_losses, check_functions, choose_method, one_of
 from zg.loop import Loop
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.method import Method
 from zg.run.observer import Call
 from zg.run.result import Result
 from zg.run.run import run
-from zg.run.tracking import Writer
 from zg.space import Block, ParameterSpace
+from zg.spaces import Init, Space, make_space
 from zg.workers.pool import PoolSettings
-
-#: The default with a reference, and without.
-PICTURED, TOLD = "zg.zerograds.image.ImageZeroGrads", "zg.zerograds.method.ZeroGrads"
 
 
 def optimize(
     render: Callable[..., Any],
     init: Init | None = None,
     *,
+    x0: Init | None = None,
+    bounds: Any = None,
+    integer: Any = None,
+    space: Space | None = None,
     reference: Any = None,
     target: Init | None = None,
-    loss: str | Loss = "mse",
+    loss: Losses = "mse",
     regulariser: Callable[[Tensor], Tensor] | None = None,
-    space: ParameterSpace | Mapping[str, Block] | Block | None = None,
+    constraints: Callable[..., Any] | None = None,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     batched: bool = False,
@@ -63,7 +63,7 @@ def optimize(
     target_loss: float | None = None,
     patience: int | None = None,
     max_failed: float = 0.5,
-    callback: Callable[[Loop], Any] | None = None,
+    callback: Callable[..., Any] | None = None,
     logger: Any = None,
     seed: int = 0,
     workers: int = 1,
@@ -81,23 +81,31 @@ def optimize(
     render: called as `render(x, *args, **kwargs)`, where x has the type of `init`: a NumPy array, a tensor or a float.
         If `init` or `space` has names, it is called as `render(*args, name=…, **kwargs)`. It returns an image [H, W],
         [H, W, C] or [C, H, W]; 8-bit and 16-bit images are scaled to 0 … 1.
-    init: the initial x in the user's units; None for the one in `space`.
+    init, x0: the initial x in the user's units, by one of two names; None for the one in `space`, or for the middle of
+        `bounds`.
+    bounds: (low, high) of each parameter, as SciPy has them; a pair for all; or pairs by name. None is no bound.
+    integer: which parameters are whole numbers: True for all, flags, positions, or names.
+    space: in place of `bounds` and `integer`: bounds, scales, integer and categorical parameters (`ParameterSpace`).
     reference: the image to match, as numbers or as the path of a file. target: the x whose render is to be matched.
         Without both, `render` returns a loss.
-    loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, ...], reference) -> [B].
+    loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, ...], reference) -> [B]. Several:
+        {name: weight} or {name: (function, weight)}; each is logged as `loss_NAME`.
     regulariser: a function of x [B, n] in the user's units -> [B], added to the loss.
-    space: bounds, scales and integer parameters (`ParameterSpace`).
+    constraints: a function with the arguments of `render` that returns g, a number or m numbers; x is feasible where
+        all are ≤ 0. The result is the best feasible x that was rendered, `Result.row["metric_violation"]` Σ max(0, g).
     args, kwargs: further arguments of `render`.
     batched: `render` gets [B, ...] of each parameter and returns B images or losses.
     linear: images are linear radiance; pictures show them through the sRGB curve.
     method: a name (`zg list methods`), a name with settings such as {"name": "es", "lr": 0.1}, or a `Method`. The
-        default is `zerograds-image` with a reference or target, for it sees the image and applies the loss to what it
-        predicts, and `zerograds` without. `Result.row` has the name, and in `feedback` what the method was told.
+        default, also "auto", is `zerograds-image` with a reference or target, for it sees the image and applies the
+        loss to what it predicts, and `zerograds` without one or with constraints. `Result.row` has the name, and in
+        `feedback` what the method was told.
     feedback: "loss" keeps the image from the default, which is `zerograds` then, as for a loss without derivatives.
     max_renders, max_seconds, target_loss, patience, max_failed: the limits of the run (`zg.Budget`).
     callback: called with the `zg.loop.Loop` of the run after each iteration. A true return value ends the run.
         `loop.ledger` counts the renders and keeps the best one. `loop.method` has `recommend()`, the present θ [n] in
-        scaled units, and `predict` and `surrogate_gradient` of the surrogate.
+        scaled units, and `predict` and `surrogate_gradient` of the surrogate. SciPy's callbacks are called as
+        SciPy does (`zg.given.as_callback`), and StopIteration ends the run.
     logger: Lightning loggers, or an object with `add_scalar(tag, value, step)`; one or a list.
     seed: seed of the run, ≥ 0.
     workers: number of calls of `render` side by side (docs/scale.md). pool: in `threads` of this process, in
@@ -120,21 +128,17 @@ def optimize(
     [0.4, 0.2]
     """
     check_callable(render, "render")
-    if callback is not None:
-        check_callable(callback, "callback")
+    check_functions(callback=callback, constraints=constraints)
+    init = one_of(init=init, x0=x0)
     if folder is not None and not isinstance(folder, str | Path):
         raise SettingError(f"folder must be a path, got {folder!r}")
     check_switch(resume=resume, progress=progress, catch_signals=catch_signals)
-    if reference is not None and target is not None:
-        raise SettingError("reference and target exclude each other, got both")
-    named = (
-        isinstance(init, Mapping)
-        or isinstance(space, Mapping)
-        or (isinstance(space, ParameterSpace) and len(space.blocks) > 1)
-    )
+    one_of(reference=reference, target=target)
+    named = any(isinstance(given, Mapping) for given in (init, space, bounds))
+    made = make_space(init, space, bounds, integer)
     task = FunctionTask(
         render,
-        make_space(init, space),
+        made,
         reference=reference,
         target=target,
         loss=loss,
@@ -142,13 +146,16 @@ def optimize(
         args=args,
         kwargs=kwargs,
         batched=batched,
-        named=named,
+        named=named or len(made.blocks) > 1,
         like=next(iter(init.values())) if isinstance(init, Mapping) else init,
         linear=linear,
         pool=PoolSettings(workers, pool, address, timeout),
+        constraints=constraints,
     )
     budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
-    chosen, config = choose_method(method, feedback, reference is not None or target is not None)
+    sees_images = (reference is not None or target is not None) and constraints is None
+    chosen, config = choose_method(method, feedback, sees_images)
+    chosen = chosen if constraints is None else Constrained(chosen)
     if progress and method is None:
         print(f"method {type(chosen).__name__}: is told the {chosen.feedback}")
     result = run(
@@ -160,30 +167,43 @@ def optimize(
         folder=None if folder is None else Path(folder),
         resume=resume,
         loggers=as_loggers(logger),
-        observers=[] if callback is None else [Call(callback, StopReason.CALLBACK)],
+        observers=[] if callback is None else [Call(as_callback(callback), StopReason.CALLBACK)],
         curve_points=curve_points,
         say=print if progress else None,
         deliver_signals=not catch_signals,
     )
-    if failed := result.row["failed_renders"]:
-        first = result.first_error or "a value that is not finite"
-        warnings.warn(f"{failed} of {result.renders} renders failed, the first with {first}", stacklevel=2)
+    warn_of(result, stacklevel=3)
     return result
 
 
-def minimize(f: Callable[..., Any], x0: Values | Mapping[str, Values], **settings: Any) -> Result:
+def warn_of(result: Result, stacklevel: int) -> None:
+    """Warn of renders that failed, and of constraints that no x has met."""
+    if failed := result.row["failed_renders"]:
+        first = result.first_error or "a value that is not finite"
+        warnings.warn(f"{failed} of {result.renders} renders failed, the first with {first}", stacklevel=stacklevel)
+    if (violation := cast("dict[str, float]", result.row).get("metric_violation", 0)) > 0:
+        told = f"no x met the constraints; that of the result has the violation {violation:.3g}"
+        warnings.warn(told, stacklevel=stacklevel)
+
+
+def minimize(f: Callable[..., Any], x0: Init | None = None, **settings: Any) -> Result:
     """Find the x with the lowest f(x), where f returns a number. The other settings are those of `optimize`.
+
+    x0: the initial x; left out with `bounds` or `space`.
 
     >>> import zg
     >>> result = zg.minimize(lambda x: (x[0] - 3) ** 2 + (x[1] + 1) ** 2, x0=[0.0, 0.0], max_renders=60)
     >>> result.theta.round(decimals=3).tolist()
     [3.0, -1.0]
+    >>> result = zg.minimize(lambda x: float(x @ x), bounds=[(-1, 4), (-2, 2)], integer=[0], max_renders=60)
+    >>> result.theta.round(decimals=3).abs().tolist()
+    [0.0, 0.0]
     """
     for name in ("reference", "target", "loss", "linear"):
         if name in settings:
             raise SettingError(f"{name} is a setting of optimize; minimize uses the number that f returns")
     check_callable(f, "f")
-    return optimize(f, x0, **settings)
+    return optimize(f, x0=x0, **settings)
 
 
 class Optimizer:
@@ -217,7 +237,7 @@ class Optimizer:
         seed: int = 0,
         max_renders: int = 10**9,
         reference: Any = None,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         regulariser: Callable[[Tensor], Tensor] | None = None,
         linear: bool = False,
     ) -> None:
@@ -322,61 +342,3 @@ class Optimizer:
     def recommend(self) -> Tensor:
         """The best estimate of the optimal x [n] at present, in the user's units."""
         return self.space.to_user(self.method.recommend())
-
-
-def choose_method(
-    method: str | Method | Mapping[str, Any] | None, feedback: str | None, sees_images: bool
-) -> tuple[Method, Config]:
-    """The method that was given, or the default, and its config; sees_images: whether there is a reference.
-
-    Raises SettingError for an unknown feedback, or one that the method cannot have.
-    """
-    if feedback not in (None, "loss", "image"):
-        raise SettingError(f"feedback must be loss or image, got {feedback!r}")
-    if feedback == "image" and not sees_images:
-        raise SettingError("feedback must be loss where there is neither reference nor target, got image")
-    if method is None:
-        takes_images = sees_images and feedback != "loss"
-        return make_method({"class_path": PICTURED if takes_images else TOLD})
-    chosen, config = make_method(method)
-    if feedback not in (None, chosen.feedback):
-        name = type(chosen).__name__
-        raise SettingError(f"feedback must be {chosen.feedback} for {name}, or left out, got {feedback!r}")
-    return chosen, config
-
-
-def as_losses(losses: Any) -> Tensor:
-    """Told losses [B] as float64; None is a failed render."""
-    if isinstance(losses, list | tuple):
-        losses = [math.nan if loss is None else loss for loss in losses]
-    return as_numbers(losses, "losses").double().reshape(-1)
-
-
-def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Config]:
-    """The method that `optimize` was given, and its config. A `Method` has an empty config."""
-    if isinstance(method, Method):
-        if method.started:
-            raise SettingError("method must be a new object, got one that was used in a run")
-        return method, {}
-    from zg.config.build import check_keys, instantiate, parse_component, resolved
-
-    if isinstance(method, Mapping) and not {"name", "class_path"} & set(method):
-        raise SettingError(f"method must have a name, got {method!r}")
-    config = compose({"model": dict(method) if isinstance(method, Mapping) else method})
-    check_keys("model", config["model"])
-    component = parse_component("model", config["model"])
-    return instantiate("model", component), resolved(config, {"model": component})
-
-
-def as_loggers(logger: Any) -> list[Any]:
-    """The loggers that `optimize` was given, as a list: None, one or several; writers become loggers."""
-    given = [] if logger is None else list(logger) if isinstance(logger, list | tuple) else [logger]
-    made: list[Any] = []
-    for one in given:
-        if hasattr(one, "log_metrics"):
-            made.append(one)
-        elif hasattr(one, "add_scalar"):
-            made.append(Writer(one))
-        else:
-            raise SettingError(f"logger must be a Lightning logger or have add_scalar, got {type(one).__name__}")
-    return made

@@ -4,7 +4,7 @@ It imports no PyTorch: a worker of a function that needs none has none.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,11 +12,26 @@ import numpy as np
 
 
 class Argument(NamedTuple):
-    """A block of x: its name, its shape, and whether it holds integers."""
+    """A block of x: its name, its shape, whether it holds integers, and its choices if it is categorical.
+
+    The shape of a categorical block ends in the number of choices, for x is one-hot along this axis.
+    """
 
     name: str
     shape: tuple[int, ...]
     is_whole: bool
+    choices: Sequence[Any] | None = None
+
+    def choice(self, x: Any) -> Any:
+        """The choice that one-hot x [..., k] stands for, or an array [...] of choices."""
+        assert self.choices is not None
+        which = np.asarray(x).argmax(-1)
+        if which.ndim == 0:
+            return self.choices[int(which)]
+        values = np.empty(len(self.choices), dtype=object)
+        values[:] = self.choices
+        alike = len({type(value) for value in self.choices}) == 1 and isinstance(self.choices[0], str | int | float)
+        return (np.array(self.choices) if alike else values)[which]
 
 
 @dataclass(frozen=True)
@@ -44,18 +59,16 @@ class Calling:
         if isinstance(x, np.ndarray):
             x = x.astype(self.dtype, copy=False)
         if self.named:
-            named, start = {}, 0
-            for block in self.blocks:
-                part = x[..., start : (start := start + math.prod(block.shape))]
-                named[block.name] = self._converted(part.reshape((*x.shape[:-1], *block.shape)), block.is_whole)
+            named = {block.name: self._converted(part, block) for block, part in divided(x, self.blocks)}
             return self.function(*self.args, **named, **self.kwargs)
         one = self.blocks[0] if len(self.blocks) == 1 else Argument("x", x.shape[-1:], False)
-        return self.function(
-            self._converted(x.reshape((*x.shape[:-1], *one.shape)), one.is_whole), *self.args, **self.kwargs
-        )
+        return self.function(self._converted(x.reshape((*x.shape[:-1], *one.shape)), one), *self.args, **self.kwargs)
 
-    def _converted(self, x: Any, is_whole: bool) -> Any:
+    def _converted(self, x: Any, block: Argument) -> Any:
         """A copy as the user's function gets it: integers and binaries as integers, one number as a scalar."""
+        is_whole = block.is_whole
+        if block.choices is not None:
+            return block.choice(x if isinstance(x, np.ndarray) else x.cpu().numpy())
         if self.kind == "number":
             return int(x) if is_whole else float(x)
         if self.kind == "tensor":
@@ -65,3 +78,11 @@ class Calling:
             return x.to(torch.int64) if is_whole else x.clone()
         array = x if isinstance(x, np.ndarray) else x.cpu().numpy()
         return array.astype(np.int64)[()] if is_whole else array.copy()[()]
+
+
+def divided(x: Any, blocks: Sequence[Argument]) -> Iterator[tuple[Argument, Any]]:
+    """The blocks of x [(B,) n], each with its part [(B,) *shape]."""
+    start = 0
+    for block in blocks:
+        part = x[..., start : (start := start + math.prod(block.shape))]
+        yield block, part.reshape((*x.shape[:-1], *block.shape))

@@ -7,62 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from zg.calling import Argument, Calling
+from zg.calling import Calling
 from zg.errors import SettingError, check_switch
 from zg.images import as_image, as_numbers, channels_first, mismatch, read_reference
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.problem import ImageLoss
-from zg.space import Block, ParameterSpace
+from zg.space import ParameterSpace
+from zg.spaces import Init, solution_of
 from zg.task import Task
 from zg.workers.pool import Function, PoolSettings, Result
 
 #: A function is called here, one call after another.
 ALONE = PoolSettings(pool="threads")
-Values = Tensor | NDArray[Any] | Sequence[float] | float
-Init = Values | Mapping[str, Values]
-
-
-def make_space(init: Init | None, space: ParameterSpace | Mapping[str, Block] | Block | None) -> ParameterSpace:
-    """The parameter space that `init` and `space` describe.
-
-    init: the initial values; they replace those of `space`. Without `space`, the parameters are real and unbounded,
-        with scale 1.
-    space: a parameter space, blocks by name, or one block.
-    Raises SettingError if both are None, or if their names or shapes differ.
-    """
-    if isinstance(space, ParameterSpace):
-        blocks = dict(space.blocks)
-    elif isinstance(space, Mapping):
-        blocks = dict(space)
-    elif isinstance(space, Block):
-        blocks = {"x": space}
-    elif space is not None:
-        raise SettingError(f"space must be a ParameterSpace, a Block or Blocks by name, got {type(space).__name__}")
-    elif init is None:
-        raise SettingError("init must be given if space is not")
-    elif isinstance(init, Mapping):
-        return ParameterSpace({name: Block(as_numbers(value, f"init.{name}")) for name, value in init.items()})
-    else:
-        return ParameterSpace(x=Block(as_numbers(init, "init")))
-    if not blocks or not all(isinstance(block, Block) for block in blocks.values()):
-        raise SettingError(f"space must have a Block for each name, got {space!r}")
-    if init is None:
-        return space if isinstance(space, ParameterSpace) else ParameterSpace(blocks)
-    starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
-    if starts.keys() != blocks.keys():
-        raise SettingError(f"init must name the blocks of space, {list(blocks)}, got {list(starts)}")
-    return ParameterSpace({name: _with_init(name, block, starts[name]) for name, block in blocks.items()})
-
-
-def _with_init(name: str, block: Block, start: Values) -> Block:
-    """The block with another initial value."""
-    init, declared = as_numbers(start, f"init.{name}"), torch.as_tensor(block.init)
-    if declared.ndim and init.shape != declared.shape:
-        raise SettingError(f"init.{name} must have shape {list(declared.shape)} as space says, got {list(init.shape)}")
-    return replace(block, init=init)
 
 
 class FunctionTask(Task):
@@ -72,6 +30,8 @@ class FunctionTask(Task):
     reference: an image or the path of an image file. target: the solution θ, whose render becomes the reference.
     args, kwargs, batched, named: see `zg.calling.Calling`.
     like: a value of the type that x gets: a tensor, a number for a float, or anything else for a NumPy array.
+    constraints: a function of the same arguments as `render` -> g, a number or m numbers; x is feasible where all are
+        ≤ 0. It is called here, once for each render.
     pool: where `render` is called, and how many times side by side; by default here, one call after another.
     Raises SettingError for a setting of the wrong type.
     """
@@ -83,7 +43,7 @@ class FunctionTask(Task):
         *,
         reference: Any = None,
         target: Init | None = None,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         regulariser: Callable[[Tensor], Tensor] | None = None,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -92,6 +52,7 @@ class FunctionTask(Task):
         like: Any = None,
         linear: bool = False,
         pool: PoolSettings = ALONE,
+        constraints: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(loss)
         check_switch(batched=batched, linear=linear)
@@ -105,20 +66,16 @@ class FunctionTask(Task):
         self.penalty, self.linear, self.pool = regulariser, linear, pool
         is_number = not named and not batched and isinstance(like, int | float)
         kind: Any = "number" if is_number else "tensor" if isinstance(like, Tensor) else "array"
-        blocks = [
-            Argument(name, tuple(shape), block.kind != "real")
-            for (name, block), shape in zip(space.blocks.items(), space.shapes, strict=True)
-        ]
         dtype = str(space.dtype).removeprefix("torch.")
-        self.calling = Calling(render, args, dict(kwargs or {}), blocks, dtype, batched, named, kind)
+        self.calling = Calling(render, args, dict(kwargs or {}), space.arguments, dtype, batched, named, kind)
+        self.constrained = constraints is not None
+        self.constraints = replace(self.calling, function=constraints) if constraints is not None else None
         self._has_rendered = False
         self._check_pool()
 
     def build(self) -> None:
         if self.target is not None:
-            self.solution = make_space(self.target, None).init.to(torch.float64)
-            if self.solution.numel() != self.space.n:
-                raise SettingError(f"target must have {self.space.n} values as init does, got {self.solution.numel()}")
+            self.solution = solution_of(self.target, self.space)
             picture = self.render(self.solution[None].to(self.space.dtype))[0]
             if picture.ndim == 0:
                 raise SettingError("target needs a render that returns pictures, got one that returns a number")
@@ -171,6 +128,19 @@ class FunctionTask(Task):
     def regulariser(self, x: Tensor) -> Tensor | float:
         return 0.0 if self.penalty is None else self.penalty(x)
 
+    def violations(self, x: Tensor) -> Tensor:
+        assert self.constraints is not None
+        if self.calling.batched:
+            rows = as_numbers(self.constraints(x), "the value that constraints returns").double().reshape(len(x), -1)
+        else:
+            told = [as_numbers(self.constraints(one), "the value that constraints returns") for one in x]
+            if len({one.numel() for one in told}) > 1:
+                raise SettingError("constraints must return the same number of values for every x")
+            rows = torch.stack([one.double().reshape(-1) for one in told])
+        if rows.shape[1] == 0:
+            raise SettingError("constraints must return one value or more, got none")
+        return rows.to(self.device)
+
     def image(self, rendered: Any, batch: int | None) -> Tensor:
         """The returned value as images [(B,) C, H, W] float32, or as losses [(B)] float64. batch: B or None.
 
@@ -196,7 +166,7 @@ class Judge:
         self,
         space: ParameterSpace,
         reference: Any,
-        loss: str | Loss,
+        loss: Losses,
         regulariser: Callable[[Tensor], Tensor] | None,
         linear: bool,
     ) -> None:

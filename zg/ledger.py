@@ -17,6 +17,7 @@ class Evaluation:
     losses: [B] float64, NaN where the render failed.
     valid: [B] bool, False where the render failed.
     images, reference: [B, ...] and [...], for methods whose feedback is the image.
+    violations: g [B, m] of the constraints g ≤ 0, if there are some.
 
     The last batch may be cut by the budget. Then B is less than the number of θ that the method asked for, and the
     entries belong to the first B of them.
@@ -26,6 +27,7 @@ class Evaluation:
     valid: Tensor
     images: Tensor | None = None
     reference: Tensor | None = None
+    violations: Tensor | None = None
 
     def ranked(self) -> Tensor:
         """Losses [B] in which a failed render has the highest valid loss of the batch; ∞ if no render is valid."""
@@ -38,7 +40,9 @@ class Ledger:
     """Counts the renders of a run and keeps the best one. Every field except `max_renders` is state.
 
     max_renders: the budget.
-    best_theta, best_loss: the lowest counted loss, and its θ [n] in scaled units.
+    best_theta, best_loss: the lowest counted loss, and its θ [n] in scaled units. With constraints, of the feasible θ;
+        before there is one, the θ with the smallest violation, and a loss of infinity.
+    best_violation: of `best_theta`; infinity without constraints, or before the first render.
     renders: number of counted renders. failed: how many of them failed. seconds_render: seconds spent on them.
     last_loss: mean of the valid losses of the last batch that has any.
     improved_at: value of `renders` when `best_loss` was found.
@@ -55,6 +59,7 @@ class Ledger:
     improved_at: int = 0
     last_error: str = ""
     first_error: str = ""
+    best_violation: float = math.inf
 
     def __post_init__(self) -> None:
         if self.max_renders < 1:
@@ -70,8 +75,11 @@ class Ledger:
         """Number of renders that remain in the budget."""
         return self.max_renders - self.renders
 
-    def account(self, theta: Tensor, losses: Tensor) -> Evaluation:
-        """Count the renders of θ [B, n] in scaled units, with losses [B]. A loss that is not finite is a failure."""
+    def account(self, theta: Tensor, losses: Tensor, violations: Tensor | None = None) -> Evaluation:
+        """Count the renders of θ [B, n] in scaled units, with losses [B]. A loss that is not finite is a failure.
+
+        violations: g [B, m] of the constraints, if there are some.
+        """
         self.renders += len(theta)
         valid = losses.isfinite()
         values = losses.tolist()  # for small batches, floats are faster than tensor operations
@@ -82,10 +90,22 @@ class Ledger:
         if finite:
             self.last_loss = _mean(finite)
             lowest = min(finite)
-            if lowest < self.best_loss:
+            if violations is not None:
+                self._keep_feasible(theta, values, violations)
+            elif lowest < self.best_loss:
                 self.best_loss, self.improved_at = lowest, self.renders
                 self.best_theta = theta[values.index(lowest)].clone()
-        return Evaluation(losses, valid)
+        return Evaluation(losses, valid, violations=violations)
+
+    def _keep_feasible(self, theta: Tensor, losses: list[float], violations: Tensor) -> None:
+        """Keep the best of θ [B, n]: a smaller violation is better, then a lower loss."""
+        for row, violation in enumerate(total_violation(violations).tolist()):
+            if not math.isfinite(losses[row]):
+                continue
+            loss = losses[row] if violation == 0 else math.inf
+            if (violation, loss) < (self.best_violation, self.best_loss):
+                self.best_violation, self.best_loss, self.improved_at = violation, loss, self.renders
+                self.best_theta = theta[row].clone()
 
     def note_error(self, error: str) -> None:
         """Remember why a render failed."""
@@ -100,6 +120,11 @@ class Ledger:
         """Restore what `state` returned."""
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def total_violation(g: Tensor) -> Tensor:
+    """v [B] = Σ_i max(0, g_i) of g [B, m]; ∞ where a g is not a number."""
+    return torch.where(g.isnan(), math.inf, g.clamp_min(0)).sum(1)
 
 
 def _mean(values: list[float]) -> float:

@@ -107,7 +107,7 @@ class Loop:
 
     def _identity(self) -> dict[str, Any]:
         """What a state is a state of."""
-        method = type(self.method)
+        method = type(self.method.core)
         name = f"{method.__module__}.{method.__qualname__}"
         return {
             "method": name,

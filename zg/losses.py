@@ -3,7 +3,10 @@
 The images are [B, C, H, W], or [B, V, C, H, W] with V views.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +15,8 @@ from torch.nn.functional import avg_pool2d
 from zg.errors import SettingError, nearest
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+#: A loss as people give it: a name, a function, or several with weights.
+Losses = str | Loss | Mapping[str, Any] | Sequence[Any]
 
 
 def mse(images: Tensor, reference: Tensor) -> Tensor:
@@ -57,8 +62,45 @@ def multiscale(images: Tensor, reference: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {f.__name__: f for f in (mse, scale_independent, relative_mse, multiscale)}
 
 
-def resolve_loss(loss: str | Loss) -> Loss:
-    """The loss with this name, or the function itself. Raises SettingError for an unknown name."""
+class Weighted:
+    """A weighted sum of losses. Runs log each one, without its weight, as `loss_NAME`.
+
+    >>> both = Weighted({"mse": 1.0, "multiscale": 0.5})
+    >>> both(torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4)).tolist()
+    [1.5]
+    """
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self.losses: dict[str, Loss] = {}
+        self.weights: dict[str, float] = {}
+        if not parts:
+            raise SettingError("loss must have at least one loss, got none")
+        for name, part in parts.items():
+            function, weight = part if isinstance(part, tuple) and len(part) == 2 else (name, part)
+            if not isinstance(name, str):
+                raise SettingError(f"loss must have names, got {name!r}")
+            if not isinstance(weight, Real) or isinstance(weight, bool) or not math.isfinite(weight) or weight < 0:
+                raise SettingError(f"loss.{name} must be a weight ≥ 0, or a function and its weight, got {part!r}")
+            self.losses[name], self.weights[name] = resolve_loss(function), float(weight)
+
+    def __call__(self, images: Tensor, reference: Tensor) -> Tensor:
+        return torch.stack([self.weights[name] * loss(images, reference) for name, loss in self.losses.items()]).sum(0)
+
+    def each(self, image: Tensor, reference: Tensor) -> dict[str, float]:
+        """Each loss of one image [...], without its weight, by name."""
+        return {name: float(loss(image[None], reference)) for name, loss in self.losses.items()}
+
+
+def resolve_loss(loss: Losses) -> Loss:
+    """The loss with this name, the function itself, or a sum of several.
+
+    loss: also {name: weight}, {name: (function, weight)}, or a list of names and functions, each with weight 1.
+    Raises SettingError for an unknown name or a wrong weight.
+    """
+    if isinstance(loss, Mapping):
+        return Weighted(loss)
+    if isinstance(loss, list | tuple):
+        return Weighted({one if isinstance(one, str) else getattr(one, "__name__", "loss"): (one, 1.0) for one in loss})
     if callable(loss):
         return loss
     if not isinstance(loss, str):

@@ -64,6 +64,8 @@ class Method:
     feedback: ClassVar[Literal["loss", "image"]] = "loss"
     #: Whether the method needs all losses of a batch. It is then not told a batch that the budget has cut.
     whole_batches: ClassVar[bool] = False
+    #: Whether the order of the losses of a batch is all that it uses. Constraints are told to it as an order then.
+    ranks: ClassVar[bool] = False
     #: The settings to tune, with their ranges. A method without ranges is compared with its defaults.
     ranges: ClassVar[dict[str, Range]] = {}
     #: Names of settings that hold the number of θ in a batch, or None. A batch of that size must fit into memory.
@@ -133,14 +135,22 @@ class Method:
 
     # What it inherits
 
-    def start(self, problem: Problem, ledger: Ledger) -> None:
-        """Start on a problem, from its initial θ. Call it once. Raises SettingError for a batch beyond all memory."""
+    def start(self, problem: Problem, ledger: Ledger, theta: Tensor | None = None) -> None:
+        """Start on a problem, from its initial θ or from θ [n]. Call it once.
+
+        Raises SettingError for a batch beyond all memory.
+        """
         for name in self.batch_settings:
             count = getattr(self, name) or 0
             check_memory(count * (COORDINATE_BYTES * problem.n + THETA_BYTES), **{name: count})
         self.problem, self.space, self.generator = problem, problem.space, problem.generator
         self.ledger = ledger
-        self.build(problem.project(problem.space.init.clone()))
+        self.build(problem.project((problem.space.init if theta is None else theta).clone()))
+
+    @property
+    def core(self) -> "Method":
+        """The method itself, where this one is a wrapper of another."""
+        return self
 
     @property
     def started(self) -> bool:

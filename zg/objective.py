@@ -56,7 +56,8 @@ class Objective:
         start = perf_counter()
         losses, rendered = self._render(theta, seeds, i, images)
         self.ledger.seconds_render += perf_counter() - start
-        evaluation = self.ledger.account(theta, losses)
+        violations = self.task.violations(self.space.to_user(theta)) if self.task.constrained else None
+        evaluation = self.ledger.account(theta, losses, violations)
         return replace(evaluation, images=rendered, reference=self.task.reference(i)) if images else evaluation
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:

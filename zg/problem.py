@@ -66,7 +66,10 @@ class Problem:
 
     @cached_property
     def lattice(self) -> Tensor:
-        """Spacing [n] of the values of integer and binary coordinates, in scaled units; 0 for real coordinates."""
+        """Spacing [n] of the values of discrete coordinates, in scaled units; 0 for real coordinates.
+
+        That of a score of a categorical parameter is 1, its whole range.
+        """
         return torch.where(self.space.discrete, 1 / self.space.scale, 0.0)
 
     @property
@@ -81,17 +84,26 @@ class Problem:
 
     @property
     def any_discrete(self) -> bool:
-        """Whether at least one coordinate is integer or binary."""
+        """Whether at least one coordinate is integer, binary or categorical."""
         return self.space.any_discrete
 
     @cached_property
     def all_discrete(self) -> bool:
-        """Whether all coordinates are integer or binary."""
+        """Whether all coordinates are integer, binary or categorical."""
         return bool(self.space.discrete.all())
 
     def project(self, theta: Tensor) -> Tensor:
         """θ [..., n] in scaled units, clipped to the bounds."""
         return self.space.project(theta)
+
+    def on_lattice(self, theta: Tensor) -> Tensor:
+        """θ [..., n] inside the bounds, where integers and binaries are whole and the scores of choices are settled."""
+        if not self.any_discrete:
+            return self.project(theta)
+        rounded = torch.where(self.lattice > 0, (theta / self.lattice).round() * self.lattice, theta)
+        for group in self.space.groups:
+            rounded[..., group] = theta[..., group]
+        return self.project(self.space.settled(rounded))
 
     def filled(self, count: int, step: int = 1) -> int:
         """A number of renders, rounded up until no worker idles while they run: to a multiple of `parallel` and `step`.

@@ -4,54 +4,35 @@ Methods use one σ for all coordinates of θ. The parameters of a user have diff
 metres, an angle, a count, a roughness that covers three decades. The `scale` of a block is therefore the size of one
 scaled unit, in the user's units or, for logarithmic parameters, in e-folds (factors of e). Integer and binary
 parameters are real numbers in θ and are rounded before rendering.
+
+A categorical parameter has k values without an order. It is k coordinates, in θ and in x:
+
+    θ = (s_1, …, s_k), 0 ≤ s_i ≤ 1, a score of each value        x = one-hot vector of the highest score
+
+The start and every value that is set have the score 0.6, all others 0.4. Samples of the usual width change it then, and
+a method needs to know nothing of it.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zg.block import Block as Block
+from zg.block import Part
+from zg.calling import Argument, divided
 from zg.errors import SettingError
 from zg.memory import check_memory
-
-Kind = Literal["real", "integer", "binary"]
-Numbers = Tensor | Sequence[float] | float
 
 # θ has double precision up to this number of coordinates: its cost is then small beside that of a render.
 MAX_DOUBLE = 4096
 # Vectors of n numbers that a space and the plainest method keep: start, bounds in both units, scale, θ and its moments.
 VECTORS = 8
-
-
-@dataclass(frozen=True)
-class Block:
-    """A named group of parameters. All values are in the user's units.
-
-    init: the initial value. Its shape is the shape of the block.
-    low, high: bounds, enforced before rendering. One number, or one for each coordinate; None is no bound.
-    scale: the user's units per scaled unit (e-folds per scaled unit if `log`). One number, or one for each coordinate.
-        The default is high − low (log high − log low if `log`) if both bounds are given, else 1.
-    kind: `integer` and `binary` coordinates are rounded before rendering. `binary` sets the bounds 0 and 1.
-    log: x = exp(scale · θ). Needs a positive `init`.
-
-    >>> import zg
-    >>> zg.Block([0.3, 0.7], low=0, high=1).init
-    [0.3, 0.7]
-    >>> zg.ParameterSpace(roughness=zg.Block(0.1, low=0.01, high=1, log=True)).scale.exp().round().tolist()
-    [100.0]
-    """
-
-    init: Numbers
-    low: Numbers | None = None
-    high: Numbers | None = None
-    scale: Numbers | None = None
-    kind: Kind = "real"
-    log: bool = False
+# Score of the value that a categorical parameter has, and of its other values.
+CHOSEN, OTHERS = 0.6, 0.4
 
 
 class ParameterSpace:
@@ -72,9 +53,9 @@ class ParameterSpace:
         self.blocks: dict[str, Block] = {**(blocks or {}), **named}
         if not self.blocks:
             raise SettingError("a parameter space needs at least one block, got none")
-        given = sum(_count(block.init) for block in self.blocks.values() if isinstance(block, Block))
+        given = sum(block.count for block in self.blocks.values() if isinstance(block, Block))
         check_memory(VECTORS * 8.0 * given, space=f"{given} parameters")
-        parts = [_Part.of(name, block) for name, block in self.blocks.items()]
+        parts = [Part.of(name, block) for name, block in self.blocks.items()]
         self.names = list(self.blocks)
         self.shapes = [part.init.shape for part in parts]
         self.sizes = [part.init.numel() for part in parts]
@@ -86,16 +67,18 @@ class ParameterSpace:
         def column(values: list[Tensor]) -> Tensor:
             return torch.cat([value.reshape(-1) for value in values]).to(self.dtype)
 
-        def spread(values: list[bool]) -> Tensor:
-            return torch.cat([torch.full((size,), v) for v, size in zip(values, self.sizes, strict=True)])
+        def flags(values: list[Tensor]) -> Tensor:
+            return torch.cat([value.reshape(-1) for value in values])
 
         self.scale = column([part.scale for part in parts])
-        self.log = spread([part.log for part in parts])
-        self.discrete = spread([part.discrete for part in parts])
+        self.log = flags([torch.full(part.init.shape, part.log) for part in parts])
+        #: Whether coordinates [n] are integer, binary or categorical.
+        self.discrete = flags([part.discrete for part in parts])
+        #: The coordinates of each categorical parameter.
+        self.groups = self._groups()
         self.low_user = column([part.low for part in parts])
         self.high_user = column([part.high for part in parts])
-        self.low = self.to_scaled(self.low_user)
-        self.high = self.to_scaled(self.high_user)
+        self.low, self.high = self._over_scale(self.low_user), self._over_scale(self.high_user)
         self.init = self.to_scaled(column([part.init for part in parts]))
 
     @cached_property
@@ -110,8 +93,16 @@ class ParameterSpace:
 
     @cached_property
     def any_discrete(self) -> bool:
-        """Whether at least one coordinate is integer or binary."""
+        """Whether at least one coordinate is integer, binary or categorical."""
         return bool(self.discrete.any())
+
+    @cached_property
+    def categorical(self) -> Tensor:
+        """Whether coordinates [n] are scores of a categorical parameter."""
+        found = torch.zeros_like(self.discrete)
+        for group in self.groups:
+            found[group] = True
+        return found
 
     def to(self, device: torch.device | str) -> "ParameterSpace":
         """Move all tensors to a device, in place. Returns the space itself."""
@@ -127,11 +118,84 @@ class ParameterSpace:
             x = torch.where(self.log, x.exp(), x)
         if self.bounded:
             x = x.clamp(self.low_user, self.high_user)
-        return torch.where(self.discrete, x.round(), x) if self.any_discrete else x
+        if not self.any_discrete:
+            return x
+        rounded = torch.where(self.discrete, x.round(), x)
+        for group in self.groups:
+            rounded[..., group] = one_hot(x[..., group])
+        return rounded
 
     def to_scaled(self, x: Tensor) -> Tensor:
         """x [..., n] in the user's units -> θ [..., n] in scaled units, neither rounded nor clipped."""
+        theta = self._over_scale(x)
+        for group in self.groups:
+            theta[..., group] = _scores(x[..., group])
+        return theta
+
+    def settled(self, theta: Tensor) -> Tensor:
+        """θ [..., n] in which the scores of every categorical parameter are those of its value."""
+        if not self.groups:
+            return theta
+        theta = theta.clone()
+        for group in self.groups:
+            theta[..., group] = _scores(one_hot(theta[..., group]))
+        return theta
+
+    def group_of(self, k: int) -> slice:
+        """The coordinates of the parameter that coordinate k belongs to: k alone, where it is not categorical."""
+        return next((group for group in self.groups if group.start <= k < group.stop), slice(k, k + 1))
+
+    def values(self, x: Tensor) -> dict[str, Any]:
+        """x [n] -> {name of block: its value}: a number or an array, whole ones as integers; a choice if categorical.
+
+        >>> import zg
+        >>> space = zg.ParameterSpace(count=zg.Block(8, kind="integer"), wood=zg.Block("oak", choices=["oak", "ash"]))
+        >>> space.values(space.to_user(space.init))
+        {'count': 8, 'wood': 'oak'}
+        """
+        parts = divided(x.double().cpu().numpy(), self.arguments)
+        return {block.name: _value(block, part) for block, part in parts}
+
+    def point(self, values: Mapping[str, Any]) -> Tensor:
+        """{name of block: its value} -> x [n] in the user's units, float64; the inverse of `values`.
+
+        Raises SettingError for other names, another shape, or a choice that there is not.
+        """
+        if values.keys() != self.blocks.keys():
+            raise SettingError(f"the values must be those of {self.names}, got {list(values)}")
+        parts = []
+        for (name, block), shape in zip(self.blocks.items(), self.shapes, strict=True):
+            part = Part.of(name, Block(values[name], choices=block.choices)).init
+            if part.shape != shape:
+                raise SettingError(f"{name} must have the shape of space.{name}, {list(shape)}, got {list(part.shape)}")
+            parts.append(part.reshape(-1))
+        return torch.cat(parts)
+
+    @property
+    def arguments(self) -> list[Argument]:
+        """The blocks as arguments of a function (`zg.calling`)."""
+        blocks = zip(self.blocks.items(), self.shapes, strict=True)
+        return [Argument(name, tuple(shape), block.is_whole, block.choices) for (name, block), shape in blocks]
+
+    def _over_scale(self, x: Tensor) -> Tensor:
         return torch.where(self.log, x.clamp_min(0).log(), x) / self.scale
+
+    def _groups(self) -> list[slice]:
+        found, start = [], 0
+        for block, size in zip(self.blocks.values(), self.sizes, strict=True):
+            k = len(block.choices or ()) if block.kind == "categorical" else size
+            if block.kind == "categorical":
+                found += [slice(at, at + k) for at in range(start, start + size, k)]
+            start += size
+        return found
+
+    def chosen(self, theta: Tensor, k: int) -> Tensor:
+        """θ [n] in which the categorical parameter that has coordinate k has the value of this coordinate."""
+        theta = theta.clone()
+        group = next(group for group in self.groups if group.start <= k < group.stop)
+        theta[group] = OTHERS
+        theta[k] = CHOSEN
+        return theta
 
     def project(self, theta: Tensor) -> Tensor:
         """θ [..., n] in scaled units, clipped to the bounds."""
@@ -155,75 +219,20 @@ class ParameterSpace:
         return torch.cat(flat, dim=-1)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A block whose settings were checked. The tensors are float64 and have the shape of the block."""
-
-    init: Tensor
-    low: Tensor
-    high: Tensor
-    scale: Tensor
-    log: bool
-    discrete: bool
-
-    @staticmethod
-    def of(name: str, block: Block) -> "_Part":
-        def wrong(setting: str, value: object, right: str) -> SettingError:
-            return SettingError(f"space.{name}.{setting} must be {right}, got {value}")
-
-        def numbers(setting: str, value: Numbers) -> Tensor:
-            try:
-                found = torch.as_tensor(value)
-            except (TypeError, ValueError, RuntimeError):
-                raise wrong(setting, repr(value), "numbers") from None
-            if found.is_complex():
-                raise wrong(setting, "complex ones", "real numbers")
-            return found.to(torch.float64)
-
-        def alike(setting: str, value: Numbers) -> Tensor:
-            found = numbers(setting, value)
-            try:
-                return found.expand(init.shape)
-            except RuntimeError:
-                right = f"one number, or of shape {list(init.shape)} as init is"
-                raise wrong(setting, f"shape {list(found.shape)}", right) from None
-
-        if not isinstance(block, Block):
-            raise SettingError(f"space.{name} must be a Block, got {type(block).__name__}")
-        init = numbers("init", block.init)
-        if block.kind not in ("real", "integer", "binary"):
-            raise wrong("kind", repr(block.kind), "real, integer or binary")
-        binary, discrete = block.kind == "binary", block.kind != "real"
-        low = alike("low", (0.0 if binary else -math.inf) if block.low is None else block.low)
-        high = alike("high", (1.0 if binary else math.inf) if block.high is None else block.high)
-        if discrete:  # integer bounds, so that rounding stays inside them
-            low, high = low.ceil(), high.floor()
-        if not (low < high).all():
-            raise wrong("low", brief(low), f"below high = {brief(high)}")
-        if not init.isfinite().all():
-            raise wrong("init", "a value that is not", "finite")
-        if (init < low).any() or (init > high).any():
-            raise wrong("init", brief(init), f"inside its bounds [{low.min():g}, {high.max():g}]")
-        if block.log and (init <= 0).any():
-            raise wrong("init", f"{init.min():g}", "> 0 where log is set")
-        if block.log and block.kind != "real":
-            raise wrong("log", True, f"False for kind = {block.kind}")
-        if block.scale is None:
-            width = high.log() - low.clamp_min(0).log() if block.log else high - low
-            scale = torch.where(width.isfinite(), width, 1.0)
-        else:
-            scale = alike("scale", block.scale)
-        if not ((scale > 0) & scale.isfinite()).all():
-            raise wrong("scale", brief(scale), "> 0 and finite")
-        return _Part(init, low, high, scale, block.log, discrete)
+def _value(block: Argument, part: Any) -> Any:
+    """The value of a block from its part of x, an array of the shape of the block."""
+    if block.choices is not None:
+        return block.choice(part)
+    value = part.astype(np.int64) if block.is_whole else part
+    return value if value.ndim else value.item()
 
 
-def _count(init: Numbers) -> int:
-    """How many numbers an initial value has. Lists are not counted: they hold more memory than a space takes."""
-    return init.numel() if isinstance(init, Tensor) else init.size if isinstance(init, np.ndarray) else 1
+def _scores(x: Tensor) -> Tensor:
+    """Scores [..., k] of one-hot x [..., k]."""
+    return OTHERS + (CHOSEN - OTHERS) * x
 
 
-def brief(values: Tensor) -> str:
-    """The range of some numbers, for an error message."""
-    low, high = values.min(), values.max()
-    return f"{low:g}" if low == high else f"{low:g} … {high:g}"
+def one_hot(scores: Tensor) -> Tensor:
+    """One-hot vectors [..., k] of the highest of scores [..., k]; the first one of equals."""
+    chosen = torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[-1])
+    return chosen.to(scores)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zg.errors import SettingError
-from zg.losses import Loss, resolve_loss
+from zg.losses import Losses, resolve_loss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
 from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene, open_pool
@@ -55,7 +55,8 @@ class Task:
     Subclasses implement `build`, and either `render` or `render_one`. The initial θ₀ and the reference depend only on
     the task and the seed, so that with the same seed every method starts at the same point.
 
-    loss: name of a loss in `zg.losses`, or a function (images [B, ...], reference [...]) -> [B].
+    loss: mse, scale_independent, relative_mse or multiscale, a function (images [B, ...], reference [...]) -> [B], or
+        several of them with weights (`zg.losses.resolve_loss`).
 
     >>> import torch
     >>> import zg
@@ -76,9 +77,11 @@ class Task:
     noisy: bool = False
     #: Whether images are linear radiance. Pictures then show them through the sRGB curve.
     linear: bool = False
+    #: Whether `violations` has constraints to be met.
+    constrained: bool = False
     space: ParameterSpace
 
-    def __init__(self, loss: str | Loss = "mse") -> None:
+    def __init__(self, loss: Losses = "mse") -> None:
         self.criterion = resolve_loss(loss)
         self.seed = 0
         self.device = torch.device("cpu")
@@ -121,6 +124,10 @@ class Task:
     def regulariser(self, x: Tensor) -> Tensor | float:
         """x [B, n] in the user's units -> [B] or a number, added to the loss; already weighted."""
         return 0.0
+
+    def violations(self, x: Tensor) -> Tensor:
+        """x [B, n] in the user's units -> g [B, m] of the constraints g ≤ 0, for a task that is `constrained`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement violations, as it is constrained")
 
     def reference(self, i: int = 0) -> Tensor | None:
         """The reference [C, H, W] of iteration i, on the device of the task. It depends only on the seed and i."""

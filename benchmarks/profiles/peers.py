@@ -23,8 +23,8 @@ from baselines.library import Replayed
 from baselines.nevergrad import Nevergrad
 from baselines.pgpe import PGPE
 from baselines.snes import SNES
-from zg.api import make_method
 from zg.errors import SettingError
+from zg.given import make_method
 from zg.method import Method
 from zg.zerograds.method import ZeroGrads
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from zg.calling import Argument, divided
 from zg.extras import load_package
 from zg.images import read_picture
 
@@ -43,9 +44,9 @@ class ExternalRenderer:
 
     argv: the program and its arguments. format: of the image: png, or exr or npy, whose values are taken as they are
     ([H, W] or [H, W, C]); alpha is dropped. shape: [C, H, W], for `{width}` and `{height}`. blocks: {name: shape} of
-    the blocks in the vectors of `render`. integers: names of the blocks that hold integers. folder: where the program
-    runs. version_argv: the command that prints its version. at_least: the oldest version that is accepted. echo:
-    whether to print what the program prints.
+    the blocks in the vectors of `render`. integers: names of the blocks that hold integers. choices: {name: values} of
+    the categorical ones, whose vectors are one-hot. folder: where the program runs. version_argv: the command that
+    prints its version. at_least: the oldest version that is accepted. echo: whether to print what the program prints.
     Raises ValueError for a setting that is wrong, and RuntimeError with the program's last output when a render fails.
     """
 
@@ -56,13 +57,18 @@ class ExternalRenderer:
         shape: Sequence[int] | None = None,
         blocks: Mapping[str, Sequence[int]] | None = None,
         integers: Sequence[str] = (),
+        choices: Mapping[str, Sequence[Any]] | None = None,
         folder: str | None = None,
         version_argv: Sequence[str] | None = None,
         at_least: str = "",
         echo: bool = False,
     ) -> None:
         self.argv, self.format, self.folder, self.echo = list(argv), format, folder, echo
-        self.blocks, self.integers = dict(blocks or {}), set(integers)
+        arguments = [
+            Argument(name, tuple(shape), name in integers, (choices or {}).get(name))
+            for name, shape in (blocks or {}).items()
+        ]
+        self.blocks = {block.name: block for block in arguments}
         self.size = {} if shape is None else {"width": shape[-1], "height": shape[-2]}
         if not self.argv or shutil.which(self.argv[0]) is None:
             raise ValueError(f"argv must start with an executable program, got {self.argv[:1]}")
@@ -80,10 +86,10 @@ class ExternalRenderer:
 
     def render(self, x: np.ndarray, seed: int) -> np.ndarray:
         """x [n] in the order of `blocks` -> [C, H, W] float32."""
-        parameters, start = {}, 0
-        for name, shape in self.blocks.items():
-            values = x[start : (start := start + int(np.prod(shape)))].reshape(shape)
-            parameters[name] = (values.astype(int) if name in self.integers else values).tolist()
+        parameters = {}
+        for block, part in divided(x, list(self.blocks.values())):
+            value = part.astype(int) if block.is_whole else part if block.choices is None else block.choice(part)
+            parameters[block.name] = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         return self(parameters, seed)
 
     def __call__(self, parameters: Mapping[str, Any], seed: int = 0) -> np.ndarray:

@@ -258,7 +258,7 @@ def f(x: np.ndarray) -> float:
         (lambda: zg.Optimizer({"x": zg.Block([1.0])}, seed=None), "seed must be a whole number, got None"),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, target=[1, 1]), "reference and target exclude each other"),
         (lambda: zg.optimize(disk, [1.0, 1.0], target=[1.0]), "target must have 2 values as init does, got 1"),
-        (lambda: zg.optimize(disk, None, target=[1.0]), "init must be given if space is not"),
+        (lambda: zg.optimize(disk, None, target=[1.0]), "init must be given if space and bounds are not"),
         (lambda: zg.optimize(disk, "left", target=[1.0]), "init must be numbers, got str"),
         (lambda: zg.optimize(3, [1.0]), "render must be a function, got int"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], max_renders=0), "max_renders must be > 0, got 0"),

@@ -31,8 +31,8 @@ TOP = (
 ).split()
 #: Arguments of `zg.optimize`.
 CALL = (
-    "init reference target loss regulariser space args kwargs batched linear method max_renders max_seconds"
-    " target_loss patience max_failed seed workers curve_points resume progress"
+    "init reference target loss regulariser space bounds integer x0 args kwargs batched linear method max_renders"
+    " max_seconds target_loss patience max_failed seed workers curve_points resume progress"
 ).split()
 TEXTS = st.sampled_from(
     [

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.problems import Quadratic
-from zg.api import make_method
 from zg.budget import Budget
+from zg.given import make_method
 from zg.problem import UNLIMITED, Problem
 from zg.run.run import run
 from zg.seeding import make_generator

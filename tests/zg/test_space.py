@@ -78,7 +78,7 @@ def test_project_clips_to_the_bounds():
         (Block(0.5, low="zero"), "space.x.low must be numbers, got 'zero'"),  # type: ignore[arg-type]
         (Block(1j), "space.x.init must be real numbers, got complex ones"),  # type: ignore[arg-type]
         ([0.5], "space.x must be a Block, got list"),
-        (Block(1.0, kind="float"), "space.x.kind must be real, integer or binary, got 'float'"),  # type: ignore[arg-type]
+        (Block(1.0, kind="float"), "space.x.kind must be real, integer, binary or categorical, got 'float'"),  # type: ignore[arg-type]
     ],
 )
 def test_a_wrong_block_raises_a_setting_error(block, message):

@@ -1,5 +1,6 @@
 """`zg fit`: one run, from config files and settings of the command line."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import yaml
 
 from zg.budget import Budget
+from zg.cli.fit_help import FLAGS, fit_help
 from zg.cli.output import say
 from zg.config.build import BASES, instantiate, parse, resolved
 from zg.config.compose import KINDS, Config, assign, class_name, compose, locate, read_yaml
@@ -22,37 +24,16 @@ from zg.run.run import run
 SHOWN = 12
 #: Exit code of a command that a signal has ended, without the number of the signal.
 SIGNALLED = 128
-#: Options without a value.
-FLAGS = ("resume", "print_config")
-FIT_HELP = """usage: zg fit --config FILE [--config FILE ...] [--SETTING VALUE ...]
-
-Optimise one task with one method. Later configs override earlier ones; settings override configs.
-
-  --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
-  --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
-  --seed N                           seed of initial θ, reference and method (default 0)
-  --max-renders N                    number of renders                (default 2000)
-  --max-seconds S                    stop after S seconds of rendering and method
-  --target-loss L                    stop when a loss is at or below L
-  --patience N                       stop after N renders without a new lowest loss
-  --max-failed FRACTION              stop when a larger fraction of the renders has failed (default 0.5)
-  --out DIR                          the run folder                   (default runs/TASK-METHOD-N)
-  --resume                           continue the run in --out from its checkpoint
-  --checkpoint-renders N             write a checkpoint every N renders
-  --checkpoint-seconds S             write a checkpoint every S seconds (default 60)
-  --curve-points N                   points of the curve and frames of the video, not counted (default 50)
-  --video false                      write no frames and no video
-  --workers N                        renders side by side             (default: what the task says)
-  --pool NAME                        threads, processes or ray        (default processes)
-  --address HOST:PORT                the Ray cluster of --pool ray    (default: Ray on this machine)
-  --wandb MODE                       auto (default), online, offline or disabled
-  --group NAME                       group of the run in W&B
-  --trainer.KEY VALUE                an argument of Lightning's Trainer, such as --trainer.accelerator gpu
-  --print-config                     print the composed config and stop"""
+#: Programs that run a script, whose name says more than theirs.
+INTERPRETERS = re.compile(r"(python|pypy|bash|sh|perl|ruby|node|julia|Rscript|blender)[\d.]*$")
 
 
 def fit_command(words: list[str]) -> int:
     """Run `zg fit`. words: the words of the command line after `fit`. Returns the exit code."""
+    if {"-h", "--help"} & set(words):
+        layers, _ = parse_words([word for word in words if word not in ("-h", "--help")])
+        say(fit_help(compose(*layers)))
+        return 0
     layers, options = parse_words(words)
     folder = Path(options["out"]) if "out" in options else None
     resume = "resume" in options
@@ -151,12 +132,27 @@ def choose(key: str, name: str) -> Config:
 
 
 def next_folder(config: Config) -> Path:
-    """The folder runs/TASK-METHOD-N in the working directory, with the next free number N."""
-    names = (class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model")))
-    stem = "-".join(names)
+    """The folder runs/TASK-METHOD-seedS-N in the working directory, with the next free number N.
+
+    A task that runs a program is called as the program is.
+    """
+    names = [class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model"))]
+    names[0] = program(config["data"].get("init_args", {}).get("argv")) or names[0]
+    stem = "-".join([*names, f"seed{config.get('seed', 0)}"])
     numbers = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{stem}-*")]
     taken = [int(number) for number in numbers if number.isdecimal()]  # others are copies that somebody made
     return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
+
+
+def program(argv: Any) -> str:
+    """The name of the program or script that a command runs, without its suffix; empty for anything else."""
+    words = [word for word in argv if isinstance(word, str)] if isinstance(argv, list) else []
+    if not words:
+        return ""
+    name = Path(words[0]).name
+    scripts = [word for word in words[1:] if Path(word).suffix and "{" not in word and not word.startswith("-")]
+    is_interpreter = INTERPRETERS.match(name) is not None
+    return re.sub(r"[^\w.-]", "_", Path(scripts[0] if is_interpreter and scripts else name).stem)
 
 
 def report(result: Result, seconds: float) -> None:

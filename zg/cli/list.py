@@ -1,11 +1,17 @@
 """`zg list`: the names of all tasks or methods."""
 
-from pathlib import Path
-
 from zg.cli.options import OptionParser
 from zg.cli.output import say
+from zg.cli.source import first_line
 from zg.config.compose import read_yaml
 from zg.config.registry import configured, names, registered
+
+
+def about(kind: str, name: str) -> str:
+    """What a task or method is: `about` of its config, else the first line of its docstring."""
+    path = configured(kind).get(name)
+    told = str(read_yaml(path).get("about", "")) if path else ""
+    return told or (first_line(registered(kind)[name]) if name in registered(kind) else "")
 
 
 def list_command(words: list[str]) -> int:
@@ -19,7 +25,5 @@ def list_command(words: list[str]) -> int:
         if options.plain:
             say(name)
             continue
-        path: Path | None = configured(kind).get(name)
-        about = str(read_yaml(path).get("about", "")) if path else registered(kind)[name]
-        say(f"{name:16} {about}")
+        say(f"{name:20} {about(kind, name)}")
     return 0

@@ -1,6 +1,6 @@
 """The command line: zg COMMAND.
 
-`fit` and `list` belong to this package. Other packages register commands as entry points of the group
+`fit`, `list` and `new` belong to this package. Other packages register commands as entry points of the group
 `zerograds.commands`. A command is a function that takes the words of the command line and returns an exit code. The
 first line of its docstring is its line in the usage.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 
 from zg.cli import output
+from zg.cli.options import COMPLETING
 from zg.errors import Interrupted, RunError, SettingError, in_words, nearest
 from zg.extras import missing_package
 
@@ -24,8 +25,13 @@ USAGE = """usage: zg COMMAND ...
 
   zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
   zg list tasks|methods [--plain]
+  zg new task|method|renderer NAME [--folder DIR]
 """
-HELP = "`zg COMMAND --help` explains a command. With --debug, an error shows its traceback."
+HELP = """`zg COMMAND --help` explains a command, `zg fit --model NAME --help` the settings of a method. With --debug,
+an error shows its traceback. Completion in a shell: pip install 'zerograds[completion]', and in ~/.bashrc or ~/.zshrc
+
+  eval "$(register-python-argcomplete zg)"
+"""
 #: Exit codes: a failure; a wrong setting; a signal (128 and its number); the reader of the output has ended (SIGPIPE).
 FAILED, WRONG_SETTING, SIGNALLED, NO_READER = 1, 2, 128, 141
 
@@ -48,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"zerograds {version('zerograds')}")
         return 0
     try:
+        if COMPLETING in os.environ:
+            from zg.cli.completion import complete
+
+            complete(OWN, registered_commands())
         return _run(words)
     except SettingError as error:
         if debug:
@@ -74,11 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def fit(words: list[str]) -> int:
     """Optimise one task with one method."""
-    from zg.cli.fit import FIT_HELP, fit_command
+    if words in (["-h"], ["--help"]):  # without the imports of a run
+        from zg.cli.fit_help import fit_help
 
-    if "-h" in words or "--help" in words:
-        print(FIT_HELP)
+        output.say(fit_help({}))
         return 0
+    from zg.cli.fit import fit_command
+
     return fit_command(words)
 
 
@@ -89,7 +101,14 @@ def list_names(words: list[str]) -> int:
     return list_command(words)
 
 
-OWN: dict[str, Command] = {"fit": fit, "list": list_names}
+def new(words: list[str]) -> int:
+    """Write a task, a method or a renderer to start from."""
+    from zg.cli.new import new_command
+
+    return new_command(words)
+
+
+OWN: dict[str, Command] = {"fit": fit, "list": list_names, "new": new}
 
 
 def registered_commands() -> dict[str, EntryPoint]:

@@ -4,6 +4,7 @@ This module imports neither PyTorch nor Lightning.
 """
 
 import os
+import re
 from functools import cache
 from importlib.metadata import distribution, entry_points
 from importlib.util import find_spec
@@ -11,14 +12,44 @@ from pathlib import Path
 from typing import Any
 
 from zg.errors import SettingError, nearest
+from zg.extras import DISTRIBUTION
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
+#: The registered name of the default method, and words for it.
+DEFAULT, DEFAULT_WORDS = "zerograds", ("auto", "default")
+#: Methods of other libraries, without hyphens and capitals -> what comes nearest here.
+SIMILAR = {
+    "cma": "cmaes",
+    "neldermead": "bobyqa",
+    "powell": "bobyqa",
+    "newuoa": "bobyqa",
+    "cobyla": "bobyqa",
+    "lbfgs": "bfgs",
+    "lbfgsb": "bfgs",
+    "slsqp": "bfgs",
+    "cg": "bfgs",
+    "differentialevolution": "nevergrad:DE",
+    "de": "nevergrad:DE",
+    "pso": "nevergrad:PSO",
+    "tpe": "zerograds",
+    "bayesian": "zerograds",
+    "bo": "zerograds",
+    "optuna": "zerograds",
+    "random": "random_search",
+    "annealing": "simulated_annealing",
+    "dualannealing": "simulated_annealing",
+    "ga": "genetic",
+    "nes": "snes",
+    "openaies": "es",
+}
+#: Methods that need derivatives.
+GRADIENT = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "newton", "gradientdescent")
 
 
 def check_packages() -> None:
     """Raise SettingError if another package hides one of this project. Names such as `tasks` are common."""
-    packages = {entry.value.partition(".")[0] for entry in distribution("zerograds").entry_points}
+    packages = {entry.value.partition(".")[0] for entry in distribution(DISTRIBUTION).entry_points}
     for name in sorted(packages):
         found = find_spec(name)
         where = Path(found.origin).resolve() if found and found.origin else None
@@ -34,6 +65,14 @@ def registered(kind: str) -> dict[str, str]:
     """{name: class path} of the tasks or methods that installed packages register. kind: `task` or `method`."""
     found = entry_points(group=GROUPS[kind])
     return {entry.name: entry.value.replace(":", ".") for entry in sorted(found, key=lambda entry: entry.name)}
+
+
+@cache
+def plugins(kind: str) -> frozenset[str]:
+    """The names among `registered` that packages other than this one register."""
+    own = distribution(DISTRIBUTION).metadata["Name"]
+    found = entry_points(group=GROUPS[kind])
+    return frozenset(entry.name for entry in found if entry.dist and entry.dist.metadata["Name"] != own)
 
 
 def configured(kind: str) -> dict[str, Path]:
@@ -58,7 +97,7 @@ def find_config(kind: str, name: str) -> dict[str, Any] | Path:
         return configured(kind)[name]
     if name.split(":")[0] in registered(kind):
         return {"data" if kind == "task" else "model": name}
-    raise SettingError(f"{kind} '{name}' is unknown{nearest(name, names(kind))}")
+    raise SettingError(_unknown(kind, name))
 
 
 def resolve_class(kind: str, name: str) -> str:
@@ -68,7 +107,25 @@ def resolve_class(kind: str, name: str) -> str:
         return known[name]
     if "." in name:
         return name
+    if kind == "method" and _plain(name) in DEFAULT_WORDS:
+        return known[DEFAULT]
+    if alike := next((path for other, path in known.items() if _plain(other) == _plain(name)), None):
+        return alike
     if name in configured(kind):
         path = configured(kind)[name].relative_to(CONFIGS.parent)
         raise SettingError(f"{kind} '{name}' is a config: --config {path}")
-    raise SettingError(f"{kind} '{name}' is unknown{nearest(name, names(kind))}")
+    raise SettingError(_unknown(kind, name))
+
+
+def _plain(name: str) -> str:
+    """A name without capitals, spaces and hyphens."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _unknown(kind: str, name: str) -> str:
+    """The line that answers an unknown name."""
+    if kind == "method" and _plain(name) in GRADIENT:
+        return f"method '{name}' needs derivatives, and a black box has none; the default is '{DEFAULT}', or 'auto'"
+    if kind == "method" and (similar := SIMILAR.get(_plain(name))):
+        return f"method '{name}' is unknown; did you mean '{similar}'?"
+    return f"{kind} '{name}' is unknown{nearest(name, names(kind))}"

@@ -6,13 +6,13 @@
 The loss and the network have their own derivatives, so all that is estimated is a vector–Jacobian product.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
-from zg.calling import Argument, Calling
+from zg.calling import Calling
 from zg.errors import SettingError, check_switch, check_whole, nearest
 from zg.functions import check_callable
 from zg.layer.draws import Kind
@@ -198,10 +198,7 @@ class _Once(torch.autograd.Function):
 def calling(render: Callable[..., Any], space: ParameterSpace | None, batched: bool, tensors: bool) -> Calling:
     """How a function is called."""
     check_callable(render, "render")
-    blocks: Sequence[Argument] = []
-    if space is not None:
-        parts = zip(space.blocks.items(), space.shapes, strict=True)
-        blocks = [Argument(name, tuple(shape), block.kind != "real") for (name, block), shape in parts]
+    blocks = [] if space is None else space.arguments
     kind: Any = "tensor" if tensors else "array"
     return Calling(render, (), {}, blocks, "float64", batched, len(blocks) > 1, kind)
 

@@ -3,18 +3,23 @@
 import torch
 from torch import Tensor
 
+from zg.ledger import total_violation
 from zg.loop import Loop
+from zg.losses import Weighted
 from zg.task import RunView
 
 #: Side of the window of SSIM, in pixels. Smaller images have no SSIM.
 SSIM_WINDOW = 11
+#: Largest number of constraints that are logged one by one.
+LISTED = 8
 
 
 def result_metrics(loop: Loop, theta: Tensor, image: Tensor) -> dict[str, float]:
     """Metrics of θ [n] in scaled units and its image, by name; those that the task and the method allow.
 
-    theta_error: distance to the known solution, scaled units. gradient_cosine: between the gradients of surrogate and
-    task. psnr, ssim: see `image_metrics`. Then the metrics of the task.
+    theta_error: distance to the known solution, scaled units. violation, constraint_0, …: Σ max(0, g) and each g of the
+    constraints g ≤ 0. loss_NAME: each of several weighted losses. gradient_cosine: between the gradients of surrogate
+    and task. psnr, ssim: see `image_metrics`. Then the metrics of the task.
     """
     task = loop.objective.task
     space = task.space
@@ -22,6 +27,10 @@ def result_metrics(loop: Loop, theta: Tensor, image: Tensor) -> dict[str, float]
     found: dict[str, float] = {}
     if task.solution is not None:
         found["theta_error"] = float(((x - task.solution.to(x)) / space.scale).norm())
+    if task.constrained:
+        g = task.violations(x[None])
+        found["violation"] = float(total_violation(g))
+        found |= {f"constraint_{k}": value for k, value in enumerate(g[0, :LISTED].tolist())}
     gradient = loop.method.surrogate_gradient(theta)
     true_gradient = None if gradient is None else task.true_gradient(x)
     if gradient is not None and true_gradient is not None:
@@ -30,6 +39,8 @@ def result_metrics(loop: Loop, theta: Tensor, image: Tensor) -> dict[str, float]
     reference = task.reference()
     if reference is not None and image.ndim >= 3 and image.isfinite().all():
         found |= image_metrics(image, reference, task.linear)
+    if reference is not None and isinstance(task.criterion, Weighted):
+        found |= {f"loss_{name}": loss for name, loss in task.criterion.each(image, reference).items()}
     return found | task.metrics(x, image)
 
 

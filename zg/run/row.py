@@ -76,7 +76,7 @@ class Labels(NamedTuple):
 def label(task: Task, method: Method, config: Config, jobs: int, names: tuple[str, str] | None) -> Labels:
     """The labels of a run. The names are those given, else the registered names, else the names of the classes."""
     task_name = class_name("task", config["data"]) if "data" in config else type(task).__name__
-    method_name = class_name("method", config["model"]) if "model" in config else type(method).__name__
+    method_name = class_name("method", config["model"]) if "model" in config else type(method.core).__name__
     return Labels(*(names or (task_name, method_name)), config, jobs)
 
 
@@ -94,7 +94,7 @@ def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
         "settings": labels.method_settings,
         "seed": loop.seed,
         "config_hash": config_hash(own),
-        "code_hash": code_hash(type(task).__module__, type(method).__module__),
+        "code_hash": code_hash(type(task).__module__, type(method.core).__module__),
         "revision": revision(),
         "machine": machine(),
         "threads": torch.get_num_threads(),

@@ -40,11 +40,13 @@ class Situation:
     converged: bool = False
     failed: bool = False
     renders: int = 0
+    any_categorical: bool = False
 
     @classmethod
     def at_start(cls, problem: Problem) -> "Situation":
         """Before the first surrogate."""
-        return cls(problem.n, problem.noisy, problem.any_discrete, problem.all_discrete)
+        known = problem.n, problem.noisy, problem.any_discrete, problem.all_discrete
+        return cls(*known, any_categorical=bool(problem.space.groups))
 
     @classmethod
     def at_work(cls, problem: Problem, present: str, surrogate: Surrogate, renders: int) -> "Situation":
@@ -78,6 +80,7 @@ class Rule:
 #: The first rule that holds is followed. (Where quasi-Newton has converged it has failed, too.)
 TABLE = (
     Rule("", lambda s: s.n > FEW and s.all_discrete, "coordinate_search", 1.0, "rounding leaves no slope to follow"),
+    Rule("", lambda s: FEW < s.n <= SOME and s.any_categorical, "dd_cmaes", 1.0, "a choice has no slope"),
     Rule("", lambda s: s.n > FEW, "sketched_gradient", 1.0, "O(n) memory"),
     Rule("", lambda s: s.any_discrete, "dd_cmaes", 1.0, "ranks do not need a slope"),
     Rule("", lambda s: s.noisy, "bayesian_quadratic", 1.0, "regression averages noise away"),

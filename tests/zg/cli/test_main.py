@@ -11,6 +11,7 @@ import time
 import pytest
 import yaml
 
+from zg.cli.fit import program
 from zg.cli.main import main
 from zg.config.compose import read_yaml
 from zg.config.registry import CONFIGS, configured, names
@@ -67,7 +68,7 @@ def test_resume_needs_only_the_run_folder(capsys):
 def test_default_folders_are_numbered(tmp_path):
     for _ in range(2):
         assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "20"]) == 0
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["toy-es-0", "toy-es-1"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["toy-es-seed0-0", "toy-es-seed0-1"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_default_folders_are_numbered(tmp_path):
         (["fit", "--data", "toy", "--model", "nevergrad:NGOp"], "model.optimizer 'NGOp' is unknown; did you mean"),
         (["fit", "--data", "toy", "--trainer.callbacks", "3"], "trainer.callbacks must be list or null, got 3"),
         (["fit", "--data", "textur"], "task 'textur' is unknown; did you mean 'texture'?"),
-        (["fit", "--data", "toy", "--model", "cma-es"], "method 'cma-es' is unknown; did you mean 'cmaes'?"),
+        (["fit", "--data", "toy", "--model", "cma-ess"], "method 'cma-ess' is unknown; did you mean 'cmaes'?"),
         (["fit", "--data", "toy", "--model.sigm", "1"], "model.sigm is unknown; did you mean 'sigma'?"),
         (["fit", "--data", "toy", "--max-render", "1"], "max_render is unknown; did you mean 'max_renders'?"),
         (["fit", "--data", "toy", "--model.sigma", "-0.1"], "model.sigma must be > 0, got -0.1"),
@@ -222,10 +223,46 @@ def test_files_of_the_working_directory_that_are_named_like_packages_are_not_run
 
 
 def test_a_copy_of_a_run_folder_counts_for_no_number(tmp_path):
-    for name in ("toy-es-0", "toy-es-7-backup", "toy-es-x"):
+    for name in ("toy-es-seed0-0", "toy-es-seed0-7-backup", "toy-es-seed0-x", "toy-es-seed3-4"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     assert main(["fit", "--data", "toy", "--model", "es", "--max-renders", "8", "--video", "false"]) == 0
-    assert (tmp_path / "runs" / "toy-es-1" / "row.json").is_file()
+    assert (tmp_path / "runs" / "toy-es-seed0-1" / "row.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["povray", "+Ivase.pov"], "povray"),
+        (["/usr/bin/python3.11", "-u", "tools/draw.py", "{output}"], "draw"),
+        (["blender", "-b", "scene.blend", "-P", "render.py"], "scene"),
+        (["bash", "-c", "exit"], "bash"),
+        (None, ""),
+    ],
+)
+def test_a_run_folder_is_called_as_the_program_is(argv, name):
+    assert program(argv) == name
+
+
+def test_help_explains_the_settings_of_the_method_and_the_task_that_are_chosen(capsys):
+    assert main(["fit", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--max-renders N" in said and "(default 2000)" in said and "simulated_annealing" in said
+    assert main(["fit", "--model", "es", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--model.lr                       float, default 0.01\n      Adam's learning rate, scaled units." in said
+    words = ["fit", "--data", "toy", "--model", "zerograds", "--model.surrogate", "sketched_gradient", "--help"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "task toy: " in said and "--model.options.radius.widen" in said and "here 'sketched_gradient'" in said
+
+
+@pytest.mark.parametrize("command", ["compare", "tune", "paper", "list", "new"])
+def test_every_help_tells_defaults_and_choices(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "default" in said or "{" in said
+    assert "None" not in said and "%(default)" not in said
 
 
 def test_a_wrong_setting_that_is_found_late_leaves_no_folder(capsys, tmp_path, monkeypatch):

@@ -23,8 +23,8 @@ from zg.zerograds.choose import (
 from zg.zerograds.surrogates import SURROGATES
 
 
-def start(n, noisy=False, any_discrete=False, all_discrete=False):
-    return Situation(n, noisy, any_discrete, all_discrete)
+def start(n, noisy=False, any_discrete=False, all_discrete=False, **facts):
+    return Situation(n, noisy, any_discrete, all_discrete, **facts)
 
 
 def work(present, n=10, **facts):
@@ -42,6 +42,7 @@ CASES = {
     "many": (start(129), ("sketched_gradient", 1.0)),
     "many, noise": (start(129, noisy=True), ("sketched_gradient", 1.0)),
     "many, some of them discrete": (start(129, any_discrete=True), ("sketched_gradient", 1.0)),
+    "many, some of them choices": (start(129, any_discrete=True, any_categorical=True), ("dd_cmaes", 1.0)),
     "a million": (start(10**6), ("sketched_gradient", 1.0)),
     "few, some of them discrete": (start(128, any_discrete=True), ("dd_cmaes", 1.0)),
     "few, all discrete": (start(128, any_discrete=True, all_discrete=True), ("dd_cmaes", 1.0)),

@@ -1,6 +1,6 @@
 """Neighbours of one θ: θ with another value of one integer or binary coordinate.
 
-    θ′ = θ ± sₖ eₖ    or    θ′ = θ with θₖ uniform within its bounds
+    θ′ = θ ± sₖ eₖ    or    θ′ = θ with θₖ uniform within its bounds    or    θ′ = θ with another choice
 
 s [n] is the spacing of the lattice: the scaled distance between neighbouring values of a coordinate. Rounding hides the
 samples of a narrow Gaussian; a neighbour always changes what is rendered. No value is tried twice beside the same θ.
@@ -69,6 +69,9 @@ class UntriedNeighbours:
 
     def _neighbour(self, theta: Tensor, k: int, is_adjacent: bool, up: float, where: float) -> Tensor:
         """θ [n] with another value of coordinate k; `up` and `where` are uniform in [0, 1)."""
+        group = self.problem.space.group_of(k)
+        if group.stop > group.start + 1:  # the values of a categorical parameter are all adjacent
+            return self.problem.space.chosen(theta, k)
         neighbour, low, high = theta.clone(), self.problem.space.low[k], self.problem.space.high[k]
         span = float(high - low)
         if is_adjacent or not math.isfinite(span):
@@ -79,8 +82,8 @@ class UntriedNeighbours:
 
     def _value(self, theta: Tensor, k: int) -> int:
         """The integer that the renderer is given for coordinate k of θ [n]."""
-        return round(float(theta[k] / self.problem.lattice[k]))
+        return round(float(self.problem.space.settled(theta)[k] / self.problem.lattice[k]))
 
     def _values(self, theta: Tensor) -> list[int]:
         """The integers that the renderer is given for all `coordinates` of θ [n]."""
-        return (theta / self.problem.lattice)[self.coordinates].round().long().tolist()
+        return (self.problem.space.settled(theta) / self.problem.lattice)[self.coordinates].round().long().tolist()

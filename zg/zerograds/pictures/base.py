@@ -341,10 +341,8 @@ class PictureSurrogate(ABC):
         return torch.where(pictures.isfinite(), pictures, known)
 
     def admissible(self, theta: Tensor) -> Tensor:
-        """θ [..., n] inside the bounds, integers and binaries on their lattice."""
-        lattice = self.problem.lattice
-        on_lattice = torch.where(lattice > 0, (theta / lattice).round() * lattice, theta)
-        return self.problem.project(on_lattice if self.problem.any_discrete else theta)
+        """θ [..., n] inside the bounds, integers, binaries and choices on their lattice."""
+        return self.problem.on_lattice(theta)
 
     def predict_images(self, theta: Tensor) -> Tensor:
         """The predicted pictures [B, m] at θ [B, n]."""

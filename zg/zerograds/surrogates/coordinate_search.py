@@ -66,7 +66,7 @@ class CoordinateSearchState:
 
 
 class CoordinateSearch(Surrogate):
-    """Changes integers and binaries one at a time, and those that help together.
+    """Changes integers, binaries and choices one at a time, and those that help together.
 
     σ is the spacing of the lattice and never shrinks. Steps grow, and are set back to 1, in `_learn`.
     """
@@ -82,7 +82,7 @@ class CoordinateSearch(Surrogate):
         coins = torch.randint(2, (self.n,), generator=problem.generator, device=theta.device)
         none = torch.empty(0, dtype=torch.long, device=theta.device)
         self.state = CoordinateSearchState(
-            theta=problem.project((theta / problem.lattice).round() * problem.lattice),
+            theta=problem.on_lattice(theta),
             g=torch.zeros_like(theta),
             steps=(2 * coins - 1).to(theta),
             order=none,
@@ -113,6 +113,8 @@ class CoordinateSearch(Surrogate):
         self.asked_order = state.order
         if is_sweep_over:
             self.asked_order = torch.randperm(self.n, generator=self.problem.generator, device=state.theta.device)
+            if self.problem.space.groups:  # a choice that is made already is no change
+                self.asked_order = self.asked_order[~self._is_chosen()[self.asked_order]]
         self.changed = self.asked_order[: s.block]
         return self._single(self.changed)
 
@@ -124,7 +126,13 @@ class CoordinateSearch(Surrogate):
         is_at_bound = self.problem.project(rows)[line, which] == state.theta[which]
         state.steps[which[is_at_bound]] = -state.steps[which[is_at_bound]].sign()
         rows[line, which] = state.theta[which] + state.steps[which] * lattice[which]
+        for row in self.problem.space.categorical[which].nonzero()[:, 0].tolist():
+            rows[row] = self.problem.space.chosen(state.theta, int(which[row]))
         return self.problem.project(rows)
+
+    def _is_chosen(self) -> Tensor:
+        """Whether coordinates [n] are the present values of categorical parameters."""
+        return self.problem.space.categorical & (self.state.theta > 0.5)
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         losses = torch.where(valid, losses, math.inf)
@@ -164,7 +172,7 @@ class CoordinateSearch(Surrogate):
 
     def _accept(self, theta: Tensor, loss: float) -> None:
         state = self.state
-        state.theta, state.f = self.problem.project(theta).clone(), loss
+        state.theta, state.f = self.problem.space.settled(self.problem.project(theta)).clone(), loss
         state.helpful = state.helpful[:0]
 
     def recommend(self) -> Tensor:

@@ -177,7 +177,8 @@ class DDCMAES(Surrogate):
         has_neighbour_won = is_lower and best >= population
         if has_neighbour_won:
             changed = state.neighbours.changed[best - population]
-            d.mean[changed] = state.theta[changed]
+            group = self.problem.space.group_of(changed)
+            d.mean[group] = state.theta[group]
 
     def _draw(self) -> Tensor:
         """Samples [λ, n] inside the bounds."""
