@@ -21,6 +21,7 @@ NAMES = {
     "bobyqa": "BOBYQA",
     "random_search": "Random search",
     "fr22_image": "FR22 on the image",
+    "dfols": "DFO-LS on the image",
     OURS_PUBLISHED: "ZeroGrads, as published",
     OURS: "ZeroGrads, default",
 }
