@@ -86,8 +86,8 @@ class DFOLS(CalledBack):
             yield
 
     def make(self, theta: np.ndarray) -> Conversation:
-        #: (½ H)^½ [m], and the residuals [m] of the highest loss so far.
-        self.weights: Tensor | None = None
+        #: (½ H)^½ [m] and the reference it is of, and the residuals [m] of the highest loss so far.
+        self.weights: tuple[Tensor, Tensor] | None = None
         self.worst_residuals: np.ndarray | None = None
         return super().make(theta)
 
@@ -98,11 +98,10 @@ class DFOLS(CalledBack):
             raise SettingError("dfols needs a reference image, whose errors it is told; bobyqa is told losses")
         pictures, valid = images.flatten(1), evaluation.valid
         errors = pictures - reference.reshape(-1).to(pictures)
-        if self.weights is None and valid.any():
+        if self.weights is None or not torch.equal(self.weights[1], reference):
             check_memory(8 * COPIES * (self.space.n + 1) * pictures.shape[1], pixels=pictures.shape[1])
-            self.weights = root_of_curvature(PictureLoss(loss, reference, self.space), pictures[valid][0])
-        weights = torch.ones_like(errors[0]) if self.weights is None else self.weights
-        residuals = torch.where(valid[:, None], weights * errors, torch.nan)
+            self.weights = root_of_curvature(PictureLoss(loss, reference, self.space)), reference
+        residuals = torch.where(valid[:, None], self.weights[0] * errors, torch.nan)
         squares = residuals[valid].square().sum(1, dtype=torch.float64)
         if not torch.allclose(squares, evaluation.losses[valid].to(squares), rtol=ALIKE, atol=0.0):
             raise not_squares()
@@ -127,11 +126,15 @@ def not_squares() -> SettingError:
     return SettingError(f"loss must be {wanted}, for dfols; bobyqa takes any loss")
 
 
-def root_of_curvature(loss: PictureLoss, picture: Tensor) -> Tensor:
-    """(½ H)^½ [m] of the loss at a picture [m]. Raises SettingError if H does not exist or is not diagonal."""
+def root_of_curvature(loss: PictureLoss) -> Tensor:
+    """(½ H)^½ [m] of the loss at the reference. Raises SettingError if H does not exist or is not diagonal.
+
+    A sum of squares has the same H everywhere; at the reference it does not depend on what was rendered before, so a
+    resumed run finds the same bits.
+    """
     if not loss.is_differentiable(loss.space.init):
         raise not_squares()
-    diagonal = loss.bowl(picture).diagonal
+    diagonal = loss.bowl(loss.reference.reshape(-1).float()).diagonal
     if diagonal is None:
         raise not_squares()
     return (0.5 * diagonal).sqrt()
