@@ -44,8 +44,6 @@ from zg.zerograds.image import ImageZeroGrads
 from zg.zerograds.method import ZeroGrads
 
 TUNED = Path(__file__).parents[1] / "configs" / "tuned"
-#: Tasks for which baselines are tuned on another one.
-TUNED_AS = {"texture": "texture32", "shuffled": "texture32", "view": "texture32"}
 ROWS = Path(__file__).parents[1] / "results" / "pictures" / "rows.csv"
 SHARES = (0.1, 0.01, 0.005)
 COLUMNS = (
@@ -157,7 +155,7 @@ def variant(task: str, settings: dict[str, Any]) -> Method:
 
 def peer(task: str, name: str) -> Method:
     """A baseline with its settings for a task, tuned if there are any in `configs/tuned`."""
-    tuned = TUNED / TUNED_AS.get(task, task) / f"{name}.yaml"
+    tuned = TUNED / task / f"{name}.yaml"
     return make_method(read_yaml(tuned)["model"] if tuned.is_file() else name)[0]
 
 
