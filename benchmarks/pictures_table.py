@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from baselines.compare.names import name_of
-from benchmarks.pictures import METHODS, PEERS, TASKS
+from benchmarks.pictures import METHODS, PEERS, TASKS, WITHOUT
 
 Row = Mapping[str, str]
 #: Of the surrogate itself, and how the names of its variants begin.
 OURS = "zerograds-image"
+#: How the names of its variants go on; a column each.
+PARTS = ("no memory", "no noise correction", "no footprints", "no ladder")
 
 
 def read(path: Path) -> list[Row]:
@@ -38,17 +40,21 @@ def measured(path: Path) -> str:
 
 
 def ablation(path: Path) -> str:
-    """The surrogate with and without its parts, on the same seeds and up to the same number of renders."""
-    rows = read(path)
-    whole = {(row["task"], row["seed"]): row for row in rows if row["method"] == OURS}
-    heads = "task|without|seeds|to 10 %|with it|to 1 %|with it".split("|")
-    lines = [line(heads), "|" + "---|" * len(heads)]
-    for (task, method), parts in grouped(row for row in rows if row["method"].startswith(f"{OURS}, ")).items():
-        same = [whole[task, row["seed"]] for row in parts if (task, row["seed"]) in whole]
-        budget = min(int(row["renders"]) for row in parts)
-        part = method.removeprefix(f"{OURS}, no ")
-        pairs = [text for name in ("renders_to_10", "renders_to_1") for text in (cell(parts, name), cell(same, name))]
-        lines.append(line([task, f"{part} ({budget} renders)", str(len(parts)), *pairs]))
+    """The surrogate with and without its parts, on the seeds that all of them have: renders to 10 % and to 1 %."""
+    rows = [row for row in read(path) if row["method"].startswith(OURS)]
+    tasks = list(dict.fromkeys(row["task"] for row in rows if row["method"] != OURS))
+    found = grouped(rows)
+    lines = [line(["task", "seeds", "renders", "whole", *PARTS]), "|" + "---|" * (len(PARTS) + 4)]
+    for task in tasks:
+        of_part = {part: found.get((task, f"{OURS}, {part}"), []) for part in WITHOUT}
+        seeds = set.intersection(*({row["seed"] for row in own} for own in of_part.values() if own))
+        budget = max(int(row["renders"]) for own in of_part.values() for row in own)
+        whole = [row for row in found.get((task, OURS), []) if row["seed"] in seeds]
+        parts = [
+            [row for name, own in of_part.items() if name.startswith(part) for row in own if row["seed"] in seeds]
+            for part in PARTS
+        ]
+        lines.append(line([task, str(len(seeds)), str(budget), *(both(own) for own in (whole, *parts))]))
     return "\n".join(lines)
 
 
@@ -79,6 +85,11 @@ def grouped(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 def until(rows: list[Row]) -> list[str]:
     """Renders to 10, 1 and 0.5 % of the start."""
     return [cell(rows, name) for name in ("renders_to_10", "renders_to_1", "renders_to_half")]
+
+
+def both(rows: list[Row]) -> str:
+    """Renders to 10 % and to 1 %; empty without rows."""
+    return f"{cell(rows, 'renders_to_10')}; {cell(rows, 'renders_to_1')}" if rows else ""
 
 
 def cell(rows: list[Row], column: str) -> str:
