@@ -5,7 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from zg.errors import SettingError
 from zg.method import Method
+from zg.problem import ImageLoss
 
 
 class Descent(Method):
@@ -49,3 +51,13 @@ def differences(losses: Tensor, pairs: int) -> Tensor:
 def normalised(values: Tensor) -> Tensor:
     """Values [B], divided by their root mean square; zeros if all are zero."""
     return values / values.square().mean().sqrt().clamp_min(torch.finfo(values.dtype).tiny)
+
+
+@torch.enable_grad()
+def loss_gradient(loss: ImageLoss, images: Tensor, reference: Tensor | None, method: str) -> Tensor:
+    """∂L/∂I [B, ...] at images [B, ...]. Raises SettingError in the name of a method if L is not differentiable."""
+    images = images.detach().clone().requires_grad_()
+    losses = loss.of_images(images, reference)
+    if not losses.requires_grad:
+        raise SettingError(f"loss must be differentiable with respect to the image for {method}; use fr22")
+    return torch.autograd.grad(losses.sum(), images)[0]

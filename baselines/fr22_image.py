@@ -9,8 +9,8 @@ The first factor is computed at the image of θ, by automatic differentiation of
 import torch
 from torch import Tensor
 
+from baselines.descent import loss_gradient
 from baselines.fr22 import FR22
-from zg.errors import SettingError
 from zg.ledger import Evaluation
 from zg.problem import ImageLoss
 
@@ -33,16 +33,7 @@ class FR22Image(FR22):
         assert evaluation.images is not None
         if not evaluation.valid[0]:
             return
-        weights = self.loss_gradient(evaluation.images[:1], evaluation.reference)
+        weights = loss_gradient(self.image_loss, evaluation.images[:1], evaluation.reference, "fr22_image")
         values = (evaluation.images * weights).reshape(len(theta), -1).sum(1, dtype=torch.float64)[1:]
         values = values + self.image_loss.regulariser(self.space.to_user(theta[1:]))
         self.follow(values.where(evaluation.valid[1:], torch.nan))
-
-    @torch.enable_grad()
-    def loss_gradient(self, image: Tensor, reference: Tensor | None) -> Tensor:
-        """∂L/∂I [1, ...] at one image [1, ...]. Raises SettingError if the loss is not differentiable."""
-        image = image.detach().clone().requires_grad_()
-        loss = self.image_loss.of_images(image, reference)
-        if not loss.requires_grad:
-            raise SettingError("loss must be differentiable with respect to the image for fr22_image; use fr22")
-        return torch.autograd.grad(loss.sum(), image)[0]

@@ -46,7 +46,7 @@ class Replayed(Method):
     """A method whose optimiser is that of a library, and which resumes by replay.
 
     The optimiser is not pickled. A checkpoint holds all losses that it was told. A resumed run makes a new optimiser,
-    asks it and tells it these losses, without rendering.
+    asks it and tells it these losses, without rendering. `heard` may be more than losses, such as pictures.
     """
 
     def make(self, theta: np.ndarray) -> Any:
@@ -81,16 +81,23 @@ class Replayed(Method):
             asked = self.ask_library()
         return self.space.project(torch.as_tensor(asked).to(self.space.init))
 
+    def heard(self, evaluation: Evaluation) -> Tensor:
+        """What the optimiser is told of a batch, and what a checkpoint holds of it: [B, ...], here the losses."""
+        return evaluation.ranked()
+
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
-        losses = evaluation.ranked().cpu()
-        self.told.append(losses)
+        self._pass_on(self.heard(evaluation).cpu())
+
+    def _pass_on(self, heard: Tensor) -> None:
+        self.told.append(heard)
         with self.inside():
-            self.tell_library(losses.numpy())
+            self.tell_library(heard.numpy())
 
     def state(self) -> dict[str, Any]:
         batches = [len(losses) for losses in self.told]
         return {"told": torch.cat(self.told) if self.told else torch.empty(0), "batches": batches}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        for losses in state["told"].split(state["batches"]) if state["batches"] else ():
-            self.tell(self.ask(), Evaluation(losses, losses.isfinite()))
+        for heard in state["told"].split(state["batches"]) if state["batches"] else ():
+            self.ask()
+            self._pass_on(heard)

@@ -1,6 +1,9 @@
-"""What a surrogate of the picture saves: renders until the loss is down, beside the loss-only default.
+"""What a surrogate of the picture saves: renders until the loss is down, beside the loss-only default and its peers.
 
     python -m benchmarks.pictures texture --seed 0 [--method zerograds] [--renders 200] [--out FILE]
+
+The methods are those of `METHODS`: the surrogate of the picture, the default that is told losses, baselines that see
+pictures, and the surrogate without one of its parts. Baselines have their tuned settings where `configs/tuned` has any.
 
 One command is one row, appended: task, method, seed, n, renders, renders until the loss of what is recommended was
 10 %, 1 % and 0.5 % of the start, the last share, seconds in all and of the method, peak memory of the process,
@@ -19,6 +22,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +30,10 @@ from torch import Tensor
 from tasks.images import load_image
 from tasks.led_display import LedDisplay
 from tasks.texture import Texture
+from zg.api import make_method
 from zg.budget import Budget
 from zg.config.build import instantiate, parse_component
-from zg.config.compose import compose, task_config
+from zg.config.compose import compose, read_yaml, task_config
 from zg.loop import Loop
 from zg.method import Method
 from zg.objective import Objective
@@ -38,6 +43,7 @@ from zg.task import Task
 from zg.zerograds.image import ImageZeroGrads
 from zg.zerograds.method import ZeroGrads
 
+TUNED = Path(__file__).parents[1] / "configs" / "tuned"
 ROWS = Path(__file__).parents[1] / "results" / "pictures" / "rows.csv"
 SHARES = (0.1, 0.01, 0.005)
 COLUMNS = (
@@ -126,7 +132,39 @@ TASKS: dict[str, tuple[Callable[[], Callable[[], Task]], int]] = {
         "rocket": 400,
     }.items()
 }
-METHODS: dict[str, type[Method]] = {"zerograds-image": ImageZeroGrads, "zerograds": ZeroGrads}
+#: The surrogate of the picture without one of its parts: {variant: settings}.
+WITHOUT: dict[str, dict[str, Any]] = {
+    "no memory": {"surrogate": "dense", "options": {"remembers": False}},
+    "no noise correction": {"surrogate": "dense", "options": {"steps": {"corrects_noise": False}}},
+    "no footprints": {"surrogate": "dense"},
+    # One trial an iteration: λ a tenth after a success, a hundred times after a failure (Marquardt 1963).
+    "no ladder": {"surrogate": "dense", "options": {"steps": {"ladder": [0.1]}}},
+    "no ladder of footprints": {
+        "surrogate": "footprints",
+        "options": {"steps": {"ladder": [0.1], "first_damping": 0.01}},
+    },
+}
+#: Baselines that see pictures.
+PEERS = ("dfols", "fr22_image", "pixel_gradient")
+
+
+def variant(task: str, settings: dict[str, Any]) -> Method:
+    """The surrogate of the picture with these settings."""
+    return ImageZeroGrads(**settings)
+
+
+def peer(task: str, name: str) -> Method:
+    """A baseline with its settings for a task, tuned if there are any in `configs/tuned`."""
+    tuned = TUNED / task / f"{name}.yaml"
+    return make_method(read_yaml(tuned)["model"] if tuned.is_file() else name)[0]
+
+
+#: {name: a function of the name of the task}.
+METHODS: dict[str, Callable[[str], Method]] = (
+    {"zerograds-image": lambda task: ImageZeroGrads(), "zerograds": lambda task: ZeroGrads()}
+    | {name: partial(peer, name=name) for name in PEERS}
+    | {f"zerograds-image, {without}": partial(variant, settings=settings) for without, settings in WITHOUT.items()}
+)
 
 
 def measure(task: Task, method: Method, renders: int, seed: int) -> dict[str, object]:
@@ -142,7 +180,7 @@ def measure(task: Task, method: Method, renders: int, seed: int) -> dict[str, ob
     curve, stages = [(0, 1.0)], []
     while not loop.stop_reason():
         name = getattr(method, "present", "")
-        if not stages or stages[-1][1] != name:
+        if name and (not stages or stages[-1][1] != name):
             stages.append((loop.renders, name))
         loop.iterate()
         curve.append((loop.renders, objective.measure(method.recommend(), f"{loop.renders}")[0] / start))
@@ -173,7 +211,7 @@ def main() -> None:
     options = parser.parse_args()
     make, renders = TASKS[options.task]
     row = {"task": options.task, "method": options.method}
-    row |= measure(make()(), METHODS[options.method](), options.renders or renders, options.seed)
+    row |= measure(make()(), METHODS[options.method](options.task), options.renders or renders, options.seed)
     row |= {"revision": revision(), "machine": machine()}
     words = [options.task, "--seed", str(options.seed), "--method", options.method, "--renders", str(row["renders"])]
     row["command"] = "python -m benchmarks.pictures " + shlex.join(words)

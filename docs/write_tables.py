@@ -1,4 +1,4 @@
-"""The tables of docs/results, from the rows in `results`: python -m docs.write_tables
+"""The tables of pages, from the rows in `results`: python -m docs.write_tables
 
 A table stands between two markers that name its command. A test fails when it differs from the rows.
 """
@@ -7,14 +7,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large, small, surrogates
+from benchmarks import large, pictures, pictures_table, small, surrogates
 
-RESULTS = Path(__file__).with_name("results")
+ROOT = Path(__file__).parents[1]
 #: The table of each page.
 TABLES: dict[str, Callable[[], str]] = {
-    "many_parameters.md": lambda: large.table(large.ROWS),
-    "parts.md": lambda: small.table(small.ROWS),
-    "cost.md": lambda: surrogates.table(surrogates.ROWS),
+    "docs/results/many_parameters.md": lambda: large.table(large.ROWS),
+    "docs/results/parts.md": lambda: small.table(small.ROWS),
+    "docs/results/cost.md": lambda: surrogates.table(surrogates.ROWS),
+    "docs/results/pictures.md": lambda: pictures_table.measured(pictures.ROWS),
+    "docs/surrogates/picture.md": lambda: pictures_table.ablation(pictures.ROWS),
+    "README.md": lambda: pictures_table.peers(pictures.ROWS),
 }
 #: What is between the markers.
 BETWEEN = re.compile(r"(?<=<!-- made by python -m docs.write_tables -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -22,10 +25,10 @@ BETWEEN = re.compile(r"(?<=<!-- made by python -m docs.write_tables -->\n).*?(?=
 
 def renewed(name: str) -> str:
     """A page with its table made from the rows again."""
-    page = (RESULTS / name).read_text(encoding="utf-8")
+    page = (ROOT / name).read_text(encoding="utf-8")
     return BETWEEN.sub(lambda _: f"\n{TABLES[name]()}\n\n", page)
 
 
 if __name__ == "__main__":
     for name in TABLES:
-        (RESULTS / name).write_text(renewed(name), encoding="utf-8")
+        (ROOT / name).write_text(renewed(name), encoding="utf-8")

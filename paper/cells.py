@@ -165,9 +165,7 @@ def notes_of_runs(runs: Sequence[Run]) -> list[str]:
         notes.append("our variant of the paper's experiment (docs/paper.md)")
     if any(run.row["stop_reason"] == StopReason.TIME for run in runs):
         notes.append(CUT)
-    if row["feedback"] == "image":
-        notes.append("sees images, so it is left out of the test")
-    elif has_no_randomness(runs):
+    if has_no_randomness(runs):
         notes.append(ONE_SAMPLE)
     return notes
 

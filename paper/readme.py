@@ -37,15 +37,16 @@ BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOT
 
 
 def table() -> str:
-    """The final loss of every method on every task that has tuned settings, with marks and without intervals."""
+    """The final loss of each method that is told losses on every tuned task, with marks and without intervals."""
     folder = ROOT / KEPT
     parts = {part: rows.read_kept(folder / part) for part in ("published", "tuned")}
     material = rows.Material(folder, parts, rows.read_probes(folder, "tasks"))
-    panel = better_panel(material, parts["tuned"])
+    losses = [run for run in parts["tuned"] if run.row["feedback"] == "loss"]
+    panel = better_panel(material, losses)
     cells = [cell for line in panel.lines.values() for cell in line]
     said = header(LOSS, *map(escape, panel.columns))
     said += [table_line(escape(name_of(method)), *map(short, line)) for method, line in panel.lines.items()]
-    notes = " ".join(notes_of(parts["tuned"], {cell.mark for cell in cells})).replace(" [95 % bootstrap interval]", "")
+    notes = " ".join(notes_of(losses, {cell.mark for cell in cells})).replace(" [95 % bootstrap interval]", "")
     settings = SETTINGS.format(percent(max(cell.share or 0.0 for cell in cells)))
     return "\n".join([*said, "", f"{notes} {settings} Rows: [`{KEPT}`]({KEPT}).", ""])
 

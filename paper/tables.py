@@ -35,8 +35,9 @@ def all_tables(material: Material) -> list[Table]:
             if own:
                 title = f"Tasks of {dimension} dimension, {said}"
                 measures = MEASURES if is_low else MEASURES | MEMORY
-                table = compare(f"{name}{suffix}", title, own, material, measures)
-                found.append(with_better(table, material, own) if part == "tuned" else table)
+                for ending, words, apart in told(own):
+                    table = compare(f"{name}{suffix}{ending}", title + words, apart, material, measures)
+                    found.append(with_better(table, material, apart) if part == "tuned" else table)
     if ablated := material.runs("ablations"):
         measures = dict(list(MEASURES.items())[:2])
         table = compare("table3", "Ablations", ablated, material, measures)
@@ -44,6 +45,13 @@ def all_tables(material: Material) -> list[Table]:
     if material.cost:
         found.append(cost_table(material))
     return [*found, *passing_tables(material)]
+
+
+def told(runs: Sequence[Run]) -> list[tuple[str, str, list[Run]]]:
+    """Runs of methods that are told losses, and of those that are told images, with endings of the name and title."""
+    parts = (("loss", "", ""), ("image", "-image", "; methods that see the image, tested among themselves"))
+    found = [(ending, words, [run for run in runs if run.row["feedback"] == told]) for told, ending, words in parts]
+    return [part for part in found if part[2]]
 
 
 def compare(
@@ -79,8 +87,8 @@ def panel_of(title: str, of: Measure, marked: bool, by_pair: ByPair, material: M
 
 
 def marks_of(of: Measure, own: Mapping[str, Sequence[Run]]) -> dict[str, str]:
-    """The marks of a column. Methods that see images have none; one that has one sample can only be the lowest."""
-    rivals = {method: runs for method, runs in own.items() if runs and runs[0].row["feedback"] == "loss"}
+    """The marks of a column. A method that has one sample can only be the lowest."""
+    rivals = {method: runs for method, runs in own.items() if runs}
     single = {method for method, runs in rivals.items() if has_no_randomness(runs)}
     medians = {method: middle([of(run) for run in runs]).value for method, runs in rivals.items()}
     lowest = min(medians.values(), default=math.inf)

@@ -48,6 +48,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # NGOpt chooses COBYLA here, which draws no random numbers.
 DETERMINISTIC = ("nevergrad",)
+# Told the pixels' errors, so without a reference they are refused.
+NEED_A_REFERENCE = ("dfols",)
 # The published learning rate is for budgets that are a hundred times larger.
 VARIANTS["zerograds-paper"] = ("zerograds-paper", {"lr_theta": 0.02})
 CASES = {name: (name, {}) for name in registered()} | VARIANTS

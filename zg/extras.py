@@ -14,7 +14,13 @@ from zg.errors import SettingError
 
 DISTRIBUTION = "zerograds"
 # Modules that are not called what the package is called on PyPI.
-PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn", "drjit": "mitsuba", "mathutils": "bpy"}
+PACKAGES = {
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "drjit": "mitsuba",
+    "mathutils": "bpy",
+    "dfols": "DFO-LS",
+}
 # As the metadata write it: cma>=4; python_version >= "3.11" and extra == "baselines".
 REQUIREMENT = re.compile(r"([\w.-]+).*;.*\bextra == ['\"]([\w-]+)['\"]")
 

@@ -22,6 +22,8 @@ from torch.nn.functional import interpolate, pad
 # Pictures of less height, in pixels, are enlarged by an integer factor, so that a 16 × 16 image can be seen.
 MIN_HEIGHT = 192
 FRAMES_PER_SECOND = 10
+# What the picture of an error means, in its heading.
+SCALE = "black 0, white 0.5"
 # Pixels between the pictures of a panel; height in pixels of the headings above them.
 GAP, HEADING = 6, 20
 # Steps of hue and saturation between the colours of two parameters: Roberts's sequence R2, which fills a square evenly.
@@ -57,7 +59,7 @@ def enlarge(picture: Tensor) -> Tensor:
 def panel(image: Tensor, reference: Tensor, linear: bool) -> Tensor:
     """The picture render | reference | error with headings. Error: mean of |difference| over channels; 0.5 is white."""
     a, b = to_display(image, linear), to_display(reference, linear)
-    return row_of({"render": a, "reference": b, "error": difference(a, b)})
+    return row_of({"render": a, "reference": b, f"error ({SCALE})": difference(a, b)})
 
 
 def surrogate_row(image: Tensor, predicted: Tensor | None, parameters: Tensor | None, linear: bool) -> Tensor:
@@ -72,7 +74,7 @@ def surrogate_row(image: Tensor, predicted: Tensor | None, parameters: Tensor | 
         {
             "predicted before the render": white if b is None else b,
             "parameters": white if parameters is None else parameters,
-            "error of the prediction": white if b is None else difference(a, b),
+            "prediction's error, same scale": white if b is None else difference(a, b),
         }
     )
 

@@ -21,6 +21,9 @@ NAMES = {
     "bobyqa": "BOBYQA",
     "random_search": "Random search",
     "fr22_image": "FR22 on the image",
+    "dfols": "DFO-LS on the image",
+    "pixel_gradient": "Per-pixel gradient",
+    "zerograds-image": "ZeroGrads on the image",
     OURS_PUBLISHED: "ZeroGrads, as published",
     OURS: "ZeroGrads, default",
 }

@@ -20,7 +20,8 @@ from baselines.compare.pictures import picture_of
 from baselines.compare.rows import Run, column, unique
 from baselines.compare.statistics import Estimate
 from baselines.compare.style import HOUSE, Look
-from baselines.compare.summary import Summary, describe_budget
+from baselines.compare.summary import Line as TaskLine
+from baselines.compare.summary import Overall, Summary, apart, describe_budget
 
 # Pictures are shown small: a larger picture is reduced to this number of pixels a side.
 PICTURE_SIZE = 256
@@ -36,14 +37,17 @@ class Bar(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the page shows of a task. pictures: (name, data URI) of the runs with the seed `seed`."""
+    """What the page shows of a task.
+
+    tables: with their titles. pictures: (name, data URI) of the runs with the seed `seed`.
+    """
 
     anchor: str
     task: str
     budget: str
     charts: list[Chart]
     strokes: list[Stroke]
-    table: Table
+    tables: list[tuple[str, Table]]
     pictures: list[tuple[str, str]]
     seed: int
     bars: list[Bar]
@@ -69,7 +73,7 @@ def html(title: str, runs: Sequence[Run], summary: Summary) -> str:
         links=links,
         gain_is=tables.GAIN_IS,
         target_is=tables.TARGET_IS,
-        all_tasks=all_tasks(summary) if len(summary.tasks) > 1 else None,
+        all_tasks=all_tasks(summary) if len(summary.tasks) > 1 else [],
         sections=sections,
         endings=endings(runs),
         settings=settings(runs),
@@ -77,12 +81,17 @@ def html(title: str, runs: Sequence[Run], summary: Summary) -> str:
     )
 
 
-def all_tasks(summary: Summary) -> Table:
-    """The table over all tasks."""
+def all_tasks(summary: Summary) -> list[tuple[str, Table]]:
+    """The tables over all tasks, with their titles."""
+    return [(title, overall_table(own, summary.versus)) for title, own in apart(summary.overall)]
+
+
+def overall_table(overall: Sequence[Overall], versus: str) -> Table:
+    """A table over all tasks."""
     lines = []
-    for line in summary.overall:
+    for line in overall:
         cells = [
-            Cell(name_of(line.method), small=seen(line.feedback)),
+            Cell(name_of(line.method)),
             Cell(line.settings),
             measured(line.gain),
             measured(line.rank),
@@ -90,7 +99,7 @@ def all_tasks(summary: Summary) -> Table:
             Cell(f"{line.failures} of {line.runs}", line.failures, "bad" if line.failures else ""),
         ]
         lines.append(Line(cells, line.method == HOUSE))
-    over = f"P(better than {name_of(summary.versus)})"
+    over = f"P(better than {name_of(versus)})"
     return Table(["method", "settings", "gain", "average rank", over, "failed runs"], lines)
 
 
@@ -104,24 +113,22 @@ def section(anchor: str, task: str, runs: Sequence[Run], summary: Summary, looks
         "; ".join(unique(runs, lambda run: describe_budget(run.row))),
         charts=[chart(curves, axis, looks, task, ends_of(runs, task)) for axis in style.AXES] if curves else [],
         strokes=[stroke(method, looks) for method in looks if method in curves],
-        table=task_table(task, summary),
+        tables=[(title, task_table(own)) for title, own in apart([one for one in summary.lines if one.task == task])],
         pictures=pictures(shown),
         seed=shown[0].row["seed"] if shown else 0,
         bars=bars(task, summary),
     )
 
 
-def task_table(task: str, summary: Summary) -> Table:
-    """The table of a task."""
+def task_table(of_task: Sequence[TaskLine]) -> Table:
+    """A table of a task."""
     lines = []
-    for line in summary.lines:
-        if line.task != task:
-            continue
+    for line in of_task:
         low, middle, high = (tables.number(value) for value in line.final)
         renders, seconds = line.renders_to_target[1], line.seconds_to_target[1]
         spent = line.spent
         cells = [
-            Cell(name_of(line.method), small=[*([line.resolved] if line.resolved else []), *seen(line.feedback)]),
+            Cell(name_of(line.method), small=[line.resolved] if line.resolved else []),
             Cell(line.settings),
             Cell(
                 middle,
@@ -237,11 +244,6 @@ def measured(found: Estimate | None) -> Cell:
 def plain(value: float) -> Cell:
     """A number."""
     return Cell(tables.number(value), value)
-
-
-def seen(feedback: str) -> list[str]:
-    """The remark on a method that sees more than losses."""
-    return ["sees images"] if feedback == "image" else []
 
 
 def count(things: Sequence, name: str) -> str:

@@ -79,6 +79,9 @@ LOOKS = {
     "random_search": Look(SKY, DOTTED),
     "cmaes-full": Look(BLUE, DOTTED),
     "fr22_image": Look(GREEN, DOTTED),
+    "dfols": Look(INK, DASHED),
+    "pixel_gradient": Look(PINK, DOTTED),
+    "zerograds-image": Look(INK, MIXED),
 }
 # The looks of methods of other packages, in turn.
 FREE = [Look(colour, dashes) for dashes in (MIXED, DOTTED) for colour in (RED, PINK, ORANGE)]

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from baselines.compare.statistics import Estimate, median_and_quartiles
 
 # The target loss, as a share of the initial loss: renders and seconds are counted up to it.
 TARGET = 0.1
+# {what a method is told: the title of the table of such methods}, in the order of the tables.
+TOLD = {"loss": "Told losses", "image": "Told images, ranked among themselves"}
 # Lower quartile, median, upper quartile.
 Quartiles = tuple[float, float, float]
 
@@ -64,6 +67,10 @@ class Overall:
     gain: Estimate | None
     rank: Estimate | None
     improvement: Estimate | None
+
+
+# A line of either kind.
+AnyLine = TypeVar("AnyLine", Line, Overall)
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,14 @@ def median_of(runs: Sequence[Run], column: str) -> float:
     """The median of a column over the rows that have a value; NaN where no row has one."""
     known = [run.row[column] for run in runs if run.row.get(column) is not None]
     return float(np.median(known)) if known else math.nan
+
+
+def apart(lines: Sequence[AnyLine]) -> list[tuple[str, list[AnyLine]]]:
+    """Lines with the title of their table: one table for each of `TOLD`, without a title if all are told losses."""
+    found = {told: [line for line in lines if line.feedback == told] for told in TOLD}
+    if not found["image"]:
+        return [("", found["loss"])]
+    return [(TOLD[told], own) for told, own in found.items() if own]
 
 
 def notes(runs: Sequence[Run]) -> list[str]:

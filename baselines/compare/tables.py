@@ -8,7 +8,7 @@ from typing import Any
 from baselines.compare.names import name_of
 from baselines.compare.rows import Run, column, unique, write_csv
 from baselines.compare.statistics import Estimate
-from baselines.compare.summary import TARGET, Line, Overall, Quartiles, Summary, describe_budget
+from baselines.compare.summary import TARGET, Line, Overall, Quartiles, Summary, apart, describe_budget
 
 # What the tables and the page say of the gain.
 GAIN_IS = (
@@ -26,16 +26,19 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
     lines += [GAIN_IS, TARGET_IS, ""]
     if len(summary.tasks) > 1:
         over = f"P(better than {escape(name_of(summary.versus))})"
-        lines += ["## All tasks", "", *header("method", "settings", "gain", "average rank", over, "failed runs")]
-        lines += [table_line(*overall_cells(line)) for line in summary.overall] + [""]
+        lines += ["## All tasks", ""]
+        for title, own in apart(summary.overall):
+            lines += subtitle(title) + header("method", "settings", "gain", "average rank", over, "failed runs")
+            lines += [table_line(*overall_cells(line)) for line in own] + [""]
     for task in summary.tasks:
         of_task = [run.row for run in runs if run.row["task"] == task]
         seeds = len({row["seed"] for row in of_task})
         budget = "; ".join(unique(of_task, describe_budget))
         lines += [f"## {escape(task)}", "", f"{budget}; {seeds} seed{'s' if seeds > 1 else ''}.", ""]
         columns = "method|settings|final loss [quartiles]|gain|rank|renders to target|s to target|renders"
-        lines += header(*f"{columns}|s rendering|s method|stopped by".split("|"))
-        lines += [table_line(*task_cells(line)) for line in summary.lines if line.task == task] + [""]
+        for title, lines_of_task in apart([line for line in summary.lines if line.task == task]):
+            lines += subtitle(title) + header(*f"{columns}|s rendering|s method|stopped by".split("|"))
+            lines += [table_line(*task_cells(line)) for line in lines_of_task] + [""]
     for name in ("machine", "revision"):
         lines.append(f"{name.capitalize()}: {escape(', '.join(unique(runs, column(name))) or 'none')}.")
     errors = [
@@ -44,6 +47,11 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
         if row["error"]
     ]
     return "\n".join([*lines, ""] + (["## Errors", "", *errors, ""] if errors else []))
+
+
+def subtitle(title: str) -> list[str]:
+    """A heading below that of a task; nothing for an empty title."""
+    return [f"### {title}", ""] if title else []
 
 
 def header(*names: str) -> list[str]:
@@ -59,7 +67,7 @@ def table_line(*cells: str) -> str:
 def overall_cells(line: Overall) -> list[str]:
     """The cells of a method over all tasks."""
     return [
-        named(line.method, line.feedback),
+        escape(name_of(line.method)),
         line.settings,
         estimate(line.gain),
         estimate(line.rank),
@@ -71,7 +79,7 @@ def overall_cells(line: Overall) -> list[str]:
 def task_cells(line: Line) -> list[str]:
     """The cells of a method on a task."""
     return [
-        named(line.method, line.feedback) + (f" ({escape(line.resolved)})" if line.resolved else ""),
+        escape(name_of(line.method)) + (f" ({escape(line.resolved)})" if line.resolved else ""),
         line.settings,
         quartiles(line.final),
         estimate(line.gain),
@@ -83,11 +91,6 @@ def task_cells(line: Line) -> list[str]:
         number(line.spent.seconds_method),
         escape(", ".join(f"{reason} × {count}" for reason, count in line.stops.items())),
     ]
-
-
-def named(method: str, feedback: str) -> str:
-    """A method's name, with a remark where it sees more than losses."""
-    return escape(name_of(method)) + (" (sees images)" if feedback == "image" else "")
 
 
 def quartiles(values: Quartiles) -> str:

@@ -15,7 +15,7 @@ from markupsafe import escape
 
 from baselines.compare import page
 from baselines.compare.rows import read_runs
-from baselines.compare.summary import summarise
+from baselines.compare.summary import TOLD, summarise
 from tests.tables import read_csv
 from zg.cli.main import main
 
@@ -62,6 +62,9 @@ def folder(tmp_path):
 
 def test_everything_is_made_from_rows_and_curves(folder, capsys):
     assert main(["report", str(folder)]) == 0
+    parts = re.split("^### ", (folder / "summary.md").read_text(), flags=re.MULTILINE)
+    assert [part.partition("\n")[0] for part in parts[1:]] == list(TOLD.values()) * 3
+    assert all(("| sees |" in part) == part.startswith("Told images") for part in parts[1:])
     assert "report.html" in capsys.readouterr().out
     for name in ("curves", "seconds", "gains", "images"):
         assert imageio.imread(folder / f"{name}.png").std() > 0
@@ -140,7 +143,10 @@ def test_a_browser_sorts_tables_and_switches_axes(folder, tmp_path):
     assert "<title>clicked</title>" in text
     table = re.search(r"<section>.*?<tbody>(.*?)</tbody>", text, re.S)[1]
     names = re.findall(r"<tr[^>]*><td[^>]*>(.*?)(?: <small>.*?)?</td>", table)
-    assert names == ["sees", EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "ZeroGrads, default"]
+    assert names == [EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "ZeroGrads, default"]
+    assert re.findall("<h3>(.*?)</h3>", text) == list(TOLD.values()) * 3, (
+        "a table of their own, of all tasks and of each"
+    )
     assert 'aria-sort="descending"' in text
     charts = re.findall(r"<svg([^>]*)data-axis=\"(\w+)\"([^>]*)>", text)[:2]
     assert [(axis, "hidden" in before + after) for before, axis, after in charts] == [

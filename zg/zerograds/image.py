@@ -223,7 +223,9 @@ class ImageZeroGrads(Method):
 
     def _begin_loss_only(self, best: Tensor, theta: Tensor) -> None:
         """Let the loss-only default go on from θ [n]; best: the best θ [n] known."""
-        self.present, self.resolved, self.champion = LOSSES, LOSSES, best.clone()
+        if not self.is_solved:
+            self.present = self.resolved = LOSSES
+        self.champion = best.clone()
         self.next_duel = 2 * self.ledger.renders
         self.loss_only = ZeroGrads(self.sigma)
         self.loss_only.go_on(replace(self.problem, image_loss=None), self.ledger, theta)

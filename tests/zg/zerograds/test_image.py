@@ -60,6 +60,7 @@ def test_pictures_beyond_the_memory_that_is_allowed_are_left_to_the_loss_only_de
 def test_a_run_ends_when_the_picture_is_the_reference() -> None:
     loop = ran(Mixed(9, 0), 500)
     assert loop.stop_reason() == "converged" and loop.renders < 40
+    assert loop.method.resolved == "dense", "what has solved it, not what would have come next"
 
 
 def test_the_result_is_never_worse_than_what_the_pictures_have_found() -> None:
@@ -147,6 +148,7 @@ def test_the_model_is_kept_when_the_reference_is_met_also_over_a_checkpoint() ->
     loop, rest = ran(Mixed(9, 0), 100), looped(ImageZeroGrads(), Mixed(9, 0), 100)
     assert loop.method.is_solved
     rest.load_state(copy.deepcopy(loop.state()))
+    assert rest.method.resolved == "dense"
     assert rest.method.finished() == "converged" and torch.equal(
         rest.method.surrogate.state.J, loop.method.surrogate.state.J
     )

@@ -176,6 +176,11 @@ class PictureSurrogate(ABC):
         return float(self.noise_variance / max(pixels, 1.0) ** self.settings.steps.independence)
 
     @property
+    def correction(self) -> float:
+        """1 if what noise adds is subtracted, else 0."""
+        return float(self.settings.steps.corrects_noise)
+
+    @property
     def noisy(self) -> bool:
         """Whether two renders of the start differed."""
         return bool((self.place.noise.abs() > 10 * ROUNDING * self.place.picture.abs()).any())
@@ -313,7 +318,7 @@ class PictureSurrogate(ABC):
         K = p / (p + self.weighed_noise)
         fused = torch.lerp(predicted, pictures, K[:, None].to(pictures))
         noise = (1 - K).square() * self.prediction_noise(s) + K.square() * v
-        losses = self.picture_loss.losses(fused) - noise + self.picture_loss.penalties(theta)
+        losses = self.picture_loss.losses(fused) - self.correction * noise + self.picture_loss.penalties(theta)
         changed = (self.bowl.energy(pictures - place.picture) - v).clamp_min(v)
         error = (self.bowl.energy(pictures - predicted) - v).clamp_min(0.0) / changed
         return Trials(s, pictures, fused, losses.nan_to_num(nan=math.inf), noise, error)
@@ -321,7 +326,8 @@ class PictureSurrogate(ABC):
     def _loss_here(self) -> float:
         """h at the present θ, without the part of noise."""
         place, loss = self.place, self.picture_loss
-        value = loss.losses(place.picture[None]) - place.picture_noise + loss.penalties(place.theta[None])
+        noise = self.correction * place.picture_noise
+        value = loss.losses(place.picture[None]) - noise + loss.penalties(place.theta[None])
         return float(value[0])
 
     def _fail(self) -> None:

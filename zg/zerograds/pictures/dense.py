@@ -51,6 +51,8 @@ class DenseSettings:
     most_surprise: float = 10.0
     #: Most bytes of J and as many pictures in a batch; else the loss-only default runs. 10 ×: larger pictures.
     memory: float = 2e9
+    #: Whether slopes are kept when θ moves. False: n probes before each step, for the ablation.
+    remembers: bool = True
     #: Length of a probe over that of the last step. 10 ×: slopes are those of a wide surrounding.
     probe_share: float = 0.3
     #: Largest offset of a coordinate in a probe, over σ. 10 ×: probes in noise reach farther.
@@ -152,8 +154,9 @@ class Dense(PictureSurrogate):
         """As in the base, with H made once, and without what noise adds to slopes and curvature."""
         state, at = self.state, self.place.theta + s
         slopes, bend = self.picture_loss.penalty_bowl(at)
-        noise = 2 * state.N[1:, 1:]
-        g = self.pull(bowl.gradient[None])[0] - 2 * state.N[0, 1:] - noise @ s.double() + slopes
+        N = self.correction * state.N
+        noise = 2 * N[1:, 1:]
+        g = self.pull(bowl.gradient[None])[0] - 2 * N[0, 1:] - noise @ s.double() + slopes
         H = self.pull(bowl.times(state.J))
         # What is subtracted is not known exactly: a direction whose slopes are mostly noise is not followed far.
         widths, axes = torch.linalg.eigh(0.5 * (H + H.T) - noise)
@@ -239,6 +242,9 @@ class Dense(PictureSurrogate):
         state.N = symmetric(shift @ state.N @ shift.T)
         state.stride = math.sqrt(length)
         self._update(torch.zeros_like(s)[None], picture[None])
+        if not self.settings.remembers:
+            state.P = torch.diag(torch.cat([state.P.diagonal()[:1], self.settings.unknown * state.D]))
+            state.N = torch.diag(torch.cat([state.N.diagonal()[:1], torch.zeros_like(state.D)]))
 
     # Probes
 

@@ -42,6 +42,8 @@ class StepSettings:
     independence: float = 0.25
     #: Factor on the length of probes after a failure with a fresh J: the picture is not linear over that length.
     shrink: float = 0.5
+    #: Whether what noise adds to losses, slopes and curvature is subtracted. False: for the ablation.
+    corrects_noise: bool = True
 
 
 @dataclass

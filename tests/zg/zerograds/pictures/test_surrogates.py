@@ -12,8 +12,9 @@ from zg.objective import Objective
 from zg.problem import Problem
 from zg.zerograds.pictures.base import PictureSurrogate
 from zg.zerograds.pictures.bowl import PictureLoss
-from zg.zerograds.pictures.dense import Dense
+from zg.zerograds.pictures.dense import Dense, DenseSettings
 from zg.zerograds.pictures.footprints import Footprints
+from zg.zerograds.pictures.place import StepSettings
 
 
 def started(kind: type[PictureSurrogate], task: Mixed, seed: int = 0) -> tuple[PictureSurrogate, Objective]:
@@ -76,6 +77,29 @@ def test_the_loss_is_told_without_the_part_of_noise() -> None:
     assert surrogate.place.loss == pytest.approx(clean, abs=0.3 * 0.3**2)
     assert surrogate.noise_variance == pytest.approx(0.3**2, rel=0.3)
     assert surrogate.noisy
+
+
+def test_without_the_correction_the_loss_keeps_the_part_of_noise() -> None:
+    surrogate, objective = started(Dense, Mixed(6, 0, noise=0.3))
+    plain, _ = started(Dense, Mixed(6, 0, noise=0.3))
+    plain.settings = DenseSettings(steps=StepSettings(corrects_noise=False))
+    told = objective.evaluate(surrogate.ask(), 0, images=True)
+    assert told.images is not None and told.reference is not None
+    for one in (surrogate, plain):
+        one.picture_loss = PictureLoss(objective.image_loss, told.reference, objective.space)
+        one.tell(surrogate.ask(), told.images, told.valid)
+    kept = plain.place.loss - surrogate.place.loss
+    assert kept == pytest.approx(surrogate.place.picture_noise, rel=1e-6) and kept > 0.02
+
+
+def test_without_memory_every_slope_is_measured_again_before_each_step() -> None:
+    surrogate, objective = started(Dense, Bent(9))
+    surrogate.settings = DenseSettings(remembers=False)
+    batches = []
+    for _ in range(7):
+        batches.append((surrogate.place.phase, len(surrogate.ask())))
+        tell(surrogate, objective)
+    assert [size for phase, size in batches if phase == "learn"] == [9] * 3
 
 
 @pytest.mark.parametrize("kind", ["binary", "integer"])
