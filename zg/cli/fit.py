@@ -8,12 +8,13 @@ import yaml
 
 from zg.budget import Budget
 from zg.cli.output import say
+from zg.cli.train import is_training, train_command
 from zg.config.build import BASES, instantiate, parse, resolved
 from zg.config.compose import KINDS, Config, assign, class_name, compose, locate, read_yaml
 from zg.config.registry import configured, registered
 from zg.errors import RunError, SettingError, in_words
 from zg.extras import missing_package
-from zg.run.files import ERROR_FILE
+from zg.run.files import ERROR_FILE, free_folder
 from zg.run.folder import CONFIG_FILE
 from zg.run.result import Result
 from zg.run.run import run
@@ -30,6 +31,7 @@ Optimise one task with one method. Later configs override earlier ones; settings
 
   --data NAME, --data.KEY VALUE      the task and its settings        (zg list tasks)
   --model NAME, --model.KEY VALUE    the method and its settings      (zg list methods)
+  --training NAME, --training.KEY V  in place of both: a network that is trained through renders
   --seed N                           seed of initial θ, reference and method (default 0)
   --max-renders N                    number of renders                (default 2000)
   --max-seconds S                    stop after S seconds of rendering and method
@@ -54,6 +56,8 @@ Optimise one task with one method. Later configs override earlier ones; settings
 def fit_command(words: list[str]) -> int:
     """Run `zg fit`. words: the words of the command line after `fit`. Returns the exit code."""
     layers, options = parse_words(words)
+    if is_training(layers, options):
+        return train_command(layers, options)
     folder = Path(options["out"]) if "out" in options else None
     resume = "resume" in options
     if resume:
@@ -135,7 +139,7 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
         elif key == "out":
             options[key] = value
         else:
-            (choices if key in BASES else settings).append(choose(key, value) if key in BASES else assign(key, value))
+            (choices if key in KINDS else settings).append(choose(key, value) if key in KINDS else assign(key, value))
     return [*files, *choices, *settings], options
 
 
@@ -153,10 +157,7 @@ def choose(key: str, name: str) -> Config:
 def next_folder(config: Config) -> Path:
     """The folder runs/TASK-METHOD-N in the working directory, with the next free number N."""
     names = (class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model")))
-    stem = "-".join(names)
-    numbers = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{stem}-*")]
-    taken = [int(number) for number in numbers if number.isdecimal()]  # others are copies that somebody made
-    return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
+    return free_folder("-".join(names))
 
 
 def report(result: Result, seconds: float) -> None:
