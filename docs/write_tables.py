@@ -1,4 +1,4 @@
-"""The tables of docs/results, from the rows in `results`: python -m docs.write_tables
+"""The tables of docs/results and of two guides, from the rows in `results`: python -m docs.write_tables
 
 A table stands between two markers that name its command. A test fails when it differs from the rows.
 """
@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large, small, surrogates
+from benchmarks import autoencoder, large, layer, small, surrogates
 
 RESULTS = Path(__file__).with_name("results")
 #: The table of each page.
 TABLES: dict[str, Callable[[], str]] = {
     "many_parameters.md": lambda: large.table(large.ROWS),
     "parts.md": lambda: small.table(small.ROWS),
+    "../layer.md": lambda: layer.table(layer.ROWS),
+    "../spline_vae.md": lambda: autoencoder.table(autoencoder.ROWS),
     "cost.md": lambda: surrogates.table(surrogates.ROWS),
 }
 #: What is between the markers.
