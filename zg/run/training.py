@@ -26,7 +26,7 @@ from zg.run.data import Counter
 from zg.run.files import ERROR_FILE, decoration, write_error, write_json
 from zg.run.folder import discard, held_folder, report_disk_errors
 from zg.run.history import History
-from zg.run.module import make_trainer, quiet_lightning
+from zg.run.module import make_trainer, plain_interrupts, quiet_lightning
 from zg.run.observer import Observer, closing_all
 from zg.run.provenance import code_hash, config_hash, machine, peak_mb, revision
 from zg.run.record import CURVE_POINTS, LOG_POINTS, frames_in, schedule
@@ -263,7 +263,7 @@ def train(
             checkpoint = whole_checkpoint(folder) if resume else None
             lightning = make_trainer(loggers, [Hooks()], trainer or {})
             write.save = lightning.save_checkpoint
-            with quiet_lightning():
+            with quiet_lightning(), plain_interrupts():
                 lightning.fit(training, ckpt_path=checkpoint, weights_only=True)
         except BaseException as exception:
             _record_failure(folder, exception, training, labels, seed, max_renders, loggers, resume)
