@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import zg
 from tasks.digits import Digits
 from tasks.renderers.strokes import SoftStrokes, Strokes, stroke_space
-from tasks.spline_pictures import autoencoder_panel
+from tasks.spline_pictures import CELL, COLUMNS, autoencoder_panel
 from zg.errors import SettingError, check_positive, check_whole, nearest
 from zg.layer.draws import Kind
 from zg.run.training import Training
@@ -85,21 +85,20 @@ class SplineVAE(Training):
     def names(self) -> tuple[str, str]:
         return "spline_vae", self.gradient
 
-    def start(self, seed: int, max_renders: int) -> None:
-        self.seed, self.max_renders = seed, max_renders
+    def build(self) -> None:
         space = None if self.gradient == "plain" else self.space
-        self.network = Autoencoder(self.digits.size, space, *self.widths, make_generator(seed, "network"))
+        self.network = Autoencoder(self.digits.size, space, *self.widths, make_generator(self.seed, "network"))
         self.adam = torch.optim.Adam(self.network.parameters(), lr=self.lr)
-        self.layer = None if self.gradient in ("soft", "plain") else self._layer(seed, max_renders)
+        self.layer = None if self.gradient in ("soft", "plain") else self._layer()
 
-    def _layer(self, seed: int, max_renders: int) -> zg.Layer:
+    def _layer(self) -> zg.Layer:
         settings = {**self.layer_settings, "estimator": "sampled"}
         if self.gradient == "surrogate":
             settings["estimator"] = "surrogate"
         elif self.gradient == "spsa":
             draws: Kind = "spsa"
             settings |= {"draws": draws, "pairs": 1}
-        common: dict[str, Any] = {"batched": True, "tensors": True, "max_renders": max_renders, "seed": seed}
+        common: dict[str, Any] = {"batched": True, "tensors": True, "max_renders": self.max_renders, "seed": self.seed}
         return zg.Layer(self.strokes, space=self.space, **settings, **common)
 
     @property
@@ -167,8 +166,11 @@ class SplineVAE(Training):
             "readable_digits": self.digits.readable(digits, labels),
         }
 
+    @torch.no_grad()
     def panel(self) -> Tensor:
-        return autoencoder_panel(self)
+        digits = self.digits.held_out[:COLUMNS]
+        z = self.network.encode(digits)[0]
+        return autoencoder_panel(digits, z, self.draw, lambda z: self.drawn(z, Strokes(CELL)))
 
     def state(self) -> dict[str, Any]:
         return {"adam": self.adam.state_dict()}

@@ -363,8 +363,8 @@ def make_method(method: str | Method | Mapping[str, Any]) -> tuple[Method, Confi
     if isinstance(method, Mapping) and not {"name", "class_path"} & set(method):
         raise SettingError(f"method must have a name, got {method!r}")
     config = compose({"model": dict(method) if isinstance(method, Mapping) else method})
-    check_keys("model", config["model"], Method)
-    component = parse_component("model", config["model"], Method)
+    check_keys("model", config["model"])
+    component = parse_component("model", config["model"])
     return instantiate("model", component), resolved(config, {"model": component})
 
 

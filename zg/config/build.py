@@ -89,10 +89,10 @@ def parse_trainer(settings: Any) -> dict[str, Any]:
     return {key: trainer[key] for key in settings}
 
 
-def parse_component(key: str, component: Config, base: type) -> Namespace:
-    """A component {class_path, init_args} with its settings converted to their types. base: what its class must be."""
+def parse_component(key: str, component: Config, base: type | None = None) -> Namespace:
+    """A component {class_path, init_args} with its settings converted to their types. base: of its class."""
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, key, required=True)
+    parser.add_subclass_arguments(base or BASES[key], key, required=True)
     parsed: Namespace = _parse(parser, {key: component})[key]
     return parsed
 
@@ -107,8 +107,9 @@ def _parse(parser: ArgumentParser, values: Config) -> Namespace:
         raise SettingError(f"trainer: {message}" if is_unnamed else message) from None
 
 
-def check_keys(key: str, component: Config, base: type) -> None:
+def check_keys(key: str, component: Config, base: type | None = None) -> None:
     """Raise SettingError for a class that cannot be imported, or for a setting that the class does not have."""
+    base = base or BASES[key]
     path = component["class_path"]
     module, _, name = path.rpartition(".")
     try:

@@ -1,15 +1,15 @@
 """σ and the number of pairs, where they are not set.
 
-σ. Let c(σ) = v · (I(x + σ ε) − I(x − σ ε)) / 2, the change of the loss that pairs measure. Its correlation r with
-c(σ / 2) along the same ε, over rows and draws, is
+σ. Let c(σ) = v · (I(x + σ ε) − I(x − σ ε)) / 2, the change of the loss that pairs measure. It agrees with c(σ / 2)
+along the same ε, over rows and draws, as far as one is twice the other (concordance, after Lin 1989):
 
-    near 1   where the image is linear within σ,
-    lower    where σ is so small that c is noise, or that hard edges are seldom crossed,
-    and again where σ is so large that renders at x ± σ ε have little to do with the one at x.
+    r = 2 Σ a b / (Σ a² + Σ b²),   a = c(σ),   b = 2 c(σ / 2)
 
-The score of σ is r − 1 / √N, where N is the number of draws that count: (Σ p)² / Σ p² for the products p whose sum r
-is. From the best of σ = 1, 1/2, 1/4, …, σ is doubled while the score falls by at most 0.1 in all. v is the gradient of
-the loss of the network, so σ falls where only fine errors are left.
+r is 1 where the image is linear within σ. It is lower where σ is so small that c is noise, or that hard edges are
+seldom crossed; where c saturates; and where renders at x ± σ ε have little to do with the one at x. The score of σ is
+r − 1 / √N, where N = (Σ |a b|)² / Σ (a b)² is the number of draws that count. From the best of σ = 1, 1/2, 1/4, …, σ is
+doubled while the score falls by at most 0.1 in all. v is the gradient of the loss of the network, so σ falls where only
+fine errors are left.
 
 Pairs. A row costs 1 + 2 m renders with m pairs, and the noise of one pair is about n (1 − explained) times the squared
 gradient. For all renders together, the mean over rows has the least variance with m = √(n (1 − explained) / 2), the
@@ -41,10 +41,11 @@ def best_pairs(n: int, explained: float) -> int:
 
 def best_level(changes: Tensor) -> int | None:
     """The level of the best σ, from c [LEVELS + 1, draws] for σ = 1, 1/2, …; None where nothing changes."""
-    products = changes[:-1] * changes[1:]
-    correlations = products.sum(1) / (changes[:-1].norm(dim=1) * changes[1:].norm(dim=1))
+    wide, narrow = changes[:-1], 2 * changes[1:]
+    products = wide * narrow
+    concordance = 2 * products.sum(1) / (wide.square() + narrow.square()).sum(1)
     counting = products.abs().sum(1).square() / products.square().sum(1)
-    scores: list[float] = (correlations - counting.rsqrt()).nan_to_num(-math.inf).tolist()
+    scores: list[float] = (concordance - counting.rsqrt()).nan_to_num(-math.inf).tolist()
     best = max(scores)
     if best == -math.inf:
         return None

@@ -51,9 +51,14 @@ class Training(LightningModule, ABC):
         self.asked_to_stop: str | None = None
         self.observers: Sequence[Observer] = ()
 
-    @abstractmethod
     def start(self, seed: int, max_renders: int) -> None:
-        """Make the network. Everything random comes from the seed."""
+        """Make the network."""
+        self.seed, self.max_renders = seed, max_renders
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the network and its optimiser. Everything random comes from `seed`."""
 
     @property
     @abstractmethod
