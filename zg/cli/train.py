@@ -11,10 +11,9 @@ from zg.config.build import instantiate, parse, resolved
 from zg.config.compose import Config, class_name, compose, read_yaml
 from zg.errors import SettingError, nearest
 from zg.run.files import free_folder
+from zg.run.folder import CONFIG_FILE
 from zg.run.row import Row
 
-#: The file of a run folder that says what runs there.
-CONFIG_FILE = "config.yaml"
 # Settings of a run that a training has; exit code of a command that a signal has ended, without its number.
 SPENT = ("max_renders", "checkpoint_renders", "checkpoint_seconds")
 KNOWN = ("training", "trainer", "about", "seed", *SPENT, "curve_points", "video", "wandb", "group")

@@ -29,7 +29,7 @@ from zg.run.history import History
 from zg.run.module import make_trainer, plain_interrupts, quiet_lightning
 from zg.run.observer import Observer, closing_all
 from zg.run.provenance import code_hash, config_hash, machine, peak_mb, revision
-from zg.run.record import CURVE_POINTS, LOG_POINTS, frames_in, schedule
+from zg.run.record import CURVE_POINTS, LOG_POINTS, PANEL_EVERY, frames_in, schedule
 from zg.run.row import ROW_FILE, Labels, Row
 from zg.run.signals import Signals
 from zg.run.tracking import log_pictures, track_run, wandb_mode
@@ -204,9 +204,7 @@ class RecordTraining(Observer):
             metrics = training.measure()
             row |= {**metrics, "measured": 1}
             if self.frames:
-                with decoration("a frame of the video"):
-                    if (picture := training.panel()) is not None:
-                        pictures.write_png(self.frames / f"{training.renders:09d}.png", picture)
+                self._draw(training, self.frames / f"{training.renders:09d}.png")
             if self.say:
                 shown = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
                 self.say(f"{training.renders} renders  {shown}")
@@ -216,6 +214,15 @@ class RecordTraining(Observer):
         for logger in self.loggers:
             with decoration(f"logging to {type(logger).__name__}"):
                 logger.log_metrics(finite, step=training.renders)
+
+    def _draw(self, training: Training, frame: Path) -> None:
+        """Write a frame of the video; each PANEL_EVERY-th one is logged, too."""
+        with decoration("a frame of the video"):
+            if (picture := training.panel()) is None:
+                return
+            pictures.write_png(frame, picture)
+            for logger in self.loggers if len(list(frame.parent.iterdir())) % PANEL_EVERY == 0 else ():
+                logger.log_image("panel", [str(frame)], step=training.renders)
 
 
 def _passed(counts: list[int], before: int, now: int) -> bool:
