@@ -50,6 +50,15 @@ class Digits:
         """Pixels of a side."""
         return int(self.train.shape[-1])
 
+    def one_of_each(self, count: int) -> Tensor:
+        """Held-out digits [count, 1, H, W]: the first of each name in turn, then the second of each, and so on."""
+        seen: dict[int, int] = {}
+        turns = []
+        for place, name in enumerate(self.held_out_labels.tolist()):
+            seen[name] = seen.get(name, 0) + 1
+            turns.append((seen[name], name, place))
+        return self.held_out[[place for _, _, place in sorted(turns)[:count]]]
+
     @cached_property
     def _classifier(self) -> "object":
         classifier = load_package("sklearn.svm", "the classifier of digits").SVC(C=10)

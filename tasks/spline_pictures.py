@@ -28,7 +28,7 @@ def autoencoder_panel(
         "reconstructions": draw(z),
         "reconstructions, on a finer grid": draw_fine(z),
         "samples": draw_fine(samples),
-        "a walk from the first digit to the second": draw_fine(torch.lerp(z[:1], z[1:2], along)),
+        "a walk from the first digit to the third": draw_fine(torch.lerp(z[:1], z[2:3], along)),
     }
     return torch.cat([part for name, images in rows.items() for part in (heading(name), row(images))], dim=1)
 

@@ -168,7 +168,7 @@ class SplineVAE(Training):
 
     @torch.no_grad()
     def panel(self) -> Tensor:
-        digits = self.digits.held_out[:COLUMNS]
+        digits = self.digits.one_of_each(COLUMNS)
         z = self.network.encode(digits)[0]
         return autoencoder_panel(digits, z, self.draw, lambda z: self.drawn(z, Strokes(CELL)))
 

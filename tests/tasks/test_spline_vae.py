@@ -34,6 +34,9 @@ def test_a_classifier_reads_digits_that_were_held_out_and_no_noise() -> None:
     digits = Digits()
     assert digits.train.shape == (1438, 1, 8, 8) and digits.held_out.shape == (359, 1, 8, 8)
     assert digits.readable(digits.held_out, digits.held_out_labels) > 0.97
+    first = digits.one_of_each(12)
+    found = [int((digits.held_out == one).flatten(1).all(1).nonzero()[0]) for one in first]
+    assert digits.held_out_labels[found].tolist() == [*range(10), 0, 1]
     noise = torch.rand(digits.held_out.shape, generator=torch.Generator().manual_seed(0))
     assert digits.readable(noise, digits.held_out_labels) < 0.3
 
@@ -155,8 +158,9 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path: Path) -> None:
 def test_a_signal_ends_a_training_after_its_step_and_resume_completes_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "zg.cli", "fit"]
-    words = ["--config", "configs/spline_vae.yaml", "--max-renders", "20000", "--wandb", "disabled", "--video", "false"]
-    process = subprocess.Popen([*command, *words, "--curve-points", "2", "--out", str(folder)])
+    words = ["--config", "configs/spline_vae.yaml", "--max-renders", "8000", "--wandb", "disabled", "--video", "false"]
+    small = [word for name, value in SMALL.items() for word in (f"--training.{name}", str(value))]
+    process = subprocess.Popen([*command, *words, *small, "--curve-points", "2", "--out", str(folder)])
     while not (folder / "history.csv").exists() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
