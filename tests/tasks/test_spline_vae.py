@@ -145,6 +145,10 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     resumed = SplineVAE(**SMALL, options=OPTIONS)
     row = train(resumed, tmp_path / "part", resume=True, **settings)
     assert row["renders"] == whole.renders and resumed.steps == whole.steps > 13
+    metrics = {name: value for name, value in row.items() if name.startswith("metric_")}
+    assert set(metrics) == {"metric_reconstruction", "metric_readable", "metric_readable_digits"}
+    again = train(SplineVAE(**SMALL, options=OPTIONS), tmp_path / "part", resume=True, **settings)
+    assert metrics.items() <= again.items(), "a training that is complete keeps its row"
     pairs = zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True)
     for (name, a), (_, b) in pairs:
         if isinstance(a, torch.Tensor):

@@ -165,6 +165,8 @@ class RecordTraining(Observer):
         self.measured_at = schedule(max_renders, points, log=False)
         self.logged_at = schedule(max_renders, LOG_POINTS, log=False)
         self.history, self.logged = history, -1
+        self.metrics: dict[str, float] = {}
+        self.measured = -1
         self.frames = folder / "frames" if video else None
         self.loggers: Sequence[Any] = ()
         self.say: Callable[[str], None] | None = None
@@ -184,29 +186,30 @@ class RecordTraining(Observer):
             self._record(loop, measured, loop.numbers)
 
     def ended(self, loop: Any) -> None:
-        if "measured" not in (self.history.rows or [{}])[-1] or self.logged < loop.renders:
+        if self.measured < loop.renders:
             self._record(loop, True, loop.numbers)
 
     def closed(self) -> None:
         self.history.close()
 
     def state(self) -> dict[str, Any]:
-        """The rows, and the renders at the last one."""
-        return {"logged": self.logged, "rows": self.history.rows}
+        """The rows, the renders at the last one, and the last metrics with the renders at these."""
+        measured = {"measured": self.measured, "metrics": self.metrics}
+        return {"logged": self.logged, "rows": self.history.rows, **measured}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.logged = state["logged"]
+        self.logged, self.measured, self.metrics = state["logged"], state["measured"], state["metrics"]
         self.history.restore(state["rows"])
 
     def _record(self, training: Training, measured: bool, numbers: dict[str, float]) -> None:
         row = {"renders": training.renders, "steps": training.steps, **numbers}
         if measured:
-            metrics = training.measure()
-            row |= {**metrics, "measured": 1}
+            self.metrics, self.measured = training.measure(), training.renders
+            row |= self.metrics
             if self.frames:
                 self._draw(training, self.frames / f"{training.renders:09d}.png")
             if self.say:
-                shown = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+                shown = "  ".join(f"{name} {value:.3g}" for name, value in self.metrics.items())
                 self.say(f"{training.renders} renders  {shown}")
         self.history.write(row)
         self.logged = training.renders
@@ -281,7 +284,8 @@ def train(
             _record_failure(folder, exception, training, labels, seed, max_renders, loggers, resume)
             raise
         training.signal = signals.number
-        row = cast(Row, {**describe(training, labels, seed, max_renders), **_metrics(training, history)})
+        metrics = {f"metric_{name}": value for name, value in record.metrics.items()}
+        row = cast(Row, {**describe(training, labels, seed, max_renders), **metrics})
         write_json(folder / ROW_FILE, row)  # before anything that is only decoration
         _write_pictures(training, folder)
         with decoration("the upload to Weights & Biases"):
@@ -309,13 +313,6 @@ def describe(training: Training, labels: Labels, seed: int, max_renders: int, er
         "stop_reason": str(StopReason.ERROR if error and not interrupted else (training.stop_reason() or "")),
         "error": error,
     }
-
-
-def _metrics(training: Training, history: History) -> Row:
-    """The metrics of the last measurement, as keys of a row."""
-    last = next((found for found in reversed(history.rows) if "measured" in found), {})
-    names = set(last) - {"renders", "steps", "measured"} - set(training.numbers)
-    return cast(Row, {f"metric_{name}": last[name] for name in sorted(names)})
 
 
 def _write_pictures(training: Training, folder: Path) -> None:
