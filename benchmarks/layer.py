@@ -32,6 +32,8 @@ ROWS = Path(__file__).parents[1] / "results" / "layer.csv"
 COLUMNS = (
     "renderer n estimator draws correction renders_a_row steps cosine bias share explained ms_a_step revision machine"
 )
+# The least bias that the table shows.
+SHOWN_BIAS = 0.05
 SIGMA, BATCH, MEASURED, REPEATS, TRUTH = 0.1, 32, 64, 40, 1000
 RENDERERS: dict[str, Callable[[Tensor], Tensor]] = {"smooth": smooth, "hard": hard}
 
@@ -98,11 +100,20 @@ def measure(name: str, n: int, steps: int) -> Iterator[dict[str, Any]]:
 
 
 def table(path: Path) -> str:
-    """The rows of a file as a Markdown table."""
-    shown = COLUMNS.split()[:-2]
-    lines = [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown)]
+    """The rows of a file as a Markdown table: cosine, and bias where it is 0.05 or more."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
     with path.open(newline="") as file:
-        lines += [f"| {' | '.join(row[name] for name in shown)} |" for row in csv.DictReader(file)]
+        for row in csv.DictReader(file):
+            name = f"{row['estimator']}, {row['draws']}"
+            if row["estimator"] == "surrogate":
+                name = f"surrogate, correction {float(row['correction']):g}, {int(row['steps']):,} steps"
+            bias = f" ({float(row['bias']):.2f})" if float(row["bias"]) >= SHOWN_BIAS else ""
+            cells = found.setdefault((name, row["renders_a_row"]), {})
+            cells[f"{row['renderer']}, n = {row['n']}"] = f"{float(row['cosine']):.2f}{bias}"
+    columns = sorted({column for cells in found.values() for column in cells}, key=lambda name: name.split(" = "))
+    lines = [f"| estimator | renders a row | {' | '.join(columns)} |", "|" + "---|" * (2 + len(columns))]
+    for (name, renders), cells in found.items():
+        lines.append(f"| {name} | {renders} | {' | '.join(cells.get(column, '') for column in columns)} |")
     return "\n".join(lines)
 
 

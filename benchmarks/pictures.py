@@ -30,10 +30,10 @@ from torch import Tensor
 from tasks.images import load_image
 from tasks.led_display import LedDisplay
 from tasks.texture import Texture
-from zg.api import make_method
 from zg.budget import Budget
 from zg.config.build import instantiate, parse_component
 from zg.config.compose import compose, read_yaml, task_config
+from zg.given import make_method
 from zg.loop import Loop
 from zg.method import Method
 from zg.objective import Objective

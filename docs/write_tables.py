@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large, pictures, pictures_table, small, surrogates
+from benchmarks import autoencoder, large, layer, pictures, pictures_table, small, surrogates
 
 ROOT = Path(__file__).parents[1]
 #: The table of each page.
@@ -17,6 +17,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/results/cost.md": lambda: surrogates.table(surrogates.ROWS),
     "docs/results/pictures.md": lambda: pictures_table.measured(pictures.ROWS),
     "docs/surrogates/picture.md": lambda: pictures_table.ablation(pictures.ROWS),
+    "docs/layer.md": lambda: layer.table(layer.ROWS),
+    "docs/spline_vae.md": lambda: autoencoder.table(autoencoder.ROWS),
     "README.md": lambda: pictures_table.peers(pictures.ROWS),
 }
 #: What is between the markers.

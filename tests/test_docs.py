@@ -18,8 +18,10 @@ from baselines.compare import options as compare_words
 from docs.write_tables import TABLES, renewed
 from paper.run import paper_options
 from zg.cli.fit import parse_words
+from zg.cli.train import is_training
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose
+from zg.run.training import Training
 from zg.zerograds.choose import FEW, FEWEST, FULL, RENDERS_PER_PARAMETER, SIGMA_BEYOND, SOME, SWEPT, TABLE
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +138,10 @@ def test_a_command_of_the_guides_is_understood(command: str) -> None:
         unknown = [word for word in words[2:] if word.startswith("--") and f'"{word}"' not in source]
         assert not unknown, f"{words[1]} has no option {unknown}"
     elif words[0] == "fit" and "--resume" not in words and not set(words) & set(PLACEHOLDERS):
-        layers, _ = parse_words(words[1:])
+        layers, options = parse_words(words[1:])
+        if is_training(layers, options):
+            parse(compose(*layers), {"training": Training})
+            return
         instantiate("model", parse(compose({"model": "zerograds"}, *layers))["model"])
     elif words[0] in ("compare", "tune", "report"):
         getattr(compare_words, f"{words[0]}_options")(words[1:])

@@ -10,12 +10,13 @@ import yaml
 from zg.budget import Budget
 from zg.cli.fit_help import FLAGS, fit_help
 from zg.cli.output import say
+from zg.cli.train import is_training, train_command
 from zg.config.build import BASES, instantiate, parse, resolved
 from zg.config.compose import KINDS, Config, assign, class_name, compose, locate, read_yaml
 from zg.config.registry import configured, registered
 from zg.errors import RunError, SettingError, in_words
 from zg.extras import missing_package
-from zg.run.files import ERROR_FILE
+from zg.run.files import ERROR_FILE, free_folder
 from zg.run.folder import CONFIG_FILE
 from zg.run.result import Result
 from zg.run.run import run
@@ -35,6 +36,8 @@ def fit_command(words: list[str]) -> int:
         say(fit_help(compose(*layers)))
         return 0
     layers, options = parse_words(words)
+    if is_training(layers, options):
+        return train_command(layers, options)
     folder = Path(options["out"]) if "out" in options else None
     resume = "resume" in options
     if resume:
@@ -116,7 +119,7 @@ def parse_words(words: list[str]) -> tuple[list[Config], dict[str, str]]:
         elif key == "out":
             options[key] = value
         else:
-            (choices if key in BASES else settings).append(choose(key, value) if key in BASES else assign(key, value))
+            (choices if key in KINDS else settings).append(choose(key, value) if key in KINDS else assign(key, value))
     return [*files, *choices, *settings], options
 
 
@@ -138,10 +141,7 @@ def next_folder(config: Config) -> Path:
     """
     names = [class_name(kind, config[key]).rpartition(".")[2] for kind, key in (("task", "data"), ("method", "model"))]
     names[0] = program(config["data"].get("init_args", {}).get("argv")) or names[0]
-    stem = "-".join([*names, f"seed{config.get('seed', 0)}"])
-    numbers = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{stem}-*")]
-    taken = [int(number) for number in numbers if number.isdecimal()]  # others are copies that somebody made
-    return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
+    return free_folder("-".join([*names, f"seed{config.get('seed', 0)}"]))
 
 
 def program(argv: Any) -> str:

@@ -16,6 +16,7 @@ FLAGS = ("resume", "print_config")
 OPTIONS = (
     ("--data NAME, --data.KEY VALUE", "the task and its settings"),
     ("--model NAME, --model.KEY VALUE", "the method and its settings (default zerograds)"),
+    ("--training NAME, --training.KEY V", "in place of both: a network that is trained through renders"),
     ("--config FILE", "a YAML with any of these; once or more"),
     ("--seed N", "seed of initial θ, reference and method (default 0)"),
     ("--max-renders N", "number of renders (default 2000)"),

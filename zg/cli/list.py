@@ -1,4 +1,4 @@
-"""`zg list`: the names of all tasks or methods."""
+"""`zg list`: the names of all tasks, methods or trainings."""
 
 from zg.cli.options import OptionParser
 from zg.cli.output import say
@@ -16,8 +16,8 @@ def about(kind: str, name: str) -> str:
 
 def list_command(words: list[str]) -> int:
     """Run `zg list`. words: the words of the command line after `list`. Returns the exit code."""
-    parser = OptionParser(prog="zg list", description="Print all tasks or methods, with a description.")
-    parser.add_argument("what", choices=("tasks", "methods"))
+    parser = OptionParser(prog="zg list", description="Print all tasks, methods or trainings, with a description.")
+    parser.add_argument("what", choices=("tasks", "methods", "trainings"))
     parser.add_argument("--plain", action="store_true", help="print names only, one per line")
     options = parser.parse_args(words)
     kind = options.what.removesuffix("s")

@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -38,12 +39,12 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def parse(config: Config) -> dict[str, Any]:
+def parse(config: Config, bases: Mapping[str, type] = BASES) -> dict[str, Any]:
     """The settings of a composed config, converted to their types. Settings that are not given stay absent.
 
-    Raises SettingError for an unknown key or a value of the wrong type.
+    bases: {key: base class} of the components. Raises SettingError for an unknown key or a value of the wrong type.
     """
-    known = [*BASES, "trainer", *Budget.__dataclass_fields__, *SETTINGS]
+    known = [*bases, "trainer", *Budget.__dataclass_fields__, *SETTINGS]
     kinds = {name: field.type for name, field in Budget.__dataclass_fields__.items()} | SETTINGS
     for key, value in config.items():
         if key not in known:
@@ -54,11 +55,11 @@ def parse(config: Config) -> dict[str, Any]:
     parser.add_class_arguments(Budget)
     for name, kind in SETTINGS.items():
         parser.add_argument(f"--{name}", type=kind)
-    parsed = _parse(parser, {key: value for key, value in config.items() if key not in (*BASES, "trainer")})
+    parsed = _parse(parser, {key: value for key, value in config.items() if key not in (*bases, "trainer")})
     given = {key: parsed[key] for key in config if key in parsed}
-    for key in BASES:
-        check_keys(key, config[key])
-        given[key] = parse_component(key, config[key])
+    for key, base in bases.items():
+        check_keys(key, config[key], base)
+        given[key] = parse_component(key, config[key], base)
     if "trainer" in config:
         given["trainer"] = parse_trainer(config["trainer"])
     return given
@@ -88,10 +89,10 @@ def parse_trainer(settings: Any) -> dict[str, Any]:
     return {key: trainer[key] for key in settings}
 
 
-def parse_component(key: str, component: Config) -> Namespace:
-    """The component of a task or method with its settings converted to their types, as {class_path, init_args}."""
+def parse_component(key: str, component: Config, base: type | None = None) -> Namespace:
+    """A component {class_path, init_args} with its settings converted to their types. base: of its class."""
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(BASES[key], key, required=True)
+    parser.add_subclass_arguments(base or BASES[key], key, required=True)
     parsed: Namespace = _parse(parser, {key: component})[key]
     return parsed
 
@@ -106,8 +107,9 @@ def _parse(parser: ArgumentParser, values: Config) -> Namespace:
         raise SettingError(f"trainer: {message}" if is_unnamed else message) from None
 
 
-def check_keys(key: str, component: Config) -> None:
+def check_keys(key: str, component: Config, base: type | None = None) -> None:
     """Raise SettingError for a class that cannot be imported, or for a setting that the class does not have."""
+    base = base or BASES[key]
     path = component["class_path"]
     module, _, name = path.rpartition(".")
     try:
@@ -116,8 +118,8 @@ def check_keys(key: str, component: Config) -> None:
         refuse_missing(error, KINDS[key], path)
         why = f"{type(error).__name__}: {error}"
         raise SettingError(f"{key} must be a class that can be imported, got '{path}' ({why})") from error
-    if not (isinstance(found, type) and issubclass(found, BASES[key])) or found in BASES.values():
-        raise SettingError(f"{key} must be a subclass of {BASES[key].__name__}, got '{path}'")
+    if not (isinstance(found, type) and issubclass(found, base)) or found is base:
+        raise SettingError(f"{key} must be a subclass of {base.__name__}, got '{path}'")
     parameters = inspect.signature(found.__init__).parameters
     known = [name for name in parameters if name != "self"]
     for setting, given in component["init_args"].items():
@@ -158,7 +160,7 @@ def refuse_missing(error: Exception, kind: str, path: str) -> None:
 
 
 def instantiate(key: str, component: Namespace) -> Any:
-    """Make the task or method of a parsed component. key: `data` or `model`."""
+    """Make the task, method or training of a parsed component. key: `data`, `model` or `training`."""
     module, _, name = component["class_path"].rpartition(".")
     settings = component.get("init_args")
     try:
@@ -185,5 +187,5 @@ def one_line(message: str) -> str:
 
 
 def resolved(config: Config, parsed: dict[str, Any]) -> Config:
-    """A composed config with all settings of task and method, including defaults. parsed: by `parse`."""
-    return config | {key: {"init_args": {}} | parsed[key].as_dict() for key in BASES if key in parsed}
+    """A composed config with all settings of its components, including defaults. parsed: by `parse`."""
+    return config | {key: {"init_args": {}} | parsed[key].as_dict() for key in KINDS if key in parsed}

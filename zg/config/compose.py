@@ -7,6 +7,8 @@
     model: nevergrad:TwoPointsDE         # the same as {name: nevergrad, optimizer: TwoPointsDE}
     max_renders: 20000
 
+    training: spline_vae                 # in place of data and model: a network that is trained through renders
+
 Later files and settings override earlier ones. A config that selects another class drops the settings of the former
 class. In the composed config, each task and method is {class_path, init_args}.
 """
@@ -23,8 +25,8 @@ import yaml
 from zg.config.registry import CONFIGS, find_config, registered, resolve_class
 from zg.errors import SettingError
 
-#: The keys of task and method in a config. They are the names that LightningCLI uses.
-KINDS = {"data": "task", "model": "method"}
+#: The keys of task and method in a config, the names that LightningCLI uses; and of a network that is trained.
+KINDS = {"data": "task", "model": "method", "training": "training"}
 Config = dict[str, Any]
 
 

@@ -1,4 +1,4 @@
-"""Tasks and methods by name: entry points of packages, and the configs in `configs/`.
+"""Tasks, methods and trainings by name: entry points of packages, and the configs in `configs/`.
 
 This module imports neither PyTorch nor Lightning.
 """
@@ -15,7 +15,9 @@ from zg.errors import SettingError, nearest
 from zg.extras import DISTRIBUTION
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods"}
+GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods", "training": "zerograds.trainings"}
+#: A config in `configs/` with a line that starts so is that of a training, not of a task.
+TRAINING = re.compile(r"^training:", re.MULTILINE)
 #: The registered name of the default method, and words for it.
 DEFAULT, DEFAULT_WORDS = "zerograds", ("auto", "default")
 #: Methods of other libraries, without hyphens and capitals -> what comes nearest here.
@@ -62,7 +64,7 @@ def check_packages() -> None:
 
 @cache
 def registered(kind: str) -> dict[str, str]:
-    """{name: class path} of the tasks or methods that installed packages register. kind: `task` or `method`."""
+    """{name: class path} of what installed packages register. kind: `task`, `method` or `training`."""
     found = entry_points(group=GROUPS[kind])
     return {entry.name: entry.value.replace(":", ".") for entry in sorted(found, key=lambda entry: entry.name)}
 
@@ -76,13 +78,15 @@ def plugins(kind: str) -> frozenset[str]:
 
 
 def configured(kind: str) -> dict[str, Path]:
-    """{file stem: path} of the YAML files in `configs/` for tasks, in `configs/methods` for methods."""
-    folder = CONFIGS if kind == "task" else CONFIGS / "methods"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    """{file stem: path} of the YAML files in `configs/` for tasks and trainings, in `configs/methods` for methods."""
+    paths = sorted((CONFIGS / "methods" if kind == "method" else CONFIGS).glob("*.yaml"))
+    if kind != "method":
+        paths = [path for path in paths if bool(TRAINING.search(path.read_text())) == (kind == "training")]
+    return {path.stem: path for path in paths}
 
 
 def names(kind: str) -> list[str]:
-    """Every name of a task or a method: registered names and stems of YAML files."""
+    """Every name of a task, a method or a training: registered names and stems of YAML files."""
     return sorted({*registered(kind), *configured(kind)})
 
 

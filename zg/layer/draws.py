@@ -6,12 +6,14 @@
 |---|---|---|
 | gaussian | N(0, I), as in the paper | ε |
 | orthogonal | r q: q orthonormal within a row, r from χ with n + 2 degrees of freedom | n ε / r² |
+| spsa | each coordinate ± 1 (Spall 1992) | ε |
 | fr22 | each coordinate ± Rayleigh (Fischer and Ritschel 2022) | √(2/π) sign ε |
 
 Orthogonal draws smooth exactly as Gaussian ones do. In polar coordinates E[f ε] = E[r² · f q / r] with r from χ_n, and
 r² times the density of χ_n is n times that of χ_(n+2). So q need not be independent (after Choromanski et al. 2018,
 "Structured Evolution with Compact Architectures"), and a linear f has no noise of r: n pairs give its gradient exactly.
-FR22 draws smooth ∂f/∂x_j with a Gaussian along j, and with wider draws along the other coordinates.
+SPSA's draws smooth about as Gaussian ones do where many coordinates matter. FR22 draws smooth ∂f/∂x_j with a Gaussian
+along j, and with wider draws along the other coordinates.
 """
 
 import math
@@ -22,7 +24,7 @@ from torch import Tensor
 
 from zg.errors import SettingError, nearest
 
-Kind = Literal["gaussian", "orthogonal", "fr22"]
+Kind = Literal["gaussian", "orthogonal", "spsa", "fr22"]
 
 
 class Draws(NamedTuple):
@@ -47,8 +49,9 @@ def draw(kind: Kind, pairs: int, like: Tensor, generator: torch.Generator) -> Dr
         u = torch.rand(2, pairs, batch, n, generator=generator, dtype=torch.float64).to(like)
         signs = torch.where(u[0] < 0.5, -1.0, 1.0).to(like)
         return Draws(signs * (-2 * torch.log1p(-u[1])).sqrt(), math.sqrt(2 / math.pi) * signs)
-    if kind == "gaussian":
+    if kind in ("gaussian", "spsa"):
         offsets = torch.randn(pairs, batch, n, generator=generator, dtype=like.dtype).to(like.device)
+        offsets = offsets.sign() if kind == "spsa" else offsets
         return Draws(offsets, offsets)
     blocks = [min(n, pairs - start) for start in range(0, pairs, n)]
     directions = torch.cat([_orthonormal(size, like, generator) for size in blocks])

@@ -70,6 +70,18 @@ class Learner:
         """The mean of vᵀ ∂g/∂x over places [K, B, n], for v [B, D]: [B, n]."""
         return self._network(places.device).gradient(places.float(), v.float()).to(places.dtype)
 
+    def predict(self, x: Tensor) -> Tensor:
+        """g(x) [B, D] of x [B, n], with a gradient for x alone. Raises SettingError before the first pair."""
+        if self.parts is None:
+            raise SettingError("predict needs a surrogate that has learned from a backward step, got none yet")
+        network = self._network(x.device)
+        network.requires_grad_(False)
+        try:
+            images: Tensor = network(x.float())
+        finally:
+            network.requires_grad_(True)
+        return images.to(x.dtype)
+
     def learn(self, x: Tensor, steps: Tensor, pairs: Pairs) -> None:
         """Remember the valid pairs, and fit g to the memory."""
         columns = (x.expand_as(steps), steps, pairs.half, pairs.middle)

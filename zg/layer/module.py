@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zg.calling import Calling
 from zg.errors import SettingError, check_switch, check_whole, nearest
 from zg.functions import check_callable
+from zg.layer.calibration import RENDERS, SPARED, START
 from zg.layer.draws import Kind
 from zg.layer.estimator import Estimator, Sampling
 from zg.layer.learner import SurrogateSettings
@@ -37,10 +38,11 @@ class Layer(nn.Module):
     space: bounds, scales and integers. x is in scaled units then, 0 … 1 for a parameter with the bounds 0 and 1, and
         the renderer gets the user's units. Without it, the renderer gets x as it is.
     sigma: width of the Gaussian that smooths the gradient, in units of x. Larger: the gradient sees further, and is
-        more biased.
+        more biased. None: measured at the first backward step, with 512 renders, and later again, such that this takes
+        at most a twentieth of the renders (`zg.layer.calibration`); 0.1 for a budget below 10,240 renders.
     pairs: antithetic pairs a row, each two renders. A backward step costs 2 · pairs renders for each row whose upstream
-        gradient is not 0; a forward step one for each row.
-    draws: `orthogonal` or `gaussian`, which smooth alike, or `fr22` for `sampled`.
+        gradient is not 0; a forward step one for each row. None: fewer, the more the surrogate explains.
+    draws: `orthogonal` or `gaussian`, which smooth alike; for `sampled` also `spsa` or `fr22`.
     options: of the surrogate (`zg.layer.learner.SurrogateSettings`).
     batched: `render` gets all rows in one call. tensors: it gets tensors in place of NumPy's arrays.
     max_renders: budget of forward and backward together; None is no limit. A forward that needs a gradient is refused
@@ -65,8 +67,8 @@ class Layer(nn.Module):
         *,
         estimator: Name = "surrogate",
         space: ParameterSpace | None = None,
-        sigma: float = 0.1,
-        pairs: int = 4,
+        sigma: float | None = None,
+        pairs: int | None = None,
         draws: Kind = "orthogonal",
         options: Mapping[str, Any] | None = None,
         batched: bool = False,
@@ -87,6 +89,8 @@ class Layer(nn.Module):
             raise SettingError(f"space must be a ParameterSpace, got {type(space).__name__}")
         if batched and (pool != "threads" or isinstance(render, Scene)):
             raise SettingError("batched gives all rows to one call of a function, so pool must be threads")
+        if sigma is None and max_renders is not None and max_renders < SPARED * RENDERS:
+            sigma = START
         renderer = render if isinstance(render, Scene) else calling(render, space, batched, tensors)
         self.estimator = make_estimator(estimator, Sampling(sigma, pairs, draws), seed, options)
         self.rendering = Renders(renderer, space, PoolSettings(workers, pool, address, timeout), max_renders, seed)
@@ -105,10 +109,21 @@ class Layer(nn.Module):
         if not x.isfinite().all():
             raise SettingError("x must be finite, got NaN or infinity: has the network diverged?")
         if torch.is_grad_enabled() and x.requires_grad:
-            wanted = len(x) * (1 + 2 * self.estimator.sampling.pairs)
+            wanted = len(x) + self.estimator.cost(*x.shape)
             self.rendering.check_left(wanted, f"forward and backward of {len(x)} rows")
         images: Tensor = _Render.apply(x if x.dtype == torch.float64 else x.float(), self)  # type: ignore[no-untyped-call]
         return images
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The images that the surrogate predicts for x [B, n], without a render, with its own derivative for x.
+
+        For further steps between those that render. Raises SettingError without a surrogate that has learned.
+        """
+        if not isinstance(self.estimator, Surrogate):
+            raise SettingError("predict needs the estimator surrogate, got sampled")
+        images = self.estimator.learner.predict(x)
+        assert self.rendering.shape is not None
+        return images.reshape(len(x), *self.rendering.shape)
 
     @property
     def renders(self) -> int:
@@ -121,8 +136,10 @@ class Layer(nn.Module):
         return self.rendering.left
 
     def status(self) -> dict[str, float]:
-        """Numbers for a log: renders, those that failed, those of the last backward step, seconds, σ, and for a
-        surrogate the pairs in memory, its share β and the part of the variance of v · ΔI that it explains."""
+        """Numbers for a log: renders, those that failed, those of the last backward step, seconds, σ, pairs a row.
+
+        Of a surrogate also the pairs in memory, its share β, and the part of the variance of v · ΔI that it explains.
+        """
         counts = {"renders": self.rendering.made, "failed": self.rendering.failed}
         last = {"renders_backward": self.rendered_backward, "seconds": self.rendering.seconds}
         return {**counts, **last, **self.estimator.status()}
@@ -213,9 +230,9 @@ def make_estimator(name: str, sampling: Sampling, seed: int, options: Mapping[st
             raise SettingError(f"{name} has no option '{option}'{nearest(option, known)}")
     if name == "sampled":
         return Sampled(sampling, seed)
-    if sampling.draws == "fr22":
+    if sampling.draws not in ("orthogonal", "gaussian"):
         raise SettingError(
-            "draws must be orthogonal or gaussian for the surrogate, which is smoothed alike, got 'fr22'"
+            f"draws must be orthogonal or gaussian for the surrogate, which is smoothed alike, got '{sampling.draws}'"
         )
     return Surrogate(sampling, seed, SurrogateSettings(**(options or {})))
 

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from time import perf_counter
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zg.calling import Calling
-from zg.errors import SettingError, in_words
+from zg.errors import RenderError, SettingError, in_words
 from zg.images import as_image, channels_first
 from zg.seeding import render_seeds
 from zg.space import ParameterSpace
@@ -17,6 +18,8 @@ from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene, open_po
 
 #: A function is called here, one call after another.
 ALONE = PoolSettings(pool="threads")
+#: Batches without a valid render, one after another, after which the renderer is taken to be broken.
+MOST_BARREN = 10
 
 
 class Renders:
@@ -25,7 +28,7 @@ class Renders:
     renderer: a scene, or how a function is called. space: its bounds and units; None for θ as it is. max_renders: None
     is no limit. seed: of the renderer's noise.
     shape: of an image [...]; None before the first one. made, failed: number of renders. seconds: in the renderer.
-    last_error: why the last failed render failed.
+    last_error: why the last failed render failed. barren: batches without a valid render, one after another.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class Renders:
         self.renderer, self.space, self.settings, self.seed = renderer, space, pool, seed
         self.max_renders = max_renders
         self.made = self.failed = 0
-        self.seconds, self.last_error = 0.0, ""
+        self.seconds, self.last_error, self.barren = 0.0, "", 0
         self.shape: tuple[int, ...] | None = tuple(renderer.shape) if isinstance(renderer, Scene) else None
         self._pool: Pool | None = None
 
@@ -77,9 +80,24 @@ class Renders:
         images = torch.stack([failed if image is None else image.to(theta.dtype) for image in found]).reshape(
             len(x), -1
         )
-        self.failed += int((~images.isfinite().all(-1)).sum())
+        valid = images.isfinite().all(-1)
+        self.failed += int((~valid).sum())
         self.last_error = in_words(errors[-1]) if errors else self.last_error
+        self._notice(len(x), bool(valid.any()))
         return images.to(theta.device)
+
+    def _notice(self, count: int, any_valid: bool) -> None:
+        """Warn of a batch without a valid render, and raise RenderError after too many of them in a row."""
+        self.barren = 0 if any_valid else self.barren + 1
+        if any_valid:
+            return
+        why = self.last_error or "an image with values that are not finite"
+        if self.barren >= MOST_BARREN:
+            raise RenderError(f"all renders of {self.barren} batches in a row have failed, the last with {why}")
+        warnings.warn(
+            f"all {count} renders of a batch have failed, the last with {why}: the batch is not used",
+            stacklevel=2,
+        )
 
     def _image(self, value: Any) -> Tensor | None:
         """What the renderer returned as [C, H, W], or of another shape as it is. None is a failed render."""
@@ -147,9 +165,10 @@ class Renders:
 
     def state(self) -> dict[str, Any]:
         """The counts and the shape of an image."""
-        return {"made": self.made, "failed": self.failed, "seconds": self.seconds, "shape": self.shape}
+        counts = {"made": self.made, "failed": self.failed, "barren": self.barren}
+        return {**counts, "seconds": self.seconds, "shape": self.shape}
 
-    def load(self, made: int, failed: int, seconds: float, shape: tuple[int, ...] | None) -> None:
+    def load(self, made: int, failed: int, barren: int, seconds: float, shape: tuple[int, ...] | None) -> None:
         """Go on from a state."""
-        self.made, self.failed, self.seconds = made, failed, seconds
+        self.made, self.failed, self.barren, self.seconds = made, failed, barren, seconds
         self.shape = None if shape is None else tuple(shape)

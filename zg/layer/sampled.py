@@ -16,7 +16,7 @@ from zg.layer.estimator import Estimator, Probe
 class Sampled(Estimator):
     """Renders 2 · pairs a row; no memory."""
 
-    def gradient(self, x: Tensor, v: Tensor, probe: Probe) -> Tensor:
+    def estimate(self, x: Tensor, v: Tensor, probe: Probe) -> Tensor:
         pairs = self.render_pairs(x, probe)
         changes = torch.einsum("mbd,bd->mb", pairs.half, v)
-        return weighted_mean(changes, pairs.valid, pairs.draws, self.sampling.sigma)
+        return weighted_mean(changes, pairs.valid, pairs.draws, self.sigma)

@@ -36,8 +36,8 @@ class Surrogate(Estimator):
         """β in 0 … 1."""
         return float((self.moments[0] / self.moments[1].clamp_min(TINY)).clamp(0, 1))
 
-    def gradient(self, x: Tensor, v: Tensor, probe: Probe) -> Tensor:
-        sigma, share = self.sampling.sigma, self.share
+    def estimate(self, x: Tensor, v: Tensor, probe: Probe) -> Tensor:
+        sigma, share = self.sigma, self.share
         pairs = self.render_pairs(x, probe)
         steps = sigma * pairs.draws.offsets
         changes = torch.einsum("mbd,bd->mb", pairs.half, v)
@@ -62,10 +62,14 @@ class Surrogate(Estimator):
             new = torch.stack([a @ b, b @ b, total]) / total
             self.moments = torch.lerp(self.moments, new.cpu(), RATE)
 
-    def status(self) -> dict[str, float]:
+    @property
+    def explained(self) -> float:
         cross, of_g, of_image = self.moments.tolist()
-        explained = (2 * self.share * cross - self.share**2 * of_g) / of_image if of_image else 0.0
-        return {**super().status(), "share": self.share, "explained": explained, "memory": self.learner.memory}
+        return (2 * self.share * cross - self.share**2 * of_g) / of_image if of_image else 0.0
+
+    def status(self) -> dict[str, float]:
+        learned = {"share": self.share, "explained": self.explained, "memory": self.learner.memory}
+        return {**super().status(), **learned}
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "moments": self.moments.clone(), "learner": self.learner.state()}

@@ -21,9 +21,11 @@ class TaskData(LightningDataModule):
         self.task.setup(self.trainer.strategy.root_device if self.trainer else None)
 
     def train_dataloader(self) -> DataLoader[int]:
-        return DataLoader(_Counter(), batch_size=None, generator=torch.Generator())
+        return DataLoader(Counter(), batch_size=None, generator=torch.Generator())
 
 
-class _Counter(IterableDataset[int]):
+class Counter(IterableDataset[int]):
+    """0, 1, 2, … without end."""
+
     def __iter__(self) -> Iterator[int]:
         return count()

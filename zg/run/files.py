@@ -36,6 +36,13 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
+def free_folder(stem: str) -> Path:
+    """The folder runs/STEM-N in the working directory, with the next free number N."""
+    numbers = [path.name.removeprefix(f"{stem}-") for path in Path("runs").glob(f"{stem}-*")]
+    taken = [int(number) for number in numbers if number.isdecimal()]  # others are copies that somebody made
+    return Path("runs") / f"{stem}-{max(taken, default=-1) + 1}"
+
+
 @contextmanager
 def decoration(name: str) -> Iterator[None]:
     """Around what a run can do without. An exception becomes a warning that names it: the result is there already."""

@@ -143,17 +143,13 @@ def fit(
     for observer in observers:
         if isinstance(observer, WriteCheckpoint):
             observer.save = trainer.save_checkpoint
-    with quiet_lightning():
+    with quiet_lightning(), plain_interrupts():
         try:
             trainer.fit(RunModule(loop, observers), datamodule=TaskData(task), ckpt_path=checkpoint, weights_only=True)
         except MisconfigurationException as error:
             if not settings:
                 raise
             raise SettingError(f"trainer must suit a run, got {settings}: {in_words(error)}") from error
-        except SystemExit as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits with code 1 in its place
-                raise error.__context__ from None
-            raise
 
 
 def make_trainer(loggers: Sequence[Logger], callbacks: Sequence[Callback], settings: dict[str, Any]) -> Trainer:
@@ -195,6 +191,17 @@ def listed(setting: str, value: Any, kind: type[Any]) -> list[Any]:
     if not isinstance(found, list | tuple) or not all(isinstance(item, kind) for item in found):
         raise SettingError(f"trainer.{setting} must be objects of {kind.__name__}, got {value!r}")
     return list(found)
+
+
+@contextmanager
+def plain_interrupts() -> Iterator[None]:
+    """Raises KeyboardInterrupt where Lightning exits with code 1 in its place."""
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def upstream(batch: int, seed: int = 0) -> Tensor:
 
 
 def layer_of(render: Callable[..., Any], **settings: Any) -> zg.Layer:
-    return zg.Layer(render, batched=True, tensors=True, **settings)
+    return zg.Layer(render, batched=True, tensors=True, **{"sigma": 0.1, "pairs": 4, **settings})
 
 
 def estimate(layer: zg.Layer, x: Tensor, v: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import zg
 from tests.zg.layer.renderers import hard_smoothed, smooth
-from zg.errors import SettingError
+from zg.errors import RenderError, SettingError
 
 SMALL = {"hidden": 16, "fit_steps": 2, "fit_batch": 16}
 ESTIMATORS = [{"estimator": "sampled"}, {"estimator": "surrogate", "options": SMALL}]
@@ -42,7 +42,7 @@ class Training:
 
     def __init__(self, **settings: Any) -> None:
         generator = torch.Generator().manual_seed(1)
-        self.layer = zg.Layer(disk, pairs=2, **settings)
+        self.layer = zg.Layer(disk, sigma=0.1, pairs=2, **settings)
         self.encoder = nn.Linear(5, 3)
         with torch.no_grad():
             for weights in self.encoder.parameters():
@@ -106,7 +106,7 @@ def test_nothing_that_is_learned_is_a_parameter_of_the_network_and_no_global_gen
 @pytest.mark.parametrize("settings", ESTIMATORS)
 @pytest.mark.parametrize("batch", [1, 256])
 def test_batches_of_one_and_of_256_rows_count_every_render(settings: dict[str, Any], batch: int) -> None:
-    layer = zg.Layer(disk, pairs=3, **settings)
+    layer = zg.Layer(disk, sigma=0.1, pairs=3, **settings)
     for _ in range(2):
         x = rows(batch)
         images = layer(x)
@@ -117,7 +117,7 @@ def test_batches_of_one_and_of_256_rows_count_every_render(settings: dict[str, A
 
 
 def test_rows_that_the_loss_does_not_use_are_not_rendered_again() -> None:
-    layer, x = zg.Layer(disk, estimator="sampled", pairs=3), rows(4)
+    layer, x = zg.Layer(disk, estimator="sampled", sigma=0.1, pairs=3), rows(4)
     layer(x)[1].sum().backward()
     assert x.grad is not None and (x.grad[[0, 2, 3]] == 0).all() and layer.renders == 4 + 6
     with torch.no_grad():
@@ -146,11 +146,11 @@ def test_failures_do_not_bias_the_gradient() -> None:
 
     grads = []
     for function in (smooth, render):
-        layer = zg.Layer(function, estimator="sampled", pairs=300, batched=True, tensors=True, seed=3)
+        layer = zg.Layer(function, estimator="sampled", sigma=0.1, pairs=300, batched=True, tensors=True, seed=3)
         x = rows(16, 6).detach().double().requires_grad_()
         layer(x).nansum().backward()
         grads.append(x.grad[layer.valid] if x.grad is not None else None)
-    reference = zg.Layer(smooth, estimator="sampled", pairs=300, batched=True, tensors=True, seed=4)
+    reference = zg.Layer(smooth, estimator="sampled", sigma=0.1, pairs=300, batched=True, tensors=True, seed=4)
     x = rows(16, 6).detach().double().requires_grad_()
     reference(x).sum().backward()
     assert x.grad is not None and grads[1] is not None
@@ -170,6 +170,22 @@ def test_a_renderer_that_fails_from_the_start_shows_its_own_error() -> None:
         zg.Layer(lambda x: np.ones((3, 8)), batched=True)(rows())
 
 
+def test_a_batch_that_fails_whole_is_told_and_a_renderer_that_stays_broken_is_refused() -> None:
+    def render(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        if x[0] < 0:
+            raise ValueError("a negative radius")
+        return np.ones(3)
+
+    layer = zg.Layer(render, estimator="sampled", sigma=0.1, pairs=1)
+    layer(torch.ones(2, 1))
+    for _ in range(9):
+        with pytest.warns(UserWarning, match=r"all 2 renders of a batch have failed, .*a negative radius"):
+            images = layer(-torch.ones(2, 1))
+        assert images.isnan().all() and not layer.valid.any()
+    with pytest.raises(RenderError, match=r"all renders of 10 batches in a row have failed, the last with .*radius"):
+        layer(-torch.ones(2, 1))
+
+
 def test_an_exception_in_a_batch_costs_only_the_row_that_raised_it() -> None:
     def render(x: Tensor) -> Tensor:
         if (x[:, 0] > 0.6).any():
@@ -184,7 +200,7 @@ def test_an_exception_in_a_batch_costs_only_the_row_that_raised_it() -> None:
 
 
 def test_the_budget_is_kept_and_refused_in_words() -> None:
-    layer = zg.Layer(disk, estimator="sampled", pairs=2, max_renders=26)
+    layer = zg.Layer(disk, estimator="sampled", sigma=0.1, pairs=2, max_renders=26)
     layer(rows()).sum().backward()
     assert layer.left == 6
     with pytest.raises(SettingError, match="must leave 20 renders for forward and backward of 4 rows, got 6 left"):
@@ -193,7 +209,7 @@ def test_the_budget_is_kept_and_refused_in_words() -> None:
         layer(rows())
     assert layer.left == 2 and layer.renders == 24
     x = rows()
-    layer = zg.Layer(disk, estimator="sampled", pairs=2, max_renders=20)
+    layer = zg.Layer(disk, estimator="sampled", sigma=0.1, pairs=2, max_renders=20)
     total = layer(x).sum()
     total.backward(retain_graph=True)
     with pytest.raises(SettingError, match="got 0 left of 20"):
@@ -217,7 +233,7 @@ def test_a_scene_file_is_a_layer(tmp_path: Path) -> None:
     from zg.workers.pool import PYTHON
 
     scene = zg.Scene(PYTHON, tmp_path / "scene.py", {}, (1, 2, 2))
-    with zg.Layer(scene, estimator="sampled", pairs=2, pool="processes") as layer:
+    with zg.Layer(scene, estimator="sampled", sigma=0.1, pairs=2, pool="processes") as layer:
         x = rows(2, 2)
         layer(x).sum().backward()
     assert x.grad is not None and torch.allclose(x.grad, torch.tensor([4.0, 8.0]).expand(2, 2), atol=1e-3)
@@ -245,7 +261,7 @@ def test_a_space_scales_bounds_and_rounds_and_names_its_blocks() -> None:
 
 
 def test_a_renderer_may_return_the_loss_itself() -> None:
-    layer, x = zg.Layer(lambda x: float((x**2).sum()), pairs=3, options=SMALL), rows(5)
+    layer, x = zg.Layer(lambda x: float((x**2).sum()), sigma=0.1, pairs=3, options=SMALL), rows(5)
     assert layer(x).shape == (5,)
     layer(x).sum().backward()
     assert x.grad is not None and torch.allclose(x.grad, 2 * x.detach(), atol=1e-3)
@@ -255,7 +271,7 @@ def test_a_renderer_may_return_the_loss_itself() -> None:
 def test_autocast_does_not_reach_the_renderer_or_the_estimate(settings: dict[str, Any]) -> None:
     grads = []
     for enabled in (False, True):
-        layer, x = zg.Layer(disk, pairs=2, **settings), rows()
+        layer, x = zg.Layer(disk, sigma=0.1, pairs=2, **settings), rows()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             for _ in range(2):
                 images = layer(x)
@@ -281,6 +297,7 @@ def test_a_derivative_of_the_gradient_is_refused_in_words() -> None:
         ({"estimator": "sampledd"}, "did you mean 'sampled'"),
         ({"draws": "orthogonl"}, "did you mean 'orthogonal'"),
         ({"draws": "fr22"}, "must be orthogonal or gaussian for the surrogate"),
+        ({"draws": "spsa"}, "must be orthogonal or gaussian for the surrogate"),
         ({"sigma": 0.0}, "sigma must be > 0"),
         ({"pairs": 0}, "pairs must be > 0"),
         ({"options": {"hiden": 3}}, "did you mean 'hidden'"),
@@ -335,3 +352,20 @@ def test_the_example_of_the_guide_learns() -> None:
     found: dict[str, Any] = {}
     exec(example.replace("range(200)", "range(40)"), found)
     assert found["loss"].item() < 0.05, "0.2 at the start"
+
+
+def test_predictions_cost_no_renders_have_a_derivative_and_need_a_surrogate() -> None:
+    layer = zg.Layer(smooth, batched=True, tensors=True, sigma=0.1, pairs=2, options=SMALL)
+    with pytest.raises(SettingError, match="a surrogate that has learned"):
+        layer.predict(rows())
+    for seed in range(40):
+        layer(rows(16, seed=seed)).square().sum().backward()
+    x, before = rows(8, seed=99), layer.renders
+    predicted, images = layer.predict(x), layer(x).detach()
+    assert (predicted - images).square().mean() < 0.5 * (images - images.mean(0)).square().mean()
+    predicted.square().sum().backward()
+    assert x.grad is not None and (x.grad != 0).any(1).all() and layer.renders == before + 8
+    network: Any = layer.estimator.learner.parts[0]  # type: ignore[attr-defined]
+    assert all(weights.requires_grad for weights in network.parameters())
+    with pytest.raises(SettingError, match="predict needs the estimator surrogate"):
+        zg.Layer(smooth, estimator="sampled").predict(rows())
