@@ -104,17 +104,22 @@ class RayPool(Pool):
     def submit(self, x: NDArray[np.float64], seed: int = 0) -> int:
         job = _Job(self._ticket(), np.array(x), seed)
         self._waiting.append(job)
+        self._hand_out()
         return job.ticket
 
-    def take(self) -> Result:
+    def next(self) -> Result:
         self._connect()
         while not self._ended:
-            while self._waiting and self._free:
-                self._ask(self._free.pop(), self._waiting.popleft())
+            self._hand_out()
             self._turn()
         return self._ended.popleft()
 
-    def close(self) -> None:
+    def _hand_out(self) -> None:
+        """Ask each free actor for a render that waits."""
+        while self._waiting and self._free:
+            self._ask(self._free.pop(), self._waiting.popleft())
+
+    def end(self) -> None:
         self._waiting.clear()
         self._ended.clear()
         if self._ray is not None:
