@@ -70,6 +70,7 @@ def optimize(
     pool: str = "threads",
     address: str | None = None,
     timeout: float | None = None,
+    asynchronous: bool = False,
     folder: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -103,6 +104,8 @@ def optimize(
     workers: number of calls of `render` side by side (docs/scale.md). pool: in `threads` of this process, in
         `processes` that are started cleanly, or on a `ray` cluster; address: of that cluster, host:6379.
     timeout: seconds after which a call has failed; for processes and ray.
+    asynchronous: a slow call does not hold up the others: results are told as they come. For methods that allow it; the
+        order is one of time, so the same seed gives other results of the same kind.
     folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
     progress: print the progress.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
@@ -124,7 +127,7 @@ def optimize(
         check_callable(callback, "callback")
     if folder is not None and not isinstance(folder, str | Path):
         raise SettingError(f"folder must be a path, got {folder!r}")
-    check_switch(resume=resume, progress=progress, catch_signals=catch_signals)
+    check_switch(resume=resume, progress=progress, catch_signals=catch_signals, asynchronous=asynchronous)
     if reference is not None and target is not None:
         raise SettingError("reference and target exclude each other, got both")
     named = (
@@ -164,6 +167,7 @@ def optimize(
         curve_points=curve_points,
         say=print if progress else None,
         deliver_signals=not catch_signals,
+        asynchronous=asynchronous,
     )
     if failed := result.row["failed_renders"]:
         first = result.first_error or "a value that is not finite"

@@ -45,6 +45,7 @@ Optimise one task with one method. Later configs override earlier ones; settings
   --workers N                        renders side by side             (default: what the task says)
   --pool NAME                        threads, processes or ray        (default processes)
   --address HOST:PORT                the Ray cluster of --pool ray    (default: Ray on this machine)
+  --asynchronous true                tell results as they come; seed then promises less (docs/scale.md)
   --wandb MODE                       auto (default), online, offline or disabled
   --group NAME                       group of the run in W&B
   --trainer.KEY VALUE                an argument of Lightning's Trainer, such as --trainer.accelerator gpu
