@@ -88,6 +88,7 @@ def test_a_slow_render_does_not_hold_the_others(method):
         ("bfgs", {"workers": 2}, "must be false for BFGS"),
         ("zerograds", {"workers": 2}, "must be false for ZeroGrads"),
         ("snes", {}, "needs workers of 2 or more, got 1"),
+        ("snes", {"workers": 2, "batched": True, "curve_points": 0}, "called with one x, and batched gives it many"),
     ],
 )
 def test_asynchronous_is_refused_in_words(method, settings, reason):
