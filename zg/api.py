@@ -150,14 +150,13 @@ def optimize(
         linear=linear,
         pool=PoolSettings(workers, pool, address, timeout),
     )
-    budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
     chosen, config = choose_method(method, feedback, reference is not None or target is not None)
     if progress and method is None:
         print(f"method {type(chosen).__name__}: is told the {chosen.feedback}")
     result = run(
         task,
         chosen,
-        budget,
+        Budget(max_renders, max_seconds, target_loss, patience, max_failed),
         seed=seed,
         config=config,
         folder=None if folder is None else Path(folder),
