@@ -5,6 +5,7 @@ one by dimension, budget and number of workers; `resolved` is the name of the ch
 `nevergrad:TwoPointsDE`.
 """
 
+import math
 from typing import Any, ClassVar
 
 import nevergrad
@@ -39,7 +40,8 @@ class Nevergrad(Replayed):
 
     optimizer: its name in the registry.
     sigma: standard deviation of its mutations, scaled units; some optimisers ignore it.
-    num_workers: number of θ per iteration; more, where renders that run side by side leave room.
+    num_workers: number of θ per iteration; more, where renders that run side by side leave room, up to twice the
+        4 + ⌊3 ln n⌋ of CMA-ES, which is what NGOpt then chooses. Asynchronously it is told each θ as it comes.
     Raises SettingError for an unknown name, or if the optimiser needs a package that is not installed.
     """
 
@@ -61,10 +63,14 @@ class Nevergrad(Replayed):
         parametrization.set_mutation(sigma=self.sigma)
         parametrization.function.deterministic = not self.problem.noisy
         parametrization.random_state = np.random.RandomState(self.problem.seed % 2**32)
-        self.batch = self.problem.filled(self.num_workers)
+        population = 4 + int(3 * math.log(self.space.n))
+        self.batch = min(self.problem.filled(self.num_workers), max(self.num_workers, 2 * population))
+        side_by_side = self.problem.parallel if self.problem.asynchronous else self.batch
         make = nevergrad.optimizers.registry[self.optimizer]
         try:
-            library = make(parametrization, budget=self.problem.max_renders, num_workers=self.batch)
+            library = make(
+                parametrization, budget=self.problem.max_renders, num_workers=max(self.num_workers, side_by_side)
+            )
         except ImportError as error:
             raise SettingError(f"optimizer '{self.optimizer}' needs a package that is not installed: {error}") from None
         self.resolved = resolve(library)
@@ -79,6 +85,19 @@ class Nevergrad(Replayed):
         self.worst = max([self.worst, *losses[np.isfinite(losses)].tolist()])
         for candidate, loss in zip(self.asked, losses.tolist(), strict=False):
             self.library.tell(candidate, loss if np.isfinite(loss) else self.worst)
+
+    @property
+    def asynchronous(self) -> bool:
+        return True
+
+    def ask_library_one(self) -> tuple[np.ndarray, Any]:
+        candidate = self.library.ask()
+        return candidate.value, candidate
+
+    def tell_library_one(self, asked: Any, loss: float) -> None:
+        if np.isfinite(loss):
+            self.worst = max(self.worst, loss)
+        self.library.tell(asked, loss if np.isfinite(loss) else self.worst)
 
     def recommend(self) -> Tensor:
         """The best θ told; for a noisy task, where the best loss may be an outlier, the recommendation of Nevergrad.

@@ -17,7 +17,19 @@ from zg.budget import Budget
 from zg.given import make_method
 from zg.run.run import run
 
-METHODS = ("zerograds", "bfgs", "cmaes", "snes", "es", "pgpe", "spsa", "finite_differences", "bobyqa", "nevergrad")
+METHODS = (
+    "zerograds",
+    "bfgs",
+    "cmaes",
+    "snes",
+    "es",
+    "pgpe",
+    "spsa",
+    "finite_differences",
+    "bobyqa",
+    "nevergrad",
+    "nevergrad:CMA",
+)
 WORKERS = (1, 8, 32)
 LEFT = 1e-3  # of the initial loss
 MOST = 20_000  # renders

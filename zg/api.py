@@ -70,6 +70,7 @@ def optimize(
     pool: str = "threads",
     address: str | None = None,
     timeout: float | None = None,
+    asynchronous: bool = False,
     folder: str | Path | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -111,6 +112,8 @@ def optimize(
     workers: number of calls of `render` side by side (docs/scale.md). pool: in `threads` of this process, in
         `processes` that are started cleanly, or on a `ray` cluster. address: of that cluster, host:6379.
     timeout: seconds after which a call has failed; for processes and ray.
+    asynchronous: a slow call does not hold up the others: results are told as they come. For methods that allow it; the
+        order is one of time, so the same seed gives other results of the same kind.
     folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
     progress: print the progress.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
@@ -132,7 +135,7 @@ def optimize(
     init = one_of(init=init, x0=x0)
     if folder is not None and not isinstance(folder, str | Path):
         raise SettingError(f"folder must be a path, got {folder!r}")
-    check_switch(resume=resume, progress=progress, catch_signals=catch_signals)
+    check_switch(resume=resume, progress=progress, catch_signals=catch_signals, asynchronous=asynchronous)
     one_of(reference=reference, target=target)
     named = any(isinstance(given, Mapping) for given in (init, space, bounds))
     made = make_space(init, space, bounds, integer)
@@ -152,7 +155,6 @@ def optimize(
         pool=PoolSettings(workers, pool, address, timeout),
         constraints=constraints,
     )
-    budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
     sees_images = (reference is not None or target is not None) and constraints is None
     chosen, config = choose_method(method, feedback, sees_images)
     chosen = chosen if constraints is None else Constrained(chosen)
@@ -161,7 +163,7 @@ def optimize(
     result = run(
         task,
         chosen,
-        budget,
+        Budget(max_renders, max_seconds, target_loss, patience, max_failed),
         seed=seed,
         config=config,
         folder=None if folder is None else Path(folder),
@@ -171,6 +173,7 @@ def optimize(
         curve_points=curve_points,
         say=print if progress else None,
         deliver_signals=not catch_signals,
+        asynchronous=asynchronous,
     )
     warn_of(result, stacklevel=3)
     return result

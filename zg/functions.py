@@ -17,7 +17,7 @@ from zg.problem import ImageLoss
 from zg.space import ParameterSpace
 from zg.spaces import Init, solution_of
 from zg.task import Task
-from zg.workers.pool import Function, PoolSettings, Result
+from zg.workers.pool import Function, Pool, PoolSettings, Result
 
 #: A function is called here, one call after another.
 ALONE = PoolSettings(pool="threads")
@@ -100,6 +100,11 @@ class FunctionTask(Task):
 
     def render_batch(self, x: Tensor, *seeds: Tensor) -> Tensor:
         return self.render(x)
+
+    def opened_pool(self) -> Pool:
+        if self.calling.batched:
+            raise SettingError("asynchronous needs a function that is called with one x, and batched gives it many")
+        return super().opened_pool()
 
     @torch.enable_grad()
     def _call(self, x: Tensor) -> Any:

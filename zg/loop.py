@@ -1,5 +1,7 @@
 """The loop of a run: ask → objective → tell in each iteration, until a limit of the budget is reached.
 
+Asynchronously, an iteration is one render: results are told as they come, and each worker gets the next θ at once.
+
 Lightning's Trainer (`zg.run.module`) and the bare loop (`zg.run.observer.drive`) call the same `iterate`. In
 ask-and-tell (`zg.api.Optimizer`), the user renders in place of the objective.
 """
@@ -14,7 +16,7 @@ from torch import Tensor
 from zg.budget import Budget
 from zg.errors import SettingError
 from zg.ledger import Evaluation, Ledger
-from zg.method import Method
+from zg.method import Method, Sample
 from zg.objective import Objective
 from zg.problem import ImageLoss, Problem
 from zg.space import ParameterSpace
@@ -31,9 +33,19 @@ class Loop:
     objective: Objective
 
     def __init__(
-        self, method: Method, budget: Budget, seed: int = 0, settings: Mapping[str, Any] | None = None
+        self,
+        method: Method,
+        budget: Budget,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+        asynchronous: bool = False,
     ) -> None:
         self.method, self.budget, self.seed = method, budget, seed
+        #: Whether results are told as they come; the samples that are being rendered, by number; and how many were
+        #: asked for.
+        self.asynchronous = asynchronous
+        self.pending: dict[int, Sample] = {}
+        self.asked = 0
         #: The settings of the method, where they are known: a state is loaded only into a method with the same ones.
         self.settings = {name: repr(value) for name, value in (settings or {}).items()}
         self.iteration = 0
@@ -64,9 +76,22 @@ class Loop:
             noisy=objective.task.noisy,
             max_renders=self.budget.max_renders,
             parallel=objective.task.parallel,
+            asynchronous=self.asynchronous,
             image_loss=objective.image_loss if self.method.feedback == "image" else None,
         )
         self.method.start(problem, objective.ledger)
+        if self.asynchronous:
+            self._check_asynchronous()
+
+    def _check_asynchronous(self) -> None:
+        """Raise SettingError where results cannot be told as they come."""
+        if not self.method.asynchronous:
+            raise SettingError(
+                f"asynchronous must be false for {type(self.method).__name__}, which needs all results of a batch here "
+                "before it goes on (docs/scale.md names the methods that do not)"
+            )
+        if self.method.problem.parallel == 1:
+            raise SettingError("asynchronous needs workers of 2 or more, got 1: there is nothing to wait for")
 
     def start_without_renderer(self, space: ParameterSpace, image_loss: ImageLoss | None = None) -> None:
         """Start the method on a space, for ask-and-tell, where the caller renders. image_loss: if images are told."""
@@ -76,9 +101,39 @@ class Loop:
 
     def iterate(self) -> None:
         """One iteration: ask, render, tell."""
+        if self.asynchronous:
+            return self._iterate_one()
         theta = self.ask()
         wants_images = self.method.feedback == "image"
         self.tell(theta, self.objective.evaluate(theta, self.iteration, images=wants_images))
+        return None
+
+    def _iterate_one(self) -> None:
+        """Give every free worker a θ, wait for the next render that ends, and tell it."""
+        self._fill()
+        assert self.pending, "a method must ask for a sample where nothing is under way"
+        number, evaluation = self.objective.take(images=self.method.feedback == "image")
+        self.resumable = False
+        start = perf_counter()
+        self.method.tell_one(self.pending.pop(number), evaluation)
+        self.seconds_method += perf_counter() - start
+        self.iteration += 1
+        self.resumable = True
+
+    def _fill(self) -> None:
+        """Ask for samples until no worker is free, the budget is given out, or the method waits for a loss."""
+        while len(self.pending) < min(self.method.problem.parallel, self.ledger.left):
+            self.resumable = False
+            start = perf_counter()
+            sample = self.method.ask_one()
+            self.seconds_method += perf_counter() - start
+            if sample is not None:
+                self.pending[self.asked] = sample
+                self.asked += 1
+            self.resumable = True
+            if sample is None:
+                return
+            self.objective.submit(sample.theta, self.asked - 1)
 
     def ask(self) -> Tensor:
         """The next θ [B, n] to render, in scaled units."""
@@ -114,14 +169,16 @@ class Loop:
             "settings": self.settings,
             "seed": self.seed,
             "workers": self.method.problem.parallel,
+            "asynchronous": self.asynchronous,
             "start": self.method.space.init.cpu(),
         }
 
     def _check_identity(self, other: dict[str, Any]) -> None:
         """Raise SettingError unless a state is of the same method, settings, seed, workers, and parameters."""
         own = self._identity()
-        for name in ("method", "seed", "workers"):
-            saved = other.get(name, own[name])  # older checkpoints do not say how many workers there were
+        for name in ("method", "seed", "workers", "asynchronous"):
+            # Older checkpoints do not say how many workers there were, and are never asynchronous.
+            saved = other.get(name, False if name == "asynchronous" else own[name])
             if own[name] != saved:
                 raise SettingError(f"resume must keep the {name}: the saved run has {saved}, got {own[name]}")
         for name in own["settings"].keys() & other["settings"].keys():
@@ -145,6 +202,8 @@ class Loop:
             "path": list(self.objective.path) if hasattr(self, "objective") else [],
             "generator": self.method.generator.get_state() if before is None else before,
             "method": self.method.state(),
+            "asked": self.asked,
+            "pending": {number: (sample.theta, sample.origin) for number, sample in self.pending.items()},
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -162,6 +221,11 @@ class Loop:
             self.objective.path = list(state["path"])
         self.method.load_state(on_device(state["method"], device))
         self.method.generator.set_state(state["generator"].cpu())
+        self.asked = state.get("asked", 0)
+        pending = on_device(state.get("pending", {}), device)
+        self.pending = {number: Sample(*sample) for number, sample in pending.items()}
+        for number, sample in self.pending.items():
+            self.objective.submit(sample.theta, number)
 
 
 def on_device(value: Any, device: torch.device) -> Any:

@@ -30,6 +30,17 @@ class Range(NamedTuple):
     integer: bool = False
 
 
+class Sample(NamedTuple):
+    """A θ [n] in scaled units that is rendered by itself (`Method.ask_one`).
+
+    origin: what the method will want to know of it when its loss comes back, perhaps after others have moved the
+    method on: the mean and σ that it was drawn with, the batch that it belongs to. Tensors and plain values.
+    """
+
+    theta: Tensor
+    origin: dict[str, Any]
+
+
 class Method:
     """Base class of methods, with ask and tell.
 
@@ -70,8 +81,9 @@ class Method:
     ranges: ClassVar[dict[str, Range]] = {}
     #: Names of settings that hold the number of θ in a batch, or None. A batch of that size must fit into memory.
     batch_settings: ClassVar[tuple[str, ...]] = ()
-    #: The names of the attributes that are state.
+    #: The names of the attributes that are state, and of those that are state of an asynchronous run only.
     saved: ClassVar[tuple[str, ...]] = ()
+    saved_asynchronous: ClassVar[tuple[str, ...]] = ()
 
     #: The name of the chosen optimiser or surrogate, for methods that choose one by the problem.
     resolved: str = ""
@@ -97,6 +109,14 @@ class Method:
     def recommend(self) -> Tensor:
         """The best estimate of the optimal θ [n] at present, in scaled units."""
         raise NotImplementedError(f"{type(self).__name__} must implement recommend")
+
+    def ask_one(self) -> Sample | None:
+        """The next θ to render, for methods that are `asynchronous`; None: it needs a loss first that is under way."""
+        raise NotImplementedError(f"{type(self).__name__} must implement ask_one")
+
+    def tell_one(self, sample: Sample, evaluation: Evaluation) -> None:
+        """Learn from a sample of `ask_one`, B = 1. Samples are told in the order in which their renders end."""
+        raise NotImplementedError(f"{type(self).__name__} must implement tell_one")
 
     def last(self) -> Tensor | None:
         """θ [n] after the last step, in scaled units, for methods that recommend an earlier one; else None."""
@@ -153,6 +173,11 @@ class Method:
         return self
 
     @property
+    def asynchronous(self) -> bool:
+        """Whether it can be told losses as they come (`ask_one`, `tell_one`). Known once it is started."""
+        return False
+
+    @property
     def started(self) -> bool:
         """Whether `start` has been called."""
         return "ledger" in vars(self)
@@ -164,11 +189,15 @@ class Method:
 
     def state(self) -> dict[str, Any]:
         """The attributes that `saved` names, as tensors and plain values."""
-        return {name: plain(getattr(self, name)) for name in self.saved}
+        return {name: plain(getattr(self, name)) for name in self._saved_now}
+
+    @property
+    def _saved_now(self) -> tuple[str, ...]:
+        return (*self.saved, *self.saved_asynchronous) if self.problem.asynchronous else self.saved
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned. The method must be started."""
-        for name in self.saved:
+        for name in self._saved_now:
             present = getattr(self, name, None)
             if present is not None and hasattr(present, "load_state_dict"):
                 present.load_state_dict(state[name])

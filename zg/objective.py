@@ -34,6 +34,8 @@ class Objective:
         self.task, self.space, self.seed = task, task.space, seed
         self.ledger = Ledger(max_renders, self.space.init.clone())
         self.image_loss = ImageLoss(task.loss, task.regulariser)
+        # Renders that were submitted one by one, by the ticket of the pool: their number and their θ [n].
+        self._submitted: dict[int, tuple[int, Tensor]] = {}
         self.path: list[Tensor] = []
         self.measured = 0
         # Whether a render has succeeded, in this process.
@@ -59,6 +61,39 @@ class Objective:
         violations = self.task.violations(self.space.to_user(theta)) if self.task.constrained else None
         evaluation = self.ledger.account(theta, losses, violations)
         return replace(evaluation, images=rendered, reference=self.task.reference(i)) if images else evaluation
+
+    def submit(self, theta: Tensor, number: int) -> None:
+        """Have θ [n] in scaled units rendered in the pool of the task, without waiting; `take` hands it over.
+
+        number: of the render in the run, 0 first. The seed of a noisy render depends on it, and on nothing else.
+        """
+        seed = int(render_seeds(self.seed, number, 1)[0]) if self.task.noisy else 0
+        x = self.space.to_user(theta[None])[0]
+        ticket = self.task.opened_pool().submit(x.double().cpu().numpy(), seed)
+        self._submitted[ticket] = number, theta
+
+    def take(self, images: bool = False) -> tuple[int, Evaluation]:
+        """The number and the evaluation, B = 1, of the next render that ends. images: as in `evaluate`."""
+        start = perf_counter()
+        result = self.task.opened_pool().take()
+        number, theta = self._submitted.pop(result.ticket)
+        if result.error is not None:
+            self.ledger.note_error(in_words(result.error))
+        x = self.space.to_user(theta[None])
+        try:
+            rendered = self.task.images_of([result])
+            self._has_rendered = True
+        except SettingError:
+            raise
+        except (Exception, SystemExit) as error:
+            self._fail(error)
+            rendered = self._render_singly(x, None, (1, *self._shape(number)))
+        losses = self._losses(x, rendered, number)
+        self.ledger.seconds_render += perf_counter() - start
+        evaluation = self.ledger.account(theta[None], losses)
+        if images:
+            evaluation = replace(evaluation, images=rendered, reference=self.task.reference(number))
+        return number, evaluation
 
     def measure(self, theta: Tensor, label: str) -> tuple[float, Tensor]:
         """The loss and the image [...] of θ [n] in scaled units, not counted.
@@ -99,9 +134,6 @@ class Objective:
     @torch.no_grad()
     def _render_chunk(self, x: Tensor, seeds: Tensor | None, i: int) -> tuple[Tensor, Tensor]:
         """Losses [B] and images [B, ...] of x [B, n] in the user's units, in one call of `render`."""
-        task = self.task
-        reference = task.reference(i)
-        expected = (len(x),) if reference is None else (len(x), *reference.shape)
         try:
             images = self._call(x, seeds)
             self._has_rendered = True
@@ -110,18 +142,29 @@ class Objective:
         except (Exception, SystemExit) as error:
             if len(x) == 1:
                 self._fail(error)
-            images = self._render_singly(x, seeds, expected)
-        if task.last_error:
-            self.ledger.note_error(task.last_error)
-            task.last_error = ""
-        self._check_images(images, expected, reference)
+            images = self._render_singly(x, seeds, (len(x), *self._shape(i)))
+        if self.task.last_error:
+            self.ledger.note_error(self.task.last_error)
+            self.task.last_error = ""
+        return self._losses(x, images, i), images
+
+    def _shape(self, i: int) -> tuple[int, ...]:
+        """The shape of an image of iteration i; () without a reference."""
+        reference = self.task.reference(i)
+        return () if reference is None else tuple(reference.shape)
+
+    @torch.no_grad()
+    def _losses(self, x: Tensor, images: Tensor, i: int) -> Tensor:
+        """Losses [B] float64 of images [B, ...] of x [B, n] in the user's units."""
+        task, reference = self.task, self.task.reference(i)
+        self._check_images(images, (len(x), *self._shape(i)), reference)
         losses, penalty = task.loss(images, reference), torch.as_tensor(task.regulariser(x))
         if tuple(losses.shape) != (len(x),) or (penalty.ndim and tuple(penalty.shape) != (len(x),)):
             raise SettingError(
                 f"loss and regulariser must return one number for each of {len(x)} vectors, "
                 f"got shapes {list(losses.shape)} and {list(penalty.shape)}"
             )
-        return losses.double() + penalty, images
+        return losses.double() + penalty
 
     def _render_singly(self, x: Tensor, seeds: Tensor | None, shape: tuple[int, ...]) -> Tensor:
         """Images [B, ...] after an exception in a batch. Each x is rendered alone; NaN where it raises again."""

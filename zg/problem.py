@@ -37,7 +37,7 @@ class Problem:
     seed: the seed of the run, for libraries that make a generator of their own.
     noisy: whether two renders of the same θ differ, if that is known; else False.
     max_renders: the budget, for methods with a schedule.
-    parallel: number of renders that run at the same time.
+    parallel: number of renders that run at the same time. asynchronous: whether their results are told as they come.
     image_loss: for methods whose feedback is the image, else None.
     """
 
@@ -47,6 +47,7 @@ class Problem:
     noisy: bool = False
     max_renders: int = UNLIMITED
     parallel: int = 1
+    asynchronous: bool = False
     image_loss: ImageLoss | None = None
 
     @classmethod
@@ -108,12 +109,26 @@ class Problem:
     def filled(self, count: int, step: int = 1) -> int:
         """A number of renders, rounded up until no worker idles while they run: to a multiple of `parallel` and `step`.
 
+        Asynchronously no worker idles in any case, and it stays as it is.
+
         >>> import zg
         >>> zg.Problem.of_space(zg.ParameterSpace(x=zg.Block(0.0)), parallel=8).filled(20)
         24
         """
         whole = math.lcm(self.parallel, step)
-        return count if self.parallel == 1 else whole * math.ceil(count / whole)
+        return count if self.parallel == 1 or self.asynchronous else whole * math.ceil(count / whole)
+
+    def filled_population(self, count: int) -> int:
+        """`filled` for a population that is ranked, but at most twice the count.
+
+        The ranks of more samples cost renders and save hardly any iterations, so further workers are better idle.
+
+        >>> import zg
+        >>> space = zg.ParameterSpace(x=zg.Block(0.0))
+        >>> [zg.Problem.of_space(space, parallel=workers).filled_population(10) for workers in (1, 4, 8, 32)]
+        [10, 12, 16, 20]
+        """
+        return min(self.filled(count), 2 * count) if self.parallel > 1 else count
 
     def with_noise(self, noisy: bool) -> "Problem":
         """The same problem, where it is known whether the renderer is noisy."""

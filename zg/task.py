@@ -189,12 +189,18 @@ class Task:
 
     def render_in_pool(self, x: Tensor, *seeds: Tensor) -> Tensor:
         """As `render`, by the workers; each gets one x at a time. `last_error` says why a render failed."""
-        assert self.pool is not None
-        self.workers = self.workers or open_pool(self.for_workers(), self.pool)
-        results = self.workers.run(x.cpu().numpy(), *(seed.tolist() for seed in seeds))
-        if self.workers.errors:
-            self.last_error = self.workers.errors[-1]
+        workers = self.opened_pool()
+        results = workers.run(x.cpu().numpy(), *(seed.tolist() for seed in seeds))
+        if workers.errors:
+            self.last_error = workers.errors[-1]
         return self.images_of(results)
+
+    def opened_pool(self) -> Pool:
+        """The workers. Raises SettingError where there is no pool."""
+        if self.pool is None:
+            raise SettingError(f"{type(self).__name__} must have a pool: set workers")
+        self.workers = self.workers or open_pool(self.for_workers(), self.pool)
+        return self.workers
 
     @property
     def chunk(self) -> int | None:

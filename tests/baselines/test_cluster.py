@@ -1,6 +1,7 @@
 """Comparisons on a real Ray cluster of three nodes, which loses a node or its head."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,9 @@ from baselines.compare.compare import compare
 from baselines.compare.place import Place
 from baselines.compare.rows import read_runs
 from tests.processes import until
+from tests.tables import read_csv
 from tests.zg.workers.ray_cluster import cluster, loses
+from zg.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = ["es", "cmaes", "pgpe"]
@@ -95,3 +98,18 @@ def test_a_grid_whose_head_is_killed_goes_on_with_the_same_command(tmp_path, slo
         assert start(made).wait() == 0
     assert compare(slow_task("home"), tmp_path / "home", Place(side_by_side=2), 600, False, "disabled")
     assert rows(tmp_path / "out") == rows(tmp_path / "home")
+
+
+@pytest.mark.slow
+def test_tuning_on_a_cluster_tries_and_keeps_what_it_does_at_home(tmp_path):
+    def tune(out, *place):
+        words = "tune --tasks toy --methods es,snes --trials 3 --finalists 1 --max-renders 60 --max-seconds 600 --out"
+        assert main([*words.split(), str(out), *place]) == 0
+        timeless = {path.name: re.sub(r"seconds.*", "", path.read_text()) for path in out.rglob("*.yaml")}
+        scores = [[row["score"] for row in read_csv(path)] for path in sorted(out.rglob("*.csv"))]
+        return timeless, scores
+
+    home = tune(tmp_path / "home")
+    assert len(home[0]) == 2 and len(home[1]) == 2
+    with cluster() as (made, _):
+        assert tune(tmp_path / "away", "--pool", "ray", "--address", made.address) == home

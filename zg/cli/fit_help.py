@@ -33,6 +33,7 @@ OPTIONS = (
     ("--workers N", "renders side by side (default: what the task says)"),
     ("--pool NAME", "threads, processes or ray (default processes)"),
     ("--address HOST:PORT", "the Ray cluster of --pool ray (default: Ray on this machine)"),
+    ("--asynchronous true", "tell results as they come; seed then promises less (docs/scale.md) (default false)"),
     ("--wandb MODE", "auto, online, offline or disabled (default auto)"),
     ("--group NAME", "group of the run in W&B (default: none)"),
     ("--trainer.KEY VALUE", "an argument of Lightning's Trainer, such as --trainer.accelerator gpu"),
@@ -43,6 +44,7 @@ CHOICES = {
     "--pool": ("threads", "processes", "ray"),
     "--wandb": ("auto", "online", "offline", "disabled"),
     "--video": ("true", "false"),
+    "--asynchronous": ("true", "false"),
 }
 #: Width of the column of options.
 COLUMN = 34

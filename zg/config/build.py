@@ -35,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "workers": int,
     "pool": str,
     "address": str | None,
+    "asynchronous": bool,
     "about": str,
 }
 

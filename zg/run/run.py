@@ -53,6 +53,7 @@ def run(
     workers: int | None = None,
     pool: str | None = None,
     address: str | None = None,
+    asynchronous: bool = False,
 ) -> Result:
     """Optimise a task with a method until a limit of the budget is reached.
 
@@ -70,6 +71,9 @@ def run(
     deliver_signals: send a signal that ended the run to this process again, at the end: it is the caller's, too.
     workers, pool, address: how many renders run side by side, and where (`zg.workers.pool.PoolSettings`); None is what
         the task says.
+    asynchronous: tell results as they come, and give each worker its next θ at once, for methods that allow it
+        (`Method.asynchronous`). Which result comes first then depends on time, and the result of a run on more than its
+        seed.
 
     Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
@@ -85,7 +89,8 @@ def run(
     if given := {name: value for name, value in chosen.items() if value is not None}:
         task.use_pool(**given)
     labels = label(task, method, config or {}, jobs, names)
-    loop, history = Loop(method, budget, seed, labels.method_settings), History(folder)
+    loop = Loop(method, budget, seed, labels.method_settings, asynchronous)
+    history = History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)
     signals = Signals(deliver_signals)
     every_observer = [signals, record, *observers]

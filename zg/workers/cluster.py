@@ -10,7 +10,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,13 @@ class _Job:
 
 @dataclass
 class _Actor:
-    """handle: of Ray. job: what it renders. lost, recycled: processes that it has replaced."""
+    """handle: of Ray. jobs: what it renders and has to render next, by Ray's reference to the result.
+
+    lost, recycled: processes that it has replaced.
+    """
 
     handle: Any
-    job: _Job | None = None
+    jobs: dict[Any, _Job] = field(default_factory=dict)
     lost: int = 0
     recycled: int = 0
 
@@ -98,27 +101,40 @@ class RayPool(Pool):
     def start(self) -> None:
         """Wait for the first actor. The others join when the cluster has room for them."""
         self._connect()
-        while not self._free and not any(actor.job for actor in self._actors.values()):
+        while not self._free and not any(actor.jobs for actor in self._actors.values()):
             self._turn()
 
     def submit(self, x: NDArray[np.float64], seed: int = 0) -> int:
         job = _Job(self._ticket(), np.array(x), seed)
         self._waiting.append(job)
+        self._hand_out()
         return job.ticket
 
-    def take(self) -> Result:
+    def next(self) -> Result:
         self._connect()
         while not self._ended:
-            while self._waiting and self._free:
-                self._ask(self._free.pop(), self._waiting.popleft())
+            self._hand_out()
             self._turn()
         return self._ended.popleft()
 
-    def close(self) -> None:
+    def _hand_out(self) -> None:
+        """Ask each free actor for a render that waits, and each one at work for its next, where many wait.
+
+        Then it does not idle until its result is here. Of few renders, the next free actor takes each: none has to wait
+        behind a slow one.
+        """
+        while self._waiting and self._free:
+            self._ask(self._free.pop(), self._waiting.popleft())
+        at_work = [actor for actor in self._actors.values() if len(actor.jobs) == 1]
+        for actor in at_work:
+            if len(self._waiting) > self.settings.workers:
+                self._ask(actor, self._waiting.popleft())
+
+    def end(self) -> None:
         self._waiting.clear()
         self._ended.clear()
         if self._ray is not None:
-            actors = [*self._actors.values(), *self._free]
+            actors = {id(actor): actor for actor in [*self._actors.values(), *self._free]}.values()
             with contextlib.suppress(ValueError, self._ray.exceptions.RayError):  # the cluster may be gone
                 closed = [actor.handle.close.remote() for actor in actors]
                 self._ray.wait(closed, num_returns=len(closed), timeout=CLOSE_SECONDS)
@@ -131,7 +147,7 @@ class RayPool(Pool):
         if self._ray is not None:
             return
         self._ray = self._connection.enter_context(connected(self.settings.address, self.settings.workers))
-        self._kind = self._ray.remote(num_cpus=1, max_restarts=0, max_concurrency=2)(RemoteRenderer)
+        self._kind = self._ray.remote(num_cpus=1, max_restarts=0, max_concurrency=3)(RemoteRenderer)
         self._given = self._ray.put(self.renderer), self._ray.put(self.settings)
         for _ in range(self.settings.workers):
             self._start()
@@ -143,12 +159,12 @@ class RayPool(Pool):
 
     def _ask(self, actor: _Actor, job: _Job) -> None:
         job.tries += 1
-        actor.job = job
-        self._actors[actor.handle.render.remote(job.x, job.seed)] = actor
+        reference = actor.handle.render.remote(job.x, job.seed)
+        actor.jobs[reference], self._actors[reference] = job, actor
 
     def _turn(self) -> None:
         """Wait for the next actor that has started or rendered, and handle it."""
-        is_idle = not self._free and not any(actor.job for actor in self._actors.values())
+        is_idle = not self._free and not any(actor.jobs for actor in self._actors.values())
         limit = self.settings.start_timeout if is_idle else None
         ready, _ = self._ray.wait(list(self._actors), num_returns=1, timeout=limit)
         if not ready:
@@ -163,30 +179,33 @@ class RayPool(Pool):
         except self._ray.exceptions.RayError as error:
             self._replace(actor, error)
             return
-        if actor.job is None:
+        job = actor.jobs.pop(ready[0], None)
+        if job is None:
             self.version, self._failed_starts = found, 0
         else:
             image, text, lost, recycled = found
             own = None if image is None else np.array(image)  # Ray's is read-only, and keeps its place in shared memory
-            self._ended.append(Result(actor.job.ticket, own, RenderError(text) if text else None))
+            self._ended.append(Result(job.ticket, own, RenderError(text) if text else None))
             self.lost, self.recycled = self.lost + lost - actor.lost, self.recycled + recycled - actor.recycled
-            actor.job, actor.lost, actor.recycled = None, lost, recycled
-        self._free.append(actor)
+            actor.lost, actor.recycled = lost, recycled
+        if not actor.jobs:
+            self._free.append(actor)
 
     def _replace(self, actor: _Actor, error: Exception) -> None:
         """Ask for another actor in place of one that is lost, with its node perhaps, and for its render again."""
         self.lost += 1
-        self._failed_starts += actor.job is None
+        self._failed_starts += not actor.jobs
         if self._failed_starts > STARTS * self.settings.workers:
             raise SettingError(f"{self.name} must start on the nodes: {in_words(error)}")
         with contextlib.suppress(ValueError, self._ray.exceptions.RayError):
             self._ray.kill(actor.handle)  # where the node is only out of reach
-        if actor.job is not None:
-            if actor.job.tries < TRIES:
-                self._waiting.appendleft(actor.job)
+        for reference, job in reversed(actor.jobs.items()):
+            self._actors.pop(reference, None)
+            if job.tries < TRIES:
+                self._waiting.appendleft(job)
             else:
                 text = f"{self.name} was lost with its node or worker {TRIES} times: {type(error).__name__}"
-                self._ended.append(Result(actor.job.ticket, None, RenderError(text)))
+                self._ended.append(Result(job.ticket, None, RenderError(text)))
         self._start()
 
 

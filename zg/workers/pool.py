@@ -20,6 +20,7 @@ import importlib
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,8 @@ class Pool(ABC):
         self.lost = self.recycled = 0
         self.submitted = 0
         self._lock = threading.Lock()
+        # Renders that have ended while `run` waited for those of its own.
+        self._kept: deque[Result] = deque()
 
     # What a pool implements
 
@@ -153,11 +156,11 @@ class Pool(ABC):
         """Ask for the render of x [n]; returns its ticket. It does not wait."""
 
     @abstractmethod
-    def take(self) -> Result:
+    def next(self) -> Result:
         """Wait for the next render that ends, in whichever order, and hand it over once."""
 
     @abstractmethod
-    def close(self) -> None:
+    def end(self) -> None:
         """Cancel all renders that have not ended, and end the workers."""
 
     # What it inherits
@@ -169,17 +172,27 @@ class Pool(ABC):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def take(self) -> Result:
+        """The next render that ends, in whichever order, of those that were submitted. It waits for it."""
+        return self._kept.popleft() if self._kept else self.next()
+
+    def close(self) -> None:
+        """Cancel all renders that have not ended or were not taken, and end the workers."""
+        self._kept.clear()
+        self.end()
+
     def run(self, x: NDArray[Any], seeds: Sequence[int] | NDArray[np.int64] | None = None) -> list[Result]:
         """Render x [B, n] with seeds [B], zeros by default; results are in the order of x.
 
-        Every exception, Ctrl-C too, cancels what is still running: nobody would fetch it.
+        Renders that were submitted before go on, and are left for `take`. Every exception, Ctrl-C too, cancels what is
+        still running: nobody would fetch it.
         """
         x = np.ascontiguousarray(x, dtype="<f8")
         seeds = [0] * len(x) if seeds is None else seeds
         with self._lock:
             try:
                 tickets = [self.submit(one, int(seed)) for one, seed in zip(x, seeds, strict=True)]
-                found = {result.ticket: result for result in (self.take() for _ in tickets)}
+                found = self._wait_for(tickets)
             except BaseException:
                 self.close()
                 raise
@@ -195,6 +208,19 @@ class Pool(ABC):
             if result.image is not None:
                 image[...] = result.image
         return images
+
+    def _wait_for(self, tickets: Sequence[int]) -> dict[int, Result]:
+        """The results of these tickets, by ticket. Others that end meanwhile are kept for `take`."""
+        found: dict[int, Result] = {}
+        missing = set(tickets)
+        while missing:
+            result = self.next()
+            if result.ticket in missing:
+                missing.remove(result.ticket)
+                found[result.ticket] = result
+            else:
+                self._kept.append(result)
+        return found
 
     def _ticket(self) -> int:
         """The next number of a render."""

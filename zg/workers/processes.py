@@ -78,19 +78,26 @@ class Processes(Pool):
     def submit(self, x: NDArray[np.float64], seed: int = 0) -> int:
         job = Job(self._ticket(), struct.pack("<q", seed) + np.ascontiguousarray(x, dtype="<f8").tobytes())
         self._waiting.append(job)
+        is_at_work = self._running is not None and any(process.job for process in self._running.processes)
+        if self._running is not None and is_at_work:  # else those that have died are replaced first (`_started`)
+            self._hand_out(self._running)
         return job.ticket
 
-    def take(self) -> Result:
+    def next(self) -> Result:
         running = self._started()
         while not self._ended:
-            for process in running.processes:
-                if self._waiting and process.ready and process.job is None:
-                    process.ask(self._waiting.popleft(), self.settings.timeout)
+            self._hand_out(running)
             assert self._waiting or any(process.job for process in running.processes), "nothing was submitted"
             self._turn(running)
         return self._ended.popleft()
 
-    def close(self) -> None:
+    def _hand_out(self, running: "_Running") -> None:
+        """Ask each process that is free for a render that waits."""
+        for process in running.processes:
+            if self._waiting and process.ready and process.job is None:
+                process.ask(self._waiting.popleft(), self.settings.timeout)
+
+    def end(self) -> None:
         self._waiting.clear()
         self._ended.clear()
         if self._running is not None:

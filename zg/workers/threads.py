@@ -47,10 +47,10 @@ class Threads(Pool):
         self._threads.submit(self._render, ticket, x, seed)
         return ticket
 
-    def take(self) -> Result:
+    def next(self) -> Result:
         return self._ended.get()
 
-    def close(self) -> None:
+    def end(self) -> None:
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
             self._threads, self._ended = None, queue.SimpleQueue()

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from zg.errors import SettingError, check_positive, nearest
 from zg.ledger import Evaluation
-from zg.method import Method, Range
+from zg.method import Method, Range, Sample
 from zg.zerograds.method import AUTO, ZeroGrads, settings_of
+from zg.zerograds.parts.gate import Gate
 from zg.zerograds.parts.noise import differ
 from zg.zerograds.pictures.base import PictureSurrogate
 from zg.zerograds.pictures.bowl import PictureLoss
@@ -34,7 +35,7 @@ from zg.zerograds.pictures.footprints import Footprints
 FEW, SOME = 32, 200
 #: Renders of each of two θ that are compared under noise; the next comparison is after twice the renders.
 SIDE_BY_SIDE = 3
-LOSSES = "losses"
+LOSSES, PICTURE = "losses", "picture"
 PICTURED: dict[str, type[PictureSurrogate]] = {"dense": Dense, "footprints": Footprints}
 
 
@@ -82,6 +83,7 @@ class ImageZeroGrads(Method):
         self.expected: Foreseen | None = None
         #: Under noise: the θ [n] to beat, when it is next rendered beside another one, and whether that is now.
         self.champion, self.next_duel, self.is_duel = theta.clone(), 0, False
+        self.gate = Gate(theta[None][:0])
 
     def ask(self) -> Tensor:
         if self.is_duel:
@@ -96,6 +98,35 @@ class ImageZeroGrads(Method):
         else:
             self.loss_only.tell(theta, evaluation)
             self._call_duel()
+
+    @property
+    def asynchronous(self) -> bool:
+        """The surrogates of the picture take results as they come. The loss-only default may wait for whole batches."""
+        return True
+
+    def ask_one(self) -> Sample | None:
+        if self.loss_only is not None and not self.is_duel:
+            return self.loss_only.ask_one()
+        if not self.gate.is_open:
+            rows = self.ask()
+            self.gate.begin(rows, *((len(rows), 0.0) if self.is_duel else self.surrogate.waits_for(len(rows))))
+        return self.gate.next(surrogate=PICTURE)
+
+    def tell_one(self, sample: Sample, evaluation: Evaluation) -> None:
+        if sample.origin["surrogate"] != PICTURE:
+            assert self.loss_only is not None
+            self.loss_only.tell_one(sample, evaluation)
+            if not self.loss_only.gate.is_open:
+                self._call_duel()
+        elif not self.gate.enter(sample, evaluation):
+            if self.loss_only is None and evaluation.valid[0] and evaluation.images is not None:
+                self._show_loss(evaluation)
+                self.surrogate.tell_late(sample.theta, evaluation.images)
+        elif not self.gate.is_open:
+            rows, known = self.gate.collected(evaluation.reference)
+            if self.loss_only is None and not self.surrogate.is_enough(known.losses) and self.gate.reopen():
+                return
+            self.tell(rows, known)
 
     def recommend(self) -> Tensor:
         if self.is_noisy:
@@ -153,7 +184,8 @@ class ImageZeroGrads(Method):
         return {"sigma": place.sigma, "damping": place.damping, "picture_error": place.error}
 
     def state(self) -> dict[str, Any]:
-        return {
+        one_by_one = {"gate": self.gate.state_dict()} if self.problem.asynchronous else {}
+        return one_by_one | {
             "present": self.present,
             "seeing": next(name for name, kind in PICTURED.items() if type(self.surrogate) is kind),
             "surrogate": self.surrogate.state_dict() if self.is_at_work else None,
@@ -180,6 +212,8 @@ class ImageZeroGrads(Method):
         self.champion, self.is_solved = state["champion"], state["is_solved"]
         self.expected = None if state["expected"] is None else Foreseen(**state["expected"])
         self.next_duel, self.is_duel = state["next_duel"], state["is_duel"]
+        if "gate" in state:
+            self.gate.load_state_dict(state["gate"])
         self.generator.set_state(drawn)
 
     def _make(self, name: str, theta: Tensor) -> PictureSurrogate:
@@ -194,7 +228,7 @@ class ImageZeroGrads(Method):
             self.problem = self.problem.with_noise(differ(losses[0], losses[1]))
         if evaluation.reference is None or evaluation.images is None or self.problem.image_loss is None:
             return self._begin_loss_only(theta[0], theta[0])
-        self.surrogate.picture_loss = PictureLoss(self.problem.image_loss, evaluation.reference, self.space)
+        self._show_loss(evaluation)
         if is_start and not self.surrogate.picture_loss.is_differentiable(theta[0]):
             return self._begin_loss_only(theta[0], theta[0])
         predicted = self.surrogate.predict_images(theta) if self.has_model else None
@@ -213,6 +247,11 @@ class ImageZeroGrads(Method):
             best = before.theta if self.is_noisy else self.ledger.best_theta
             is_poor = self.surrogate.place.converged and before.leaves_much
             self._begin_loss_only(best, self.problem.project(self.space.init) if is_poor else best)
+
+    def _show_loss(self, evaluation: Evaluation) -> None:
+        """Give the surrogate of the picture the loss by the reference of an evaluation."""
+        assert self.problem.image_loss is not None and evaluation.reference is not None
+        self.surrogate.picture_loss = PictureLoss(self.problem.image_loss, evaluation.reference, self.space)
 
     def _remember(self, theta: Tensor, predicted: Tensor) -> None:
         """Keep what was predicted [B, ...] of the rows θ [B, n] before they were rendered, if one is now the best."""

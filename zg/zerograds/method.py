@@ -8,7 +8,7 @@ forgetting, which the published algorithm leaves to the user, are measured on th
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -17,9 +17,10 @@ from torch import Tensor
 from zg.errors import SettingError, check_positive, nearest
 from zg.ledger import Evaluation, Ledger
 from zg.memory import check_memory
-from zg.method import THETA_BYTES, Method, Range
+from zg.method import THETA_BYTES, Method, Range, Sample
 from zg.problem import Problem
 from zg.zerograds.choose import FEW, Situation, choose
+from zg.zerograds.parts.gate import Gate
 from zg.zerograds.parts.noise import differ
 from zg.zerograds.surrogates import RENAMED, SURROGATES
 from zg.zerograds.surrogates.base import Surrogate
@@ -60,6 +61,7 @@ class ZeroGrads(Method):
             )
         self.problem = self.problem.with_noise(False)  # what a task declares is not used: noise is measured
         self.has_converged = False
+        self.gate, self.drawn_at = Gate(theta[None][:0]), self.generator.get_state()
         few = self.problem.n <= FEW
         self.measuring_noise = few if self.wanted == AUTO else SURROGATES[self.wanted].needs_noise
         self._begin(theta)
@@ -67,6 +69,7 @@ class ZeroGrads(Method):
     def go_on(self, problem: Problem, ledger: Ledger, theta: Tensor) -> None:
         """In place of `start`: go on from θ [n], where another method has found whether the renderer is noisy."""
         self.problem, self.space, self.generator, self.ledger = problem, problem.space, problem.generator, ledger
+        self.gate, self.drawn_at = Gate(theta[None][:0]), self.generator.get_state()
         self.has_converged = self.measuring_noise = False
         self._begin(theta)
 
@@ -84,6 +87,27 @@ class ZeroGrads(Method):
         self.surrogate.tell(theta, losses, evaluation.valid)
         if self.wanted == AUTO:
             self._hand_over()
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the surrogate takes results as they come. One that takes over later may wait for whole batches."""
+        return self.surrogate.takes_late
+
+    def ask_one(self) -> Sample | None:
+        if not self.gate.is_open:
+            self.drawn_at = self.generator.get_state()
+            rows = self.ask()
+            waits_for = (len(rows), 0.0) if self.measuring_noise else self.surrogate.waits_for(len(rows))
+            self.gate.begin(rows, *waits_for)
+        return self.gate.next(surrogate=self.present, **self.surrogate.origin())
+
+    def tell_one(self, sample: Sample, evaluation: Evaluation) -> None:
+        if not self.gate.enter(sample, evaluation):
+            is_same = sample.origin["surrogate"] == self.present
+            if is_same and evaluation.valid[0]:
+                self.surrogate.tell_late(sample.theta, float(evaluation.losses[0]), sample.origin)
+        elif not self.gate.is_open:
+            self.tell(self.gate.rows, self.gate.padded())
 
     def recommend(self) -> Tensor:
         return self.surrogate.recommend()
@@ -104,7 +128,8 @@ class ZeroGrads(Method):
         return {"sigma": self.surrogate.sigma} | self.surrogate.status()
 
     def state(self) -> dict[str, Any]:
-        return {
+        one_by_one = {"gate": self.gate.state_dict(), "drawn_at": self.drawn_at} if self.problem.asynchronous else {}
+        return one_by_one | {
             "present": self.present,
             "surrogate": self.surrogate.state_dict(),
             "noisy": self.problem.noisy,
@@ -118,6 +143,12 @@ class ZeroGrads(Method):
         self.problem = self.problem.with_noise(state["noisy"])
         self._make(state["present"], self.space.init, self.sigma)
         self.surrogate.load_state_dict(state["surrogate"])
+        if "gate" in state:
+            self.gate.load_state_dict(state["gate"])
+            self.drawn_at = state["drawn_at"].cpu()
+            if self.gate.is_open:  # a surrogate keeps some of what it has asked for, and asks for the same again
+                self.generator.set_state(self.drawn_at)
+                self.ask()
         self.generator.set_state(drawn)
 
     def _begin(self, theta: Tensor) -> None:
@@ -134,7 +165,9 @@ class ZeroGrads(Method):
         matrices = 8.0 * SURROGATES[name].matrices * self.problem.n**2
         check_memory(matrices, **{f"surrogate '{name}'": f"{self.problem.n} parameters"})
         settings = self.settings if name == self.wanted else None
-        self.surrogate: Surrogate = SURROGATES[name](self.problem, theta, sigma, settings)  # type: ignore[call-arg]
+        # A surrogate that waits for whole batches fills them, for its workers idle at the end of each.
+        problem = replace(self.problem, asynchronous=self.problem.asynchronous and SURROGATES[name].takes_late)
+        self.surrogate: Surrogate = SURROGATES[name](problem, theta, sigma, settings)  # type: ignore[call-arg]
 
     def _hand_over(self) -> None:
         """Let another surrogate go on from here where the table says so."""

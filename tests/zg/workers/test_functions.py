@@ -70,6 +70,20 @@ def test_results_are_taken_as_they_come_and_run_keeps_the_order():
             assert [float(result.image) for result in pool.run(X, np.arange(6))] == (X[:, 0] + np.arange(6)).tolist()
 
 
+def test_a_batch_leaves_a_render_that_is_under_way_for_its_taker():
+    release = threading.Event()
+
+    def function(x, seed):
+        return x[0] + release.wait(20) if x[0] == 0 else x[0]
+
+    with open_pool(Function(function), PoolSettings(2, "threads")) as pool:
+        ticket = pool.submit(X[0])
+        assert [float(result.image) for result in pool.run(X[1:])] == X[1:, 0].tolist()
+        other = pool.submit(X[1])
+        release.set()
+        assert {pool.take().ticket, pool.take().ticket} == {ticket, other}
+
+
 def test_a_worker_holds_little_memory_no_pytorch_and_one_copy_of_large_constants(tmp_path):
     constant = np.ones(16 * 2**20)  # 128 MB
 

@@ -32,6 +32,8 @@ ROUNDING = 3e-7
 SOLVED = 1e-6
 #: The same from which a minimum is a poor one.
 POOR = 0.1
+#: Shares of probes and of steps that need not be waited for, where renders are told one by one.
+LATE_PROBES, LATE_STEPS = 0.2, 0.34
 
 
 class PictureSurrogate(ABC):
@@ -147,6 +149,21 @@ class PictureSurrogate(ABC):
             self._judge(theta[valid], pictures[valid])
         if not (place.failed or place.converged):
             self.plan()
+
+    def waits_for(self, count: int) -> tuple[int, float]:
+        """Of a batch of that many rows that are told one by one: the first ones needed, and the share that may miss."""
+        late = {START: 0.0, LEARN: LATE_PROBES if self.has_model else 0.0, STEP: LATE_STEPS}[self.place.phase]
+        return 0, late
+
+    def is_enough(self, losses: Tensor) -> bool:
+        """Whether the losses [k] of a part of the ladder are: one is lower. Of probes any are."""
+        return self.place.phase != STEP or bool((losses < self.place.loss).any())
+
+    def tell_late(self, theta: Tensor, images: Tensor) -> None:  # noqa: B027
+        """Learn from the image [1, ...] of a row θ [n] of an earlier batch, which was told without it.
+
+        As for `tell`, the owner sets `picture_loss` before.
+        """
 
     def begin(self, pictures: Tensor) -> None:
         """Learn the picture and its noise from one or two pictures [B, m] of the start."""

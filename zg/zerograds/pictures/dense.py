@@ -175,6 +175,12 @@ class Dense(PictureSurrogate):
         self._update(s, pictures)
         self._age(surprise)
 
+    def tell_late(self, theta: Tensor, images: Tensor) -> None:
+        """It is a row of the regression as every other one, at its own s from the present θ; Q says how far that is."""
+        if self.has_model and not self.place.failed:
+            self.bowl = self.picture_loss.bowl(self.place.picture)
+            self._update((theta - self.place.theta)[None], self._cleaned(images))
+
     def _make_prior(self, s: Tensor, changes: Tensor) -> None:
         """D, κ and the first P, from the first changes [B, m] of the picture at s [B, n]."""
         state, settings = self.state, self.settings

@@ -22,6 +22,8 @@ class Surrogate(ABC):
     Settings: ClassVar[type]
     #: Whether it has to know if two renders of one θ differ (`Problem.noisy`) before it starts.
     needs_noise: ClassVar[bool] = False
+    #: Whether it can go on before the last rows of a batch are there, and has a use for them later.
+    takes_late: ClassVar[bool] = False
     #: Number of n × n matrices in its state.
     matrices: ClassVar[int] = 0
 
@@ -49,6 +51,17 @@ class Surrogate(ABC):
     @abstractmethod
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         """Learn from the losses [B] of what `ask` returned, and move. A batch that the budget cut has fewer rows."""
+
+    def waits_for(self, count: int) -> tuple[int, float]:
+        """Of a batch of that many rows that are told one by one: the first ones needed, and the share that may miss."""
+        return count, 0.0
+
+    def origin(self) -> dict[str, Any]:
+        """What `tell_late` will need to know of a row that is asked for now: tensors and plain values."""
+        return {}
+
+    def tell_late(self, theta: Tensor, loss: float, origin: dict[str, Any]) -> None:  # noqa: B027
+        """Learn from the loss of a row θ [n] of an earlier batch, which was told without it."""
 
     @abstractmethod
     def recommend(self) -> Tensor:

@@ -22,6 +22,7 @@ Sketching"). The rest is our own (docs/surrogates/sketched_gradient.md).
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ from zg.zerograds.parts.block_units import BlockUnits, BlockUnitsSettings
 from zg.zerograds.parts.calibration import Calibration, CalibrationSettings
 from zg.zerograds.parts.directions import CrossedDirections
 from zg.zerograds.parts.gradient_memory import GradientMemory, MemorySettings
+from zg.zerograds.parts.late_slopes import LATE_SHARE, LateSlopes
 from zg.zerograds.parts.noise import differ
 from zg.zerograds.parts.progress import Progress, ProgressSettings
 from zg.zerograds.parts.radius import ProbeRadius, RadiusSettings
@@ -112,6 +114,8 @@ class SketchedGradientState:
     cap: StepCap
     #: The best θ, and the mean of f.
     progress: Progress
+    #: Probes that came after their block.
+    late: LateSlopes = field(default_factory=LateSlopes)
     #: The loss at the last centre.
     f: float = math.nan
     #: Length of the last step; 0 where the block did not lead to one.
@@ -130,6 +134,7 @@ class SketchedGradient(Surrogate):
     """Calibration, then blocks: the centre θ, k one-sided probes at r and 2 r in turn, θ ± r g/|g|; then a step."""
 
     Settings = SketchedGradientSettings
+    takes_late = True
     settings: SketchedGradientSettings
     state: SketchedGradientState
 
@@ -163,8 +168,7 @@ class SketchedGradient(Surrogate):
         return self.state.radius.radius / math.sqrt(self.n)
 
     @property
-    def noisy(self) -> bool:
-        """Whether two renders of one θ have differed. It looks for itself; `Problem.noisy` is not asked."""
+    def noisy(self) -> bool:  # it looks for itself; `Problem.noisy` is not asked
         return self.state.noisy
 
     @property
@@ -219,6 +223,17 @@ class SketchedGradient(Surrogate):
         else:
             self._tell_probes(losses, valid)
 
+    def waits_for(self, count: int) -> tuple[int, float]:
+        is_block = self.state.calibration.is_over and self.state.units.is_over and not self.state.knows_gradient
+        return (self._centres, LATE_SHARE) if is_block else (count, 0.0)
+
+    def origin(self) -> dict[str, Any]:
+        return {"centre": self.state.theta, "block": self.state.blocks}
+
+    def tell_late(self, theta: Tensor, loss: float, origin: dict[str, Any]) -> None:
+        own, now = (origin["centre"], origin["block"]), (self.state.theta, self.state.units.unit)
+        self.state.late.enter(theta, loss, own, now, self.state.gradient, self.state.slopes.curvature)
+
     def _tell_probes(self, losses: Tensor, valid: Tensor) -> None:
         """Learn f at θ, and g."""
         state, centres = self.state, self._centres
@@ -226,6 +241,7 @@ class SketchedGradient(Surrogate):
         if not valid[:centres].any():
             return self._retreat()
         state.radius.recover()
+        state.late.apply(state.gradient)
         last_f = state.f
         self._learn_centre(losses[:centres], valid[:centres])
         self._judge_last_step(last_f)
@@ -296,6 +312,7 @@ class SketchedGradient(Surrogate):
             state.progress.remember_lowest(state.theta, state.f)
             state.radius.prove()
         state.last_theta = state.theta
+        state.late.remember(state.blocks, state.f)
 
     def _judge_last_step(self, last_f: float) -> None:
         """Lower the cap after a rise beyond anything that the probes show; let a cap that cut the step grow."""
@@ -366,7 +383,7 @@ class SketchedGradient(Surrogate):
             state.radius.narrow_without_progress()
 
     def recommend(self) -> Tensor:
-        """The centre where the loss is noisy, for the lowest of many noisy losses is luck; else the best centre."""
+        """The best centre; where the loss is noisy the last one, for the lowest of many noisy losses is luck."""
         return self.state.theta if self.state.noisy else self.state.progress.best
 
     def predict(self, theta: Tensor) -> Tensor:
