@@ -1,7 +1,7 @@
 """The loop of a run: ask → objective → tell in each iteration, until a limit of the budget is reached.
 
 Lightning's Trainer (`zg.run.module`) and the bare loop (`zg.run.observer.drive`) call the same `iterate`. In
-ask-and-tell (`zg.api.Optimizer`), the user renders in place of the objective.
+ask-and-tell (`zg.ask_and_tell.Optimizer`), the user renders in place of the objective.
 """
 
 from collections.abc import Mapping
