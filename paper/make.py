@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from baselines.compare.compare import HANG_SECONDS, compare, is_complete, missing_row
-from baselines.compare.display import duration
 from baselines.compare.grid import Job, label_of
 from baselines.compare.rows import ROW_FILE, Row, write_csv
 from paper import claims, figures, formats, report, rows, tables, wandb_report
@@ -32,6 +31,7 @@ from zg.config.compose import Config, class_name
 from zg.errors import SettingError, nearest
 from zg.run.files import write_json
 from zg.run.tracking import wandb_mode
+from zg.run.words import duration
 
 # The preset that a folder was made with.
 PRESET_FILE = "preset.json"

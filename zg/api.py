@@ -24,6 +24,7 @@ from zg.method import Method
 from zg.run.observer import Call
 from zg.run.result import Result
 from zg.run.run import run
+from zg.run.terminal import is_watched, print_aside
 from zg.run.tracking import Writer
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PoolSettings
@@ -61,7 +62,7 @@ def optimize(
     timeout: float | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
     curve_points: int = 50,
     catch_signals: bool = False,
 ) -> Result:
@@ -93,7 +94,8 @@ def optimize(
         `processes` that are started cleanly, or on a `ray` cluster; address: of that cluster, host:6379.
     timeout: seconds after which a call has failed; for processes and ray.
     folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
-    progress: print the progress.
+    progress: a line on standard error with renders, losses and the remaining time. None: if it is a terminal, or in a
+        notebook. True: in a script, too, as a line of text at each tenth of the budget. False: never.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
         the method does not see them. The initial and the final x are rendered once more at the end in any case.
     catch_signals: whether a run that SIGINT, SIGTERM or SIGHUP ended returns its result. By default the signal reaches
@@ -113,7 +115,7 @@ def optimize(
         check_callable(callback, "callback")
     if folder is not None and not isinstance(folder, str | Path):
         raise SettingError(f"folder must be a path, got {folder!r}")
-    check_switch(resume=resume, progress=progress, catch_signals=catch_signals)
+    check_switch(resume=resume, progress=progress is not None and progress, catch_signals=catch_signals)
     if reference is not None and target is not None:
         raise SettingError("reference and target exclude each other, got both")
     named = (
@@ -138,8 +140,6 @@ def optimize(
     )
     budget = Budget(max_renders, max_seconds, target_loss, patience, max_failed)
     chosen, config = choose_method(method, feedback, reference is not None or target is not None)
-    if progress and method is None:
-        print(f"method {type(chosen).__name__}: is told the {chosen.feedback}")
     result = run(
         task,
         chosen,
@@ -151,7 +151,8 @@ def optimize(
         loggers=as_loggers(logger),
         observers=[] if callback is None else [Call(callback, StopReason.CALLBACK)],
         curve_points=curve_points,
-        say=print if progress else None,
+        say=print_aside if progress else None,
+        progress=progress is None and is_watched(),
         deliver_signals=not catch_signals,
     )
     if failed := result.row["failed_renders"]:

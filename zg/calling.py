@@ -44,15 +44,19 @@ class Calling:
         if isinstance(x, np.ndarray):
             x = x.astype(self.dtype, copy=False)
         if self.named:
-            named, start = {}, 0
-            for block in self.blocks:
-                part = x[..., start : (start := start + math.prod(block.shape))]
-                named[block.name] = self._converted(part.reshape((*x.shape[:-1], *block.shape)), block.is_whole)
-            return self.function(*self.args, **named, **self.kwargs)
+            return self.function(*self.args, **self.by_name(x), **self.kwargs)
         one = self.blocks[0] if len(self.blocks) == 1 else Argument("x", x.shape[-1:], False)
         return self.function(
             self._converted(x.reshape((*x.shape[:-1], *one.shape)), one.is_whole), *self.args, **self.kwargs
         )
+
+    def by_name(self, x: Any) -> dict[str, Any]:
+        """The blocks of x [(B,) n] by name, each as the function gets it."""
+        named, start = {}, 0
+        for block in self.blocks:
+            part = x[..., start : (start := start + math.prod(block.shape))]
+            named[block.name] = self._converted(part.reshape((*x.shape[:-1], *block.shape)), block.is_whole)
+        return named
 
     def _converted(self, x: Any, is_whole: bool) -> Any:
         """A copy as the user's function gets it: integers and binaries as integers, one number as a scalar."""

@@ -140,6 +140,18 @@ class Task:
         """
         return None
 
+    def params(self, x: Tensor) -> dict[str, Any]:
+        """x [n] in the user's units as `Result.params`: each block by name, in its shape, integers as integers."""
+        blocks = self.space.split(x.cpu())
+        return {
+            name: blocks[name].clone() if block.kind == "real" else blocks[name].to(torch.int64)
+            for name, block in self.space.blocks.items()
+        }
+
+    def as_given(self, image: Tensor) -> Any:
+        """An image [C, H, W] as `Result.image`: of the type and with the axes that the user's renderer returns."""
+        return image.cpu()
+
     def film(self, x: Tensor) -> Iterable[Tensor] | None:
         """Frames [3, H, W] in [0, 1] of an animation of the result x [n] (user's units), for `film.mp4`; or None."""
         return None

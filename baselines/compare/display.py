@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from baselines.compare.grid import Job
 from baselines.compare.rows import Row
+from zg.run.words import duration
 
 
 class GridDisplay:
@@ -92,10 +93,3 @@ class GridDisplay:
             like = self.took.get((job.task, job.method)) or of_task.get(job.task) or everything
             seconds += max(0.0, statistics.median(like) - (now - self.started.get(job, now)))
         return f"{duration(seconds / self.side_by_side)} left"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from torch import Tensor
+
 from zg.budget import Budget
 from zg.config.compose import Config
 from zg.errors import SettingError, check_positive, check_whole, in_words
@@ -13,8 +15,10 @@ from zg.memory import check_memory
 from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, whole_checkpoint
+from zg.run.evidence import KeepEvidence
 from zg.run.files import ERROR_FILE, decoration, write_error, write_json
 from zg.run.history import History
+from zg.run.images import Images
 from zg.run.observer import Observer, drive
 from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
@@ -41,6 +45,7 @@ def run(
     callbacks: Sequence["Callback"] = (),
     trainer: dict[str, Any] | None = None,
     say: Callable[[str], None] | None = None,
+    progress: bool = False,
     checkpoint_renders: int | None = None,
     checkpoint_seconds: float = 60.0,
     curve_points: int = CURVE_POINTS,
@@ -61,7 +66,8 @@ def run(
     loggers: Lightning loggers, or objects with log_metrics(metrics, step). observers: called after every iteration.
     callbacks, trainer: callbacks of Lightning, and further arguments of its Trainer. Lightning is imported and used
         only if there is a folder, a Lightning logger, a callback or an argument of the Trainer.
-    say: prints a line of progress; None prints nothing.
+    progress: a line on standard error, if somebody looks at it (`zg.run.terminal.is_watched`).
+    say: likewise; where nobody does, it gets a line of text at each tenth of the budget.
     checkpoint_renders, checkpoint_seconds: write a checkpoint when one of them has passed since the last one.
     curve_points: number of points of the curve (`zg.run.record.Record`). video: keep frames and write a video.
     wandb, group: mode of W&B (`zg.run.tracking.MODES`) and its group of runs; for runs with a folder.
@@ -88,7 +94,8 @@ def run(
     loop, history = Loop(method, budget, seed, labels.method_settings), History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)
     signals = Signals(deliver_signals)
-    every_observer = [signals, record, *observers]
+    evidence = KeepEvidence()
+    every_observer = [signals, record, evidence, *observers]
     with (
         signals,
         contextlib.closing(task),
@@ -99,7 +106,7 @@ def run(
         if folder:
             (folder / ERROR_FILE).unlink(missing_ok=True)  # of the run that is resumed
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
-        if say:
+        if say or progress:
             from zg.run.progress import ShowProgress
 
             every_observer.append(ShowProgress(say))
@@ -112,7 +119,7 @@ def run(
                 _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
         result = _finish(loop, labels, history, folder, loggers)
-        result.signal = signals.number
+        result.signal, result.evidence = signals.number, evidence.evidence()
         return result
 
 
@@ -143,7 +150,7 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
     row = describe(loop, task, labels)
     theta = loop.method.recommend()
     loss, image = objective.measure(theta, "final")
-    row["init_loss"] = objective.measure(objective.start, "start")[0]
+    row["init_loss"], first_image = objective.measure(objective.start, "start")
     row["final_loss"] = loss
     if (last := loop.method.last()) is not None:
         row["last_loss"] = objective.measure(last, "final")[0]
@@ -161,7 +168,23 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
             log_pictures(loggers, folder, row)
     x = task.space.to_user(theta).cpu()
     reason, first_error = row["stop_reason"], loop.ledger.first_error
-    return Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error)
+    found = Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error, params=task.params(x))
+    if image.ndim >= 3:
+        with decoration("the images of the result"):
+            found.images = _images(loop, theta, image, first_image)
+            found.image = task.as_given(image)
+    return found
+
+
+def _images(loop: Loop, theta: Tensor, image: Tensor, first_image: Tensor) -> Images:
+    """The images of a result: of θ [n] in scaled units, of the start, and what the surrogate knows."""
+    from zg.run.metrics import footprints
+
+    task, predicted = loop.objective.task, loop.method.foreseen(theta)
+    reference, parameters = task.reference(), footprints(loop)
+    shown = [None if one is None else one.detach().cpu() for one in (image, first_image, reference, predicted)]
+    assert shown[0] is not None and shown[1] is not None
+    return Images(shown[0], shown[1], shown[2], shown[3], parameters, task.linear)
 
 
 @contextlib.contextmanager
