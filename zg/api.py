@@ -8,7 +8,7 @@ Both raise `zg.SettingError`, with one line, for a wrong setting.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from zg.functions import FunctionTask, Init, Values, check_callable, make_space
 from zg.loop import Loop
 from zg.losses import Loss
 from zg.method import Method
-from zg.run.observer import Call
+from zg.run.known import GiveKnown, read_known
+from zg.run.observer import Call, Observer
 from zg.run.result import Result
 from zg.run.run import run
 from zg.run.terminal import is_watched, print_aside
@@ -48,6 +49,7 @@ def optimize(
     linear: bool = False,
     method: str | Method | Mapping[str, Any] | None = None,
     feedback: str | None = None,
+    known: Iterable[tuple[Init, float]] | None = None,
     max_renders: int = 2000,
     max_seconds: float | None = None,
     target_loss: float | None = None,
@@ -84,6 +86,9 @@ def optimize(
         default is `zerograds-image` with a reference or target, for it sees the image and applies the loss to what it
         predicts, and `zerograds` without. `Result.row` has the name, and in `feedback` what the method was told.
     feedback: "loss" keeps the image from the default, which is `zerograds` then, as for a loss without derivatives.
+    known: evaluations from before, pairs (x, loss). The best one is the start, in place of `init`, and its loss is the
+        best so far. Methods that learn from past renders have all of them as such, and do not render them again: the
+        default without pictures, up to 10 parameters or where renders are noisy. `Result.known` says what was done.
     max_renders, max_seconds, target_loss, patience, max_failed: the limits of the run (`zg.Budget`).
     callback: called with the `zg.loop.Loop` of the run after each iteration. A true return value ends the run.
         `loop.ledger` counts the renders and keeps the best one. `loop.method` has `recommend()`, the present θ [n] in
@@ -111,21 +116,18 @@ def optimize(
     [0.4, 0.2]
     """
     check_callable(render, "render")
-    if callback is not None:
-        check_callable(callback, "callback")
-    if folder is not None and not isinstance(folder, str | Path):
-        raise SettingError(f"folder must be a path, got {folder!r}")
     check_switch(resume=resume, progress=progress is not None and progress, catch_signals=catch_signals)
-    if reference is not None and target is not None:
-        raise SettingError("reference and target exclude each other, got both")
-    named = (
-        isinstance(init, Mapping)
-        or isinstance(space, Mapping)
-        or (isinstance(space, ParameterSpace) and len(space.blocks) > 1)
-    )
+    _check_kinds(callback, folder, reference, target)
+    observers: list[Observer] = [] if callback is None else [Call(callback, StopReason.CALLBACK)]
+    giver, start = None, init
+    if known is not None:
+        space, evaluations = read_known(known, init, space)
+        giver, start = GiveKnown(evaluations), None
+        init = evaluations.like if init is None else init
+        observers.append(giver)
     task = FunctionTask(
         render,
-        make_space(init, space),
+        make_space(start, space),
         reference=reference,
         target=target,
         loss=loss,
@@ -133,7 +135,7 @@ def optimize(
         args=args,
         kwargs=kwargs,
         batched=batched,
-        named=named,
+        named=_is_named(init, space),
         like=next(iter(init.values())) if isinstance(init, Mapping) else init,
         linear=linear,
         pool=PoolSettings(workers, pool, address, timeout),
@@ -149,16 +151,33 @@ def optimize(
         folder=None if folder is None else Path(folder),
         resume=resume,
         loggers=as_loggers(logger),
-        observers=[] if callback is None else [Call(callback, StopReason.CALLBACK)],
+        observers=observers,
         curve_points=curve_points,
         say=print_aside if progress else None,
         progress=progress is None and is_watched(),
         deliver_signals=not catch_signals,
     )
+    result.known = "" if giver is None else giver.said
     if failed := result.row["failed_renders"]:
         first = result.first_error or "a value that is not finite"
         warnings.warn(f"{failed} of {result.renders} renders failed, the first with {first}", stacklevel=2)
     return result
+
+
+def _is_named(init: Any, space: Any) -> bool:
+    """Whether the function gets its parameters by name."""
+    has_blocks = isinstance(space, ParameterSpace) and len(space.blocks) > 1
+    return isinstance(init, Mapping) or isinstance(space, Mapping) or has_blocks
+
+
+def _check_kinds(callback: Any, folder: Any, reference: Any, target: Any) -> None:
+    """Raise SettingError for settings of `optimize` of the wrong kind, or that exclude each other."""
+    if callback is not None:
+        check_callable(callback, "callback")
+    if folder is not None and not isinstance(folder, str | Path):
+        raise SettingError(f"folder must be a path, got {folder!r}")
+    if reference is not None and target is not None:
+        raise SettingError("reference and target exclude each other, got both")
 
 
 def minimize(f: Callable[..., Any], x0: Values | Mapping[str, Values], **settings: Any) -> Result:

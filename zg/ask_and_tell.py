@@ -1,17 +1,19 @@
-"""Ask-and-tell with `Optimizer`, for programs that keep the loop in their own hands.
+"""Ask-and-tell with `Optimizer`, for programs that keep the loop in their own hands:
 
-optimizer = zg.Optimizer(zg.ParameterSpace(x=zg.Block([3.0, -1.0])))
-while optimizer.renders < 2000:
-    xs = optimizer.ask()
-    optimizer.tell([f(x) for x in xs])
-optimizer.best
+    optimizer = zg.Optimizer({"x": zg.Block([3.0, -1.0])})
+    while optimizer.renders < 2000:
+        xs = optimizer.ask()
+        optimizer.tell([f(x) for x in xs])
+    optimizer.best, optimizer.history
+
+`ask` and `tell` raise `zg.SettingError` where they are called in the wrong order.
 """
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,12 +21,28 @@ from torch import Tensor
 from zg.api import choose_method
 from zg.budget import Budget
 from zg.errors import SettingError, check_whole
-from zg.functions import Judge, make_space
+from zg.functions import Init, Judge, make_space
 from zg.images import as_numbers
 from zg.loop import Loop
 from zg.losses import Loss
 from zg.method import Method
+from zg.run.known import read_known
 from zg.space import Block, ParameterSpace
+from zg.task import params_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Most rows of the history. Beyond, every second one is dropped, again and again.
+MOST_ROWS = 2000
+
+
+class Best(NamedTuple):
+    """The lowest loss that was told, its x by name, and its x [n], in the user's units."""
+
+    loss: float
+    params: dict[str, Tensor]
+    x: Tensor
 
 
 class Optimizer:
@@ -34,6 +52,7 @@ class Optimizer:
     method: as in `optimize`; the default is `zerograds-image` with a reference, for which `tell(images=…)` is needed.
     max_renders: the budget, for methods with a schedule. It does not stop `ask`.
     reference, loss, regulariser, linear: as in `optimize`, for programs that tell images.
+    known: evaluations from before, pairs (x, loss), as in `optimize`.
     Raises SettingError for a wrong setting, and for calls of `ask` and `tell` in the wrong order.
 
     >>> import zg
@@ -61,8 +80,9 @@ class Optimizer:
         loss: str | Loss = "mse",
         regulariser: Callable[[Tensor], Tensor] | None = None,
         linear: bool = False,
+        known: Iterable[tuple[Init, float]] | None = None,
     ) -> None:
-        self.space = make_space(None, space)
+        self.space, evaluations = (make_space(None, space), None) if known is None else read_known(known, None, space)
         self._judge: Judge | None = None
         if reference is not None:
             self._judge = Judge(self.space, reference, loss, regulariser, linear)
@@ -73,6 +93,10 @@ class Optimizer:
         settings = config.get("model", {}).get("init_args", {})
         self._loop = Loop(chosen, Budget(max_renders), int(seed), settings)
         self._loop.start_without_renderer(self.space, self._judge.image_loss if self._judge else None)
+        if evaluations is not None:
+            evaluations.give(self.method)
+        self._rows: list[dict[str, float]] = []
+        self._every = 1
         self._drop_batch()
 
     def _drop_batch(self) -> None:
@@ -91,6 +115,28 @@ class Optimizer:
     def renders(self) -> int:
         """Number of losses in whole batches that the method was told."""
         return self._loop.renders
+
+    @property
+    def best(self) -> Best:
+        """The lowest loss that was told, with its x. Raises SettingError before the first valid loss.
+
+        With a noisy renderer it is a lucky one; `recommend` is what the method hands over.
+        """
+        ledger = self._loop.ledger
+        if math.isinf(ledger.best_loss):
+            raise SettingError("best must follow a loss that is a number; none was told yet")
+        x = self.space.to_user(ledger.best_theta)
+        return Best(ledger.best_loss, params_of(self.space, x), x)
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """One row for each whole batch, or for every second, fourth, … one after thousands of them.
+
+        `renders`; `batch_loss`, the mean loss of the batch; `best_loss`; and what the method reports, such as `sigma`.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._rows)
 
     def ask(self, batch: int | None = None) -> Tensor:
         """The next x [B, n] to render, in the user's units; B ≤ `batch`, by default the whole batch of the method.
@@ -142,6 +188,12 @@ class Optimizer:
         if images and self._judge is not None and self.method.feedback == "image":
             evaluation = replace(evaluation, images=torch.cat(images), reference=self._judge.reference)
         self._loop.tell(self._batch, evaluation)
+        if self._loop.iteration % self._every == 0:
+            ledger = self._loop.ledger
+            row = {"renders": ledger.renders, "batch_loss": ledger.last_loss, "best_loss": ledger.best_loss}
+            self._rows.append(row | self.method.status())
+            if len(self._rows) > MOST_ROWS:
+                self._rows, self._every = self._rows[1::2], 2 * self._every
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state, as tensors and plain values. Call it when all x of a batch have been told."""
@@ -149,7 +201,7 @@ class Optimizer:
             raise SettingError(
                 f"state_dict must follow a whole batch: {len(self._batch) - self._told} losses are missing"
             )
-        return copy.deepcopy(self._loop.state())
+        return copy.deepcopy(self._loop.state() | {"history": {"rows": self._rows, "every": self._every}})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, and drop the x that are not told yet.
@@ -158,6 +210,8 @@ class Optimizer:
         seed, start or number of parameters, and changes nothing then.
         """
         self._loop.load_state(copy.deepcopy(state))
+        history = copy.deepcopy(state.get("history", {}))  # states of earlier versions have none
+        self._rows, self._every = history.get("rows", []), history.get("every", 1)
         self._drop_batch()
 
     def recommend(self) -> Tensor:

@@ -142,11 +142,7 @@ class Task:
 
     def params(self, x: Tensor) -> dict[str, Any]:
         """x [n] in the user's units as `Result.params`: each block by name, in its shape, integers as integers."""
-        blocks = self.space.split(x.cpu())
-        return {
-            name: blocks[name].clone() if block.kind == "real" else blocks[name].to(torch.int64)
-            for name, block in self.space.blocks.items()
-        }
+        return params_of(self.space, x)
 
     def as_given(self, image: Tensor) -> Any:
         """An image [C, H, W] as `Result.image`: of the type and with the axes that the user's renderer returns."""
@@ -250,3 +246,12 @@ class _TaskRenderer:
         one = torch.as_tensor(x)[None].to(self.task.space.init)
         seeds = [torch.tensor([seed])] if self.task.noisy else []
         return self.task.render(one, *seeds)[0]
+
+
+def params_of(space: ParameterSpace, x: Tensor) -> dict[str, Tensor]:
+    """x [n] in the user's units as {name of block: a copy in its shape}, integers and binaries as integers."""
+    blocks = space.split(x.cpu())
+    return {
+        name: blocks[name].clone() if block.kind == "real" else blocks[name].to(torch.int64)
+        for name, block in space.blocks.items()
+    }

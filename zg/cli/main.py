@@ -1,6 +1,6 @@
 """The command line: zg COMMAND.
 
-`fit` and `list` belong to this package. Other packages register commands as entry points of the group
+`fit`, `list` and `explain` belong to this package. Other packages register commands as entry points of the group
 `zerograds.commands`. A command is a function that takes the words of the command line and returns an exit code. The
 first line of its docstring is its line in the usage.
 """
@@ -24,6 +24,7 @@ USAGE = """usage: zg COMMAND ...
 
   zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
   zg list tasks|methods [--plain]
+  zg explain DIR [--renders N]   why a run did not move, and how sure each parameter is
 """
 HELP = "`zg COMMAND --help` explains a command. With --debug, an error shows its traceback."
 #: Exit codes: a failure; a wrong setting; a signal (128 and its number); the reader of the output has ended (SIGPIPE).
@@ -89,7 +90,14 @@ def list_names(words: list[str]) -> int:
     return list_command(words)
 
 
-OWN: dict[str, Command] = {"fit": fit, "list": list_names}
+def explain(words: list[str]) -> int:
+    """Why a run did not move, and how sure each parameter is."""
+    from zg.cli.explain import explain_command
+
+    return explain_command(words)
+
+
+OWN: dict[str, Command] = {"fit": fit, "list": list_names, "explain": explain}
 
 
 def registered_commands() -> dict[str, EntryPoint]:

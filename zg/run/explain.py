@@ -25,7 +25,9 @@ COLLAPSED, GROWN = 1e-6, 10.0
 #: Distance of the minimum of the model, over that of the farthest render, from which it is outside the data.
 OUTSIDE = 2.0
 #: Effect of a parameter over the largest one, below which it is rounding.
-ROUNDING = 1e-9
+ROUNDING = 1e-7
+#: Most parameters for which renders of single changes are advised.
+FEW = 100
 #: Most parameters that are listed.
 LISTED = 12
 
@@ -131,6 +133,7 @@ def _summary(case: Case, first: float, last: float) -> str:
     i = int(moved.argmax())
     start, end = (float(evidence.to_user(place)[i]) for place in (evidence.start, evidence.end))
     said = f"{_ending(case.row)} The loss went from {first:.4g} to {last:.4g}"
+    said += ", no lower than at the start" if last >= first else ""
     if float(moved[i]) == 0:
         return f"{said}, and no parameter moved."
     return f"{said}; {evidence.label(i)} moved farthest, from {start:.4g} to {end:.4g}."
@@ -312,17 +315,18 @@ def _model(case: Case) -> list[str]:
     """Whether the loss near the result can be said anything about."""
     model, evidence = case.model, case.evidence
     if model is None:
-        return [
-            f"{len(evidence.losses)} kept renders are too few, or too much alike, to tell {evidence.n} parameters "
-            "apart. `zg explain DIR --renders N` makes N more, in which single parameters are changed."
-        ]
+        rows = f"{len(evidence.losses)} kept renders"
+        said = f"{rows} are too few, or too much alike, to tell {evidence.n} parameters apart."
+        more = f" `zg explain DIR --renders {4 * evidence.n}` changes each parameter on its own."
+        return [said + (more if evidence.n <= FEW else "")]
     if model.is_believed or model.deviation == 0:
         return []
     if case.noise and model.misfit < SURE * case.noise:
         return []  # `_noise` says so
     return [
         f"Near the result the loss is no smooth bowl: a quadratic leaves {model.misfit:.3g} of {model.deviation:.3g} "
-        "unexplained, when it is asked about renders that it was not fitted to. It is jagged, has kinks, or is noisy."
+        "unexplained, when it is asked about renders that it was not fitted to. It is jagged, has kinks, bends, or has "
+        "noise."
     ]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zg.run.evidence import Evidence
+from zg.zerograds.parts.noise import ROUNDING
 from zg.zerograds.parts.quadratic_model import Terms, fit
 
 #: Most terms of H with products: 30 parameters.
@@ -130,4 +131,5 @@ def noise_of(evidence: Evidence) -> float | None:
     if not freedom:
         return None
     mean = torch.zeros(len(counts), dtype=losses.dtype).index_add(0, group, losses) / counts
-    return math.sqrt(float((losses - mean[group]).square().sum()) / freedom)
+    noise = math.sqrt(float((losses - mean[group]).square().sum()) / freedom)
+    return noise if noise > ROUNDING * float(losses.abs().max()) else 0.0

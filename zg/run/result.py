@@ -36,6 +36,7 @@ class Result:
     image: the render of `theta`, with the axes that `render` returns; None where it returns a loss.
     images: start, render, reference and what the surrogate predicted, as tensors; None where there are no images.
     evidence: what `explain` reads.
+    known: what became of the evaluations that were known before, in words.
 
     >>> import zg
     >>> blocks = {"count": zg.Block(8, low=1, high=40, kind="integer"), "angle": zg.Block([0.5, 0.5])}
@@ -57,6 +58,7 @@ class Result:
     image: Any = None
     images: Images | None = None
     evidence: Evidence | None = None
+    known: str = ""
 
     @property
     def x(self) -> Any:
