@@ -133,7 +133,8 @@ def test_a_missing_package_is_told_in_one_line_with_its_extra(bare):
         "--data toy --model genetic": "method 'genetic' needs the package 'pymoo': pip install 'zerograds[baselines]'",
         "--data texture": "task 'texture' needs the package 'scikit-image': pip install 'zerograds[tasks]'",
         "--data cornell_box": "variant 'scalar_rgb' needs the package 'mitsuba': pip install 'zerograds[mitsuba]'",
-        "--data toy --config board.yaml": "trainer needs the package 'tensorboard': pip install 'zerograds[tensorboard]'",
+        "--data toy --config board.yaml": "trainer needs the package 'tensorboard': "
+        "pip install 'zerograds[tensorboard]'",
         "--config exr.yaml": "format exr needs the package 'OpenEXR': pip install 'zerograds[exr]'",
     }
     space = "space: {a: {init: 0}}, target: {a: 0}, shape: [3, 4, 4]"

@@ -16,8 +16,8 @@ from zg.run.images import Images
 
 #: Colours of the curve, of its ends, of σ and of noise (Okabe and Ito 2008, for every kind of colour vision).
 CURVE, END, SIGMA, NOISE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-#: Part of a decade that 0 gets on an axis of logarithms.
-ZERO_SHARE = 0.6
+#: Part of an axis of logarithms that lies between 0 and the decade of the smallest loss.
+ZERO_SHARE = 0.1
 #: Largest over smallest value from which σ and noise are drawn on an axis of logarithms.
 DECADES = 20.0
 #: Inches of a picture, and most pictures in a row.
@@ -77,8 +77,9 @@ def _draw_losses(axes: Axes, renders: Sequence[float], losses: Sequence[float], 
     if min(losses) >= 0 and positive:
         if 0.0 in losses:
             least = 10.0 ** math.floor(math.log10(min(positive)))
-            axes.set_yscale("symlog", linthresh=least, linscale=ZERO_SHARE)
-            axes.set_ylim(-0.15 * least, 2 * max(positive))
+            decades = max(1.0, math.log10(max(positive) / least))
+            axes.set_yscale("symlog", linthresh=least, linscale=ZERO_SHARE * decades)
+            axes.set_ylim(-0.15 * least, 10 * max(positive))
         else:
             axes.set_yscale("log")
     axes.legend()
@@ -123,10 +124,13 @@ def _draw_picture(figure: Figure, axes: Axes, title: str, picture: Tensor, is_er
     if not is_error:
         axes.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
         return
-    most = max(float(picture.max()), 1e-6)
-    drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=most, interpolation="nearest")
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)
-    bar.ax.tick_params(labelsize=7)
+    most = float(picture.max())
+    if most == 0:
+        axes.set_title(f"{title.partition(':')[0]}: 0 everywhere", fontsize=9)
+    drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=most or 1.0, interpolation="nearest")
+    if most > 0:
+        bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)
+        bar.ax.tick_params(labelsize=7)
 
 
 def png_of(figure: Figure) -> bytes:
