@@ -77,14 +77,20 @@ class ShowProgress(Observer):
         self.say = say
         self._line: Line | None = None
 
+    def begin(self, total: int) -> None:
+        """Show the line, before anything is imported or built that takes long."""
+        if is_watched():
+            self._line = Line(total=total, file=sys.stderr, bar_format=FORMAT, desc="starting", **width())
+
     def started(self, loop: Loop) -> None:
         self._total = loop.budget.max_renders
         self._due = 0.0
         self._said = loop.renders
         self._started, self._pace = time.monotonic(), Pace()
         self._pace.note(0.0, loop.renders)
-        if is_watched():
-            self._line = Line(total=self._total, initial=loop.renders, file=sys.stderr, bar_format=FORMAT, **width())
+        if self._line is not None:
+            self._line.n = loop.renders
+            self._line.refresh()
 
     def iterated(self, loop: Loop) -> None:
         now = time.monotonic()

@@ -95,21 +95,19 @@ def run(
     record = Record(budget.max_renders, history, folder, video, curve_points)
     signals = Signals(deliver_signals)
     evidence = KeepEvidence()
-    every_observer = [signals, record, evidence, *observers]
     with (
         signals,
+        _progress(say, progress, budget) as shown,
         contextlib.closing(task),
         _folder(folder, resume, labels),
         track_run(folder, mode, group, seed, labels) as tracked,
     ):
+        # The line before the record, whose first picture takes a second.
+        every_observer = [signals, *shown, record, evidence, *observers]
         loggers = [*loggers, *tracked]
         if folder:
             (folder / ERROR_FILE).unlink(missing_ok=True)  # of the run that is resumed
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
-        if say or progress:
-            from zg.run.progress import ShowProgress
-
-            every_observer.append(ShowProgress(say))
         record.loggers = loggers
         checkpoint = whole_checkpoint(folder) if folder and resume else None
         try:
@@ -185,6 +183,22 @@ def _images(loop: Loop, theta: Tensor, image: Tensor, first_image: Tensor) -> Im
     shown = [None if one is None else one.detach().cpu() for one in (image, first_image, reference, predicted)]
     assert shown[0] is not None and shown[1] is not None
     return Images(shown[0], shown[1], shown[2], shown[3], parameters, task.linear)
+
+
+@contextlib.contextmanager
+def _progress(say: Callable[[str], None] | None, progress: bool, budget: Budget) -> Iterator[list[Observer]]:
+    """The observer that shows the progress, if it is wanted. Its line stands from now on: imports take seconds."""
+    if not (say or progress):
+        yield []
+        return
+    from zg.run.progress import ShowProgress
+
+    shown = ShowProgress(say)
+    shown.begin(budget.max_renders)
+    try:
+        yield [shown]
+    finally:
+        shown.closed()  # also where the run was refused before it began
 
 
 @contextlib.contextmanager

@@ -122,6 +122,20 @@ def test_on_a_terminal_there_is_one_line_on_standard_error_by_default():
     assert all(words in last for words in ("40/40 renders", "best", "1 failed", "stopped: budget"))
 
 
+def test_a_run_that_is_refused_leaves_a_whole_line():
+    script = "import zg; zg.minimize(lambda x: 1 / 0, [1.0])"
+    ours, terminal = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", script], stderr=terminal) as process:
+        os.close(terminal)
+        shown = b""
+        while b"ZeroDivisionError" not in shown:
+            shown += os.read(ours, 4096)
+    os.close(ours)
+    assert process.returncode == 1
+    assert re.search(r"starting *\r?\n|0/2000 renders[^\n]*\n", shown.decode())
+    assert "\nTraceback" in shown.decode()
+
+
 def test_after_an_interrupt_the_bar_stays_where_it_was():
     shown, _ = on_a_terminal(kill_at=21)
     renders = re.findall(r"(\d+)/(\d+) renders", shown)
