@@ -4,6 +4,7 @@ A coordinate with two bounds is uniform between them; other coordinates are Gaus
 2012, "Random search for hyper-parameter optimization"; Rastrigin 1963). The first sample is θ₀.
 """
 
+import math
 from typing import ClassVar
 
 import torch
@@ -40,12 +41,15 @@ class RandomSearch(Method):
         normal = self.theta + self.sigma * gaussian(self.count, n, self.generator, self.theta.dtype)
         u = torch.rand(self.count, n, generator=self.generator, dtype=self.theta.dtype, device=self.theta.device)
         points = torch.where((high - low).isfinite(), low + u * (high - low), self.space.project(normal))
-        if self.ledger.renders == 0:
+        if self.ledger.renders == 0 and math.isinf(self.ledger.best_loss):
             points[0] = self.theta
         return points
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
         """Does nothing: the ledger keeps the best sample."""
+
+    def take_known(self, theta: Tensor, losses: Tensor) -> str:
+        return "it is not rendered again"
 
     def recommend(self) -> Tensor:
         return self.space.project(self.ledger.best_theta)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from baselines.compare.compare import HANG_SECONDS, compare, is_complete, missing_row
-from baselines.compare.display import duration
 from baselines.compare.grid import Job, label_of
 from baselines.compare.rows import ROW_FILE, Row, write_csv
 from paper import claims, figures, formats, report, rows, tables, wandb_report
@@ -31,7 +30,9 @@ from paper.variance import variance_probes
 from zg.config.compose import Config, class_name
 from zg.errors import SettingError, nearest
 from zg.run.files import write_json
+from zg.run.record import CURVE_POINTS, schedule
 from zg.run.tracking import wandb_mode
+from zg.run.words import duration
 
 # The preset that a folder was made with.
 PRESET_FILE = "preset.json"
@@ -39,6 +40,11 @@ PRESET_FILE = "preset.json"
 PATIENCE = 120.0
 # Seconds of a render, for the days that are said before anything is measured.
 A_RENDER = 0.01
+# Seconds of a measurement besides its own time, and of the server that starts them, likewise measured.
+PROBE, SERVER = 1.5, 8.0
+# Seconds until the process of a run begins with it, and of tables, figures and report after the last one, on two cores
+# of a server: `zg paper --preset smoke` and `time zg paper --out DIR`.
+START, FIGURES = 0.5, 30.0
 # The renders by which a task is measured.
 MEASURED_RENDERS = 8
 
@@ -114,12 +120,13 @@ def run_missing(options: argparse.Namespace) -> tuple[bool, str]:
     ahead = {job: estimate(job, measured, cost, pace) / options.jobs for job in missing}
     if preset.budget.get("paced"):
         say_hours(ahead)
-    print(f"{len(jobs)} runs, {len(missing)} of them missing: about {duration(sum(ahead.values()))}", flush=True)
+    expected = sum(ahead.values()) + FIGURES
+    print(f"{len(jobs)} runs, {len(missing)} of them missing: about {duration(expected)}", flush=True)
     if options.estimate:
         return False, mode
     write_json(
         options.out / PRESET_FILE,
-        {"preset": options.preset, "estimated_seconds": sum(ahead.values()), "runs": len(jobs)},
+        {"preset": options.preset, "estimated_seconds": expected, "runs": len(jobs)},
     )
     return compare(jobs, options.out, options.place, HANG_SECONDS, options.retry, mode), mode
 
@@ -129,7 +136,7 @@ def measure(
 ) -> tuple[list[Row], list[Row]]:
     """Run the probes. Returns the rows of the tasks and of the methods; those of the gradients stay in their files."""
     costs = cost_probes(methods, preset, options.out) if "table4" in options.parts else []
-    most = len(costs) * preset.cost["seconds"] / options.jobs
+    most = (len(costs) * (PROBE + preset.cost["seconds"]) + len(tasks) * PROBE) / options.jobs + SERVER
     print(f"{len(tasks)} tasks, {len(methods)} methods: they are measured first, in about {duration(most)}", flush=True)
     probes = [task_probe(task, first_run(task, preset), tracked, options.out) for task in tasks]
     measured = run_probes(probes, options.jobs, PATIENCE, "measuring tasks")
@@ -188,7 +195,7 @@ def refuse(parts: Sequence[Part], side_by_side: int) -> None:
 
 
 def estimate(job: Job, measured: Sequence[Row], cost: Sequence[Row], pace: Sequence[Row] = ()) -> float:
-    """The expected seconds of a run: as it was timed; else renders, the method at that n, and what a run takes besides.
+    """The expected seconds of a run: as it was timed; else renders, the method at that n, the curve, and the rest.
 
     A run that goes on from its checkpoint is expected as a whole one.
     """
@@ -201,7 +208,9 @@ def estimate(job: Job, measured: Sequence[Row], cost: Sequence[Row], pace: Seque
     if (own := pace_of(job, pace)) is None:
         own = task["seconds_render"] + seconds_a_render(cost, base, task["n"])
     seconds = renders * own
-    return min(seconds, job.config.get("max_seconds") or seconds) + task["seconds_beside"]
+    points = len(schedule(renders, job.config.get("curve_points", CURVE_POINTS), log=True))
+    curve = points * task["seconds_render"]  # these renders are not counted
+    return min(seconds, job.config.get("max_seconds") or seconds) + curve + task["seconds_beside"] + START
 
 
 def write(title: str, material: rows.Material, out: Path) -> None:

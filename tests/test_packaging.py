@@ -133,10 +133,14 @@ def test_a_missing_package_is_told_in_one_line_with_its_extra(bare):
         "--data toy --model genetic": "method 'genetic' needs the package 'pymoo': pip install 'zerograds[baselines]'",
         "--data texture": "task 'texture' needs the package 'scikit-image': pip install 'zerograds[tasks]'",
         "--data cornell_box": "variant 'scalar_rgb' needs the package 'mitsuba': pip install 'zerograds[mitsuba]'",
+        "--data toy --config board.yaml": "trainer needs the package 'tensorboard': "
+        "pip install 'zerograds[tensorboard]'",
         "--config exr.yaml": "format exr needs the package 'OpenEXR': pip install 'zerograds[exr]'",
     }
     space = "space: {a: {init: 0}}, target: {a: 0}, shape: [3, 4, 4]"
     Path("exr.yaml").write_text(f"data: {{name: external, argv: ['true'], format: exr, {space}}}\n")
+    logger = "{class_path: pytorch_lightning.loggers.TensorBoardLogger, init_args: {save_dir: board}}"
+    Path("board.yaml").write_text(f"trainer: {{logger: {logger}}}\n")
     lines = "".join(f"fit {words} --wandb disabled --out run\n" for words in wanted)
     lines += "tune --tasks toy --methods es --trials 2\n"
     wanted["tune"] = "tune needs the package 'optuna': pip install 'zerograds[baselines]'"

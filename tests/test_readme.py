@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.draw_first import run_first
 from zg.cli.main import main
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,15 @@ def test_a_command_of_the_readme_runs(command):
         assert main([*words[1:], *short.get(words[1], [])]) == 0
     else:
         assert words == ["source", ".venv/bin/activate"]
+
+
+def test_the_first_example_finds_the_face_and_writes_its_picture(tmp_path, capsys):
+    result = run_first(tmp_path)["result"]
+    said = capsys.readouterr().out.splitlines()
+    assert result.loss < 1e-3 * result.row["init_loss"]
+    assert (tmp_path / "face.png").stat().st_size > 1000
+    shown = re.search(r"\n    zerograds-image.*?\n\n", README, re.S)[0].split("\n")
+    assert [line.split()[0] for line in said[1:]] == [line.split()[0] for line in shown[2:6]]
 
 
 @pytest.mark.parametrize("path", re.findall(r"(?:\]\(|src=\")([^)\"#]+)[)\"]", README))

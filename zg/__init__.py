@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zg.api import Optimizer, minimize, optimize
+    from zg.api import minimize, optimize
+    from zg.ask_and_tell import Optimizer
     from zg.budget import Budget, StopReason
     from zg.errors import SettingError
     from zg.layer.module import Layer
@@ -30,7 +31,7 @@ _HOMES = {
     "Method": "method",
     "Evaluation": "ledger",
     "Layer": "layer.module",
-    "Optimizer": "api",
+    "Optimizer": "ask_and_tell",
     "Problem": "problem",
     "StopReason": "budget",
     "minimize": "api",

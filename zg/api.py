@@ -1,40 +1,32 @@
-"""The calls for a function of the user: `optimize`, `minimize`, and ask-and-tell with `Optimizer`.
+"""The calls for a function of the user: `optimize` and `minimize`. Ask-and-tell is in `zg.ask_and_tell`.
 
     import zg
     result = zg.optimize(render, init=[0.2, 0.4], reference=image, max_renders=2000)
     result = zg.minimize(f, x0=[3.0, -1.0])
 
-    optimizer = zg.Optimizer(zg.ParameterSpace(x=zg.Block([3.0, -1.0])))
-    while optimizer.renders < 2000:
-        xs = optimizer.ask()
-        optimizer.tell([f(x) for x in xs])
-    optimizer.recommend()
-
-All of them raise `zg.SettingError`, with one line, for a wrong setting.
+Both raise `zg.SettingError`, with one line, for a wrong setting.
 """
 
-import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from zg.budget import Budget, StopReason
 from zg.constraints import Constrained
-from zg.errors import SettingError, check_switch, check_whole
-from zg.functions import FunctionTask, Judge, check_callable
-from zg.given import as_callback, as_loggers, as_losses, check_functions, choose_method, one_of
-from zg.loop import Loop
+from zg.errors import SettingError, check_switch
+from zg.functions import FunctionTask, check_callable
+from zg.given import as_callback, as_loggers, check_functions, choose_method, one_of
 from zg.losses import Losses
 from zg.method import Method
-from zg.run.observer import Call
+from zg.run.known import GiveKnown, read_known
+from zg.run.observer import Call, Observer
 from zg.run.result import Result
 from zg.run.run import run
-from zg.space import Block, ParameterSpace
+from zg.run.terminal import is_watched, print_aside
+from zg.space import ParameterSpace
 from zg.spaces import Init, Space, make_space
 from zg.workers.pool import PoolSettings
 
@@ -58,6 +50,7 @@ def optimize(
     linear: bool = False,
     method: str | Method | Mapping[str, Any] | None = None,
     feedback: str | None = None,
+    known: Iterable[tuple[Init, float]] | None = None,
     max_renders: int = 2000,
     max_seconds: float | None = None,
     target_loss: float | None = None,
@@ -73,7 +66,7 @@ def optimize(
     asynchronous: bool = False,
     folder: str | Path | None = None,
     resume: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
     curve_points: int = 50,
     catch_signals: bool = False,
 ) -> Result:
@@ -102,6 +95,9 @@ def optimize(
         loss to what it predicts, and `zerograds` without one or with constraints. `Result.row` has the name, and in
         `feedback` what the method was told.
     feedback: "loss" keeps the image from the default, which is `zerograds` then, as for a loss without derivatives.
+    known: evaluations from before, pairs (x, loss). The best one is the start, in place of `init`, and its loss is the
+        best so far. Methods that learn from past renders have all of them as such, and do not render them again: the
+        default without pictures, up to 10 parameters or where renders are noisy. `Result.known` says what was done.
     max_renders, max_seconds, target_loss, patience, max_failed: the limits of the run (`zg.Budget`).
     callback: called with the `zg.loop.Loop` of the run after each iteration. A true return value ends the run.
         `loop.ledger` counts the renders and keeps the best one. `loop.method` has `recommend()`, the present θ [n] in
@@ -115,7 +111,8 @@ def optimize(
     asynchronous: a slow call does not hold up the others: results are told as they come. For methods that allow it; the
         order is one of time, so the same seed gives other results of the same kind.
     folder: a new folder for config, checkpoint, history and pictures. resume: continue the run in `folder`.
-    progress: print the progress.
+    progress: a line on standard error with renders, losses and the remaining time. None: if it is a terminal, or in a
+        notebook. True: in a script, too, as a line of text at each tenth of the budget. False: never.
     curve_points: number of renders of the recommended x during the run, for `Result.history`. They are not counted, and
         the method does not see them. The initial and the final x are rendered once more at the end in any case.
     catch_signals: whether a run that SIGINT, SIGTERM or SIGHUP ended returns its result. By default the signal reaches
@@ -135,10 +132,15 @@ def optimize(
     init = one_of(init=init, x0=x0)
     if folder is not None and not isinstance(folder, str | Path):
         raise SettingError(f"folder must be a path, got {folder!r}")
-    check_switch(resume=resume, progress=progress, catch_signals=catch_signals, asynchronous=asynchronous)
+    check_switch(
+        resume=resume,
+        progress=False if progress is None else progress,
+        catch_signals=catch_signals,
+        asynchronous=asynchronous,
+    )
     one_of(reference=reference, target=target)
-    named = any(isinstance(given, Mapping) for given in (init, space, bounds))
-    made = make_space(init, space, bounds, integer)
+    made, like, giver = _described(init, space, bounds, integer, known)
+    observers: list[Observer] = [] if callback is None else [Call(as_callback(callback), StopReason.CALLBACK)]
     task = FunctionTask(
         render,
         made,
@@ -149,8 +151,8 @@ def optimize(
         args=args,
         kwargs=kwargs,
         batched=batched,
-        named=named or len(made.blocks) > 1,
-        like=next(iter(init.values())) if isinstance(init, Mapping) else init,
+        named=any(isinstance(given, Mapping) for given in (like, space, bounds)) or len(made.blocks) > 1,
+        like=next(iter(like.values())) if isinstance(like, Mapping) else like,
         linear=linear,
         pool=PoolSettings(workers, pool, address, timeout),
         constraints=constraints,
@@ -158,8 +160,6 @@ def optimize(
     sees_images = (reference is not None or target is not None) and constraints is None
     chosen, config = choose_method(method, feedback, sees_images)
     chosen = chosen if constraints is None else Constrained(chosen)
-    if progress and method is None:
-        print(f"method {type(chosen).__name__}: is told the {chosen.feedback}")
     result = run(
         task,
         chosen,
@@ -169,14 +169,26 @@ def optimize(
         folder=None if folder is None else Path(folder),
         resume=resume,
         loggers=as_loggers(logger),
-        observers=[] if callback is None else [Call(as_callback(callback), StopReason.CALLBACK)],
+        observers=[*observers, *([] if giver is None else [giver])],
         curve_points=curve_points,
-        say=print if progress else None,
+        say=print_aside if progress else None,
+        progress=progress is None and is_watched(),
         deliver_signals=not catch_signals,
         asynchronous=asynchronous,
     )
+    result.known = "" if giver is None else giver.said
     warn_of(result, stacklevel=3)
     return result
+
+
+def _described(
+    init: Init | None, space: Space | None, bounds: Any, integer: Any, known: Any
+) -> tuple[ParameterSpace, Any, GiveKnown | None]:
+    """The space of a call, a value like those that the function gets, and who gives the method what is known."""
+    if known is None:
+        return make_space(init, space, bounds, integer), init, None
+    made, evaluations = read_known(known, init, space, bounds, integer)
+    return made, evaluations.like if init is None else init, GiveKnown(evaluations)
 
 
 def warn_of(result: Result, stacklevel: int) -> None:
@@ -207,141 +219,3 @@ def minimize(f: Callable[..., Any], x0: Init | None = None, **settings: Any) -> 
             raise SettingError(f"{name} is a setting of optimize; minimize uses the number that f returns")
     check_callable(f, "f")
     return optimize(f, x0=x0, **settings)
-
-
-class Optimizer:
-    """Ask-and-tell, for programs in which the caller renders.
-
-    space: a ParameterSpace, or blocks by name.
-    method: as in `optimize`; the default is `zerograds-image` with a reference, for which `tell(images=…)` is needed.
-    max_renders: the budget, for methods with a schedule. It does not stop `ask`.
-    reference, loss, regulariser, linear: as in `optimize`, for programs that tell images.
-    Raises SettingError for a wrong setting, and for calls of `ask` and `tell` in the wrong order.
-
-    >>> import zg
-    >>> optimizer = zg.Optimizer({"x": zg.Block([2.0])})
-    >>> while optimizer.renders < 60:
-    ...     optimizer.tell([(float(x[0]) - 5) ** 2 for x in optimizer.ask()])
-    >>> round(float(optimizer.recommend()[0]), 3)
-    5.0
-    >>> import numpy as np
-    >>> optimizer = zg.Optimizer({"x": zg.Block([0.2, 0.4])}, reference=np.array([[0.9, 0.5, 0.1]]))
-    >>> while optimizer.renders < 9:
-    ...     optimizer.tell(images=[x[0] - x[1] * np.arange(3.0)[None] for x in optimizer.ask().numpy()])
-    >>> optimizer.recommend().round(decimals=3).tolist()
-    [0.9, 0.4]
-    """
-
-    def __init__(
-        self,
-        space: ParameterSpace | Mapping[str, Block],
-        method: str | Method | Mapping[str, Any] | None = None,
-        *,
-        seed: int = 0,
-        max_renders: int = 10**9,
-        reference: Any = None,
-        loss: Losses = "mse",
-        regulariser: Callable[[Tensor], Tensor] | None = None,
-        linear: bool = False,
-    ) -> None:
-        self.space = make_space(None, space)
-        self._judge: Judge | None = None
-        if reference is not None:
-            self._judge = Judge(self.space, reference, loss, regulariser, linear)
-        chosen, config = choose_method(method, None, reference is not None)
-        if chosen.feedback != "loss" and reference is None:
-            raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs a reference")
-        check_whole(0, seed=seed)
-        settings = config.get("model", {}).get("init_args", {})
-        self._loop = Loop(chosen, Budget(max_renders), int(seed), settings)
-        self._loop.start_without_renderer(self.space, self._judge.image_loss if self._judge else None)
-        self._drop_batch()
-
-    def _drop_batch(self) -> None:
-        """Forget the batch of the method in scaled units, and how many of its rows were handed out and told."""
-        self._batch = self.space.init.new_empty(0, self.space.n)
-        self._losses: list[Tensor] = []
-        self._images: list[Tensor] = []
-        self._handed = self._told = 0
-
-    @property
-    def method(self) -> Method:
-        """The method."""
-        return self._loop.method
-
-    @property
-    def renders(self) -> int:
-        """Number of losses in whole batches that the method was told."""
-        return self._loop.renders
-
-    def ask(self, batch: int | None = None) -> Tensor:
-        """The next x [B, n] to render, in the user's units; B ≤ `batch`, by default the whole batch of the method.
-
-        The first batch of the default method with at most 128 parameters is the start, twice: two losses that differ
-        mean that the renderer is noisy. Both are renders of the budget; the second one serves nothing else.
-        """
-        if batch is not None:
-            check_whole(batch=batch)
-        if self._handed > self._told:
-            raise SettingError(f"tell must follow ask: {self._handed - self._told} losses are missing")
-        if self._told == len(self._batch):
-            self._batch = self._loop.ask()
-            self._handed = self._told = 0
-        count = len(self._batch) - self._told if batch is None else min(batch, len(self._batch) - self._told)
-        self._handed += count
-        return self.space.to_user(self._batch[self._told : self._handed])
-
-    def tell(self, losses: Any = None, *, images: Any = None) -> None:
-        """Tell the losses [B] or the images of the x that `ask` returned, in the same order.
-
-        NaN or None is a failed render. images: with a reference alone, one for each x; their losses follow.
-        """
-        if self._handed == self._told:
-            raise SettingError("tell must follow ask: no losses are missing")
-        count, seen = self._handed - self._told, None
-        if (losses is None) == (images is None):
-            raise SettingError("tell must be given either losses or images")
-        if images is None and self.method.feedback == "image":
-            raise SettingError(f"tell must be given images for {type(self.method).__name__}, got losses")
-        if images is not None:
-            if self._judge is None:
-                raise SettingError("images need the reference of Optimizer to be compared with; there is none")
-            x = self.space.to_user(self._batch[self._told : self._handed])
-            seen, losses = self._judge.evaluate(x, images)
-        told = as_losses(losses).to(self._batch.device)
-        if len(told) != count:
-            raise SettingError(f"losses must be {count} numbers, one for each x, got {len(told)}")
-        self._losses.append(told)
-        self._images += [] if seen is None else [seen]
-        self._told = self._handed
-        if self._told == len(self._batch):
-            self._tell_batch()
-
-    def _tell_batch(self) -> None:
-        losses, self._losses = torch.cat(self._losses), []
-        images, self._images = self._images, []
-        evaluation = self._loop.ledger.account(self._batch, losses)
-        if images and self._judge is not None and self.method.feedback == "image":
-            evaluation = replace(evaluation, images=torch.cat(images), reference=self._judge.reference)
-        self._loop.tell(self._batch, evaluation)
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of the state, as tensors and plain values. Call it when all x of a batch have been told."""
-        if self._told != len(self._batch) or self._handed != self._told:
-            raise SettingError(
-                f"state_dict must follow a whole batch: {len(self._batch) - self._told} losses are missing"
-            )
-        return copy.deepcopy(self._loop.state())
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, and drop the x that are not told yet.
-
-        This Optimizer must have been made with the same arguments. Raises SettingError for the state of another method,
-        seed, start or number of parameters, and changes nothing then.
-        """
-        self._loop.load_state(copy.deepcopy(state))
-        self._drop_batch()
-
-    def recommend(self) -> Tensor:
-        """The best estimate of the optimal x [n] at present, in the user's units."""
-        return self.space.to_user(self.method.recommend())

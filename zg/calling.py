@@ -59,10 +59,13 @@ class Calling:
         if isinstance(x, np.ndarray):
             x = x.astype(self.dtype, copy=False)
         if self.named:
-            named = {block.name: self._converted(part, block) for block, part in divided(x, self.blocks)}
-            return self.function(*self.args, **named, **self.kwargs)
+            return self.function(*self.args, **self.by_name(x), **self.kwargs)
         one = self.blocks[0] if len(self.blocks) == 1 else Argument("x", x.shape[-1:], False)
         return self.function(self._converted(x.reshape((*x.shape[:-1], *one.shape)), one), *self.args, **self.kwargs)
+
+    def by_name(self, x: Any) -> dict[str, Any]:
+        """The blocks of x [(B,) n] by name, each as the function gets it."""
+        return {block.name: self._converted(part, block) for block, part in divided(x, self.blocks)}
 
     def _converted(self, x: Any, block: Argument) -> Any:
         """A copy as the user's function gets it: integers and binaries as integers, one number as a scalar."""

@@ -24,6 +24,9 @@ PACKAGES = {
 # As the metadata write it: cma>=4; python_version >= "3.11" and extra == "baselines".
 REQUIREMENT = re.compile(r"([\w.-]+).*;.*\bextra == ['\"]([\w-]+)['\"]")
 
+# How Lightning names a package that one of its loggers lacks, in errors of several kinds.
+UNMET = re.compile(r"Requirement '([\w.-]+)[^']*' not met")
+
 
 @cache
 def extras() -> dict[str, tuple[str, str]]:
@@ -42,9 +45,10 @@ def extras() -> dict[str, tuple[str, str]]:
 
 def missing_package(error: Exception) -> str:
     """What is missing and how to install it, where an extra has it; empty for any other error."""
-    if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return ""
-    package, extra = extras().get(PACKAGES.get(error.name, error.name).lower(), ("", ""))
+    names = UNMET.findall(str(error))
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        names.append(PACKAGES.get(error.name, error.name))
+    package, extra = next((extras()[name.lower()] for name in names if name.lower() in extras()), ("", ""))
     return f"needs the package '{package}': pip install '{DISTRIBUTION}[{extra}]'" if extra else ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,6 +72,8 @@ class FunctionTask(Task):
         self.constrained = constraints is not None
         self.constraints = replace(self.calling, function=constraints) if constraints is not None else None
         self._has_rendered = False
+        #: Axes of the pictures that the function returns: 2 for [H, W]; colours first or last.
+        self._axes, self._colours_last = 3, False
         self._check_pool()
 
     def build(self) -> None:
@@ -160,8 +163,22 @@ class FunctionTask(Task):
         if is_loss:
             return values.double().reshape(() if batch is None else (batch,))
         if batch is None:
-            return channels_first(values.float())
-        return torch.stack([channels_first(value) for value in values.float()]) if len(values) else values
+            return self._channels_first(values.float())
+        return torch.stack([self._channels_first(value) for value in values.float()]) if len(values) else values
+
+    def _channels_first(self, picture: Tensor) -> Tensor:
+        image = channels_first(picture)
+        self._axes, self._colours_last = picture.ndim, picture.ndim == 3 and image.shape != picture.shape
+        return image
+
+    def params(self, x: Tensor) -> dict[str, Any]:
+        named = self.calling.by_name(x.cpu())
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in named.items()}
+
+    def as_given(self, image: Tensor) -> Any:
+        image = image[0] if self._axes == 2 and image.ndim == 3 else image
+        image = image.permute(1, 2, 0) if self._colours_last else image
+        return image.cpu() if self.calling.kind == "tensor" else image.cpu().numpy()
 
 
 class Judge:

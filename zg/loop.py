@@ -3,7 +3,7 @@
 Asynchronously, an iteration is one render: results are told as they come, and each worker gets the next θ at once.
 
 Lightning's Trainer (`zg.run.module`) and the bare loop (`zg.run.observer.drive`) call the same `iterate`. In
-ask-and-tell (`zg.api.Optimizer`), the user renders in place of the objective.
+ask-and-tell (`zg.ask_and_tell.Optimizer`), the user renders in place of the objective.
 """
 
 from collections.abc import Mapping
@@ -50,10 +50,15 @@ class Loop:
         self.settings = {name: repr(value) for name, value in (settings or {}).items()}
         self.iteration = 0
         self.seconds_method = 0.0
+        #: Wall seconds of the parts of the run before this one.
+        self.seconds_before = 0.0
+        self._began = perf_counter()
         #: The reason, set by an observer, to end the run after the present iteration.
         self.asked_to_stop: str | None = None
         #: Whether a run can go on from `state`. It cannot while the method is being told losses.
         self.resumable = True
+        #: θ [B, n] of the last batch in scaled units, and its losses [B]; for observers.
+        self.batch: tuple[Tensor, Tensor] | None = None
         # State of the generator before `ask`, until the method is told the losses.
         self._generator_before: Tensor | None = None
 
@@ -66,6 +71,11 @@ class Loop:
     def renders(self) -> int:
         """Number of counted renders; 0 before `start`."""
         return self.ledger.renders if self.method.started else 0
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds since the loop was made, and of the parts of the run before it was resumed."""
+        return self.seconds_before + perf_counter() - self._began
 
     def start(self, objective: Objective) -> None:
         """Start the method on the task of an objective."""
@@ -148,6 +158,7 @@ class Loop:
         self._generator_before = None
         self.resumable = False
         count = len(evaluation.losses)
+        self.batch = theta[:count], evaluation.losses
         start = perf_counter()
         if count == len(theta) or not self.method.whole_batches:
             self.method.tell(theta[:count], evaluation)
@@ -198,6 +209,7 @@ class Loop:
             "identity": self._identity(),
             "iteration": self.iteration,
             "seconds_method": self.seconds_method,
+            "seconds": self.seconds,
             "ledger": self.ledger.state(),
             "path": list(self.objective.path) if hasattr(self, "objective") else [],
             "generator": self.method.generator.get_state() if before is None else before,
@@ -216,6 +228,7 @@ class Loop:
         self._check_identity(state["identity"])
         device = self.method.space.init.device
         self.iteration, self.seconds_method = state["iteration"], state["seconds_method"]
+        self.seconds_before = state.get("seconds", 0.0)  # older checkpoints have none
         self.ledger.load_state(on_device(state["ledger"], device))
         if hasattr(self, "objective"):
             self.objective.path = list(state["path"])

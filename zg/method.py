@@ -145,6 +145,14 @@ class Method:
         """
         return None
 
+    def take_known(self, theta: Tensor, losses: Tensor) -> str:
+        """Use evaluations that were known before the run: θ [K, n] in scaled units and losses [K], the lowest one last.
+
+        It is called once, before the first `ask`; the start and the best of the ledger are the last of them already.
+        Returns in words what it does with the others, "" for nothing.
+        """
+        return ""
+
     def status(self) -> dict[str, float]:
         """Numbers for the log by name, such as σ or the learning rate."""
         return {}

@@ -14,7 +14,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
@@ -170,29 +169,6 @@ def write_video(frames: Sequence[Tensor], path: Path) -> None:
     )
     stack = np.stack([_to_bytes(frame) for frame in frames])
     imageio.imwrite(path.with_suffix(".gif"), stack, duration=1000 / FRAMES_PER_SECOND, loop=0)
-
-
-def write_curve(path: Path, renders: Sequence[float], losses: Sequence[float]) -> None:
-    """Plot the losses against the number of renders, both in logarithms. A triangle at the bottom marks a loss of 0.
-
-    With a negative loss among them, or none above 0, the axis of the losses is linear, and nothing is marked.
-    """
-    figure = Figure(figsize=(5, 3.2))
-    axes = figure.subplots(gridspec_kw={"left": 0.16, "right": 0.97, "bottom": 0.16, "top": 0.96})
-    is_log = min(losses) >= 0 and max(losses) > 0
-    known = [(count, loss) for count, loss in zip(renders, losses, strict=True) if loss > 0 or not is_log]
-    axes.plot(*zip(*known, strict=True) if known else ([], []), marker=".", color="#0072b2")
-    yscale = "log" if is_log else "linear"
-    axes.set(xscale="log", yscale=yscale, xlabel="renders", ylabel="loss of the recommended θ")
-    axes.set_xlim(min(renders) / 1.2, 1.2 * max(renders))
-    if is_log and (zero := [count for count, loss in zip(renders, losses, strict=True) if loss == 0]):
-        axes.plot(zero, [0.02] * len(zero), "v", color="#d55e00", transform=axes.get_xaxis_transform(), label="loss 0")
-        axes.legend()
-    for axis in (axes.xaxis, axes.yaxis) if is_log else (axes.xaxis,):
-        axis.set_major_formatter(LogFormatter())
-        axis.set_minor_formatter(NullFormatter())
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
 
 
 def _to_bytes(picture: Tensor) -> NDArray[np.uint8]:

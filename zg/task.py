@@ -148,6 +148,14 @@ class Task:
         """
         return None
 
+    def params(self, x: Tensor) -> dict[str, Any]:
+        """x [n] in the user's units as `Result.params`: each block by name, in its shape, integers as integers."""
+        return params_of(self.space, x)
+
+    def as_given(self, image: Tensor) -> Any:
+        """An image [C, H, W] as `Result.image`: of the type and with the axes that the user's renderer returns."""
+        return image.cpu()
+
     def film(self, x: Tensor) -> Iterable[Tensor] | None:
         """Frames [3, H, W] in [0, 1] of an animation of the result x [n] (user's units), for `film.mp4`; or None."""
         return None
@@ -252,3 +260,12 @@ class _TaskRenderer:
         one = torch.as_tensor(x)[None].to(self.task.space.init)
         seeds = [torch.tensor([seed])] if self.task.noisy else []
         return self.task.render(one, *seeds)[0]
+
+
+def params_of(space: ParameterSpace, x: Tensor) -> dict[str, Tensor]:
+    """x [n] in the user's units as {name of block: a copy in its shape}, integers and binaries as integers."""
+    blocks = space.split(x.cpu())
+    return {
+        name: blocks[name].clone() if block.kind == "real" else blocks[name].to(torch.int64)
+        for name, block in space.blocks.items()
+    }

@@ -1,7 +1,6 @@
 """The display of a whole grid: a bar with the remaining time, or one line for each run where there is no terminal."""
 
 import math
-import statistics
 import sys
 import time
 from types import TracebackType
@@ -12,7 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from baselines.compare.grid import Job
+from baselines.compare.remaining import Remaining
 from baselines.compare.rows import Row
+from zg.run.words import duration
 
 
 class GridDisplay:
@@ -23,9 +24,12 @@ class GridDisplay:
 
     def __init__(self, jobs: list[Job], side_by_side: int) -> None:
         self.left = list(jobs)
-        self.total, self.side_by_side = len(jobs), side_by_side
-        self.took: dict[tuple[str, str], list[float]] = {}
+        self.total = len(jobs)
+        self.remaining = Remaining(side_by_side, len({job.task for job in jobs}))
         self.started: dict[Job, float] = {}
+        self.shares: dict[Job, float] = {}
+        # Whether a run has begun to render: the first ones wait for the imports of the server that forks them.
+        self.is_warm = False
         self.console = Console(soft_wrap=True, highlight=False)
         self.bar: Progress | None = None
         if sys.stdout.isatty():
@@ -54,13 +58,19 @@ class GridDisplay:
 
     def tell(self, running: list[Any]) -> None:
         """Show how far the runs are that run now."""
+        self.shares = {run.name: run.renders / run.total if run.total else 0.0 for run in running}
+        if any(self.shares.values()):
+            self._warm()
         if self.bar:
             now = " | ".join(f"{run.name.task} · {run.name.method} {run.renders}" for run in running)
             self.bar.update(self.line, left=self.time_left(), now=escape(now))
 
     def end(self, job: Job, row: Row) -> None:
         """Print a run that has ended with this row."""
-        self.took.setdefault((job.task, job.method), []).append(time.monotonic() - self.started.pop(job))
+        took, was_warm = time.monotonic() - self.started.pop(job), self.is_warm
+        self._warm()
+        if was_warm:
+            self.remaining.note(job, took)
         self.left.remove(job)
         seconds = (row["seconds_render"] or 0) + (row["seconds_method"] or 0)
         loss = math.nan if row["final_loss"] is None else row["final_loss"]
@@ -74,28 +84,16 @@ class GridDisplay:
         if self.bar:
             self.bar.update(self.line, completed=number)
 
+    def _warm(self) -> None:
+        """The first time, let the runs that have started begin now."""
+        if not self.is_warm:
+            self.is_warm, now = True, time.monotonic()
+            self.started = dict.fromkeys(self.started, now)
+
     def time_left(self) -> str:
-        """The remaining time in words.
-
-        A run is expected to take as long as the median of the runs that have ended: of its method on its task, else of
-        its task, else of all.
-        """
-        if not self.took or not self.left:
-            return ""
-        everything = [seconds for several in self.took.values() for seconds in several]
-        of_task: dict[str, list[float]] = {}
-        for (task, _), several in self.took.items():
-            of_task.setdefault(task, []).extend(several)
+        """The remaining time in words, with that of the figures; empty before anything is known."""
         now = time.monotonic()
-        seconds = 0.0
-        for job in self.left:
-            like = self.took.get((job.task, job.method)) or of_task.get(job.task) or everything
-            seconds += max(0.0, statistics.median(like) - (now - self.started.get(job, now)))
-        return f"{duration(seconds / self.side_by_side)} left"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        running = [(job, now - since, self.shares.get(job, 0.0)) for job, since in self.started.items()]
+        waiting = [job for job in self.left if job not in self.started]
+        seconds = self.remaining.seconds(waiting, running)
+        return "" if seconds is None or not self.left else f"{duration(seconds)} left"

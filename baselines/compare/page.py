@@ -1,11 +1,14 @@
 """report.html: the whole comparison on one page that needs no network. `templates/comparison.html` is its shape."""
 
 import base64
+import importlib
+import inspect
 import io
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,9 @@ from baselines.compare.statistics import Estimate
 from baselines.compare.style import HOUSE, Look
 from baselines.compare.summary import Line as TaskLine
 from baselines.compare.summary import Overall, Summary, apart, describe_budget
+from zg.config.compose import compose, method_config
+from zg.config.registry import configured, registered
+from zg.errors import SettingError
 
 # Pictures are shown small: a larger picture is reduced to this number of pixels a side.
 PICTURE_SIZE = 256
@@ -219,11 +225,34 @@ def settings(runs: Sequence[Run]) -> Table:
     lines = {}
     for run in runs:
         row = run.row
-        said = json.dumps(row["settings"], ensure_ascii=False) if row["settings"] else "all at their defaults"
+        defaults = defaults_of(row["method"])
+        changed = {name: value for name, value in (row["settings"] or {}).items() if is_changed(name, value, defaults)}
+        said = json.dumps(changed, ensure_ascii=False) if changed else "all at their defaults"
         cells = [Cell(name_of(row["method"])), *(Cell(row[name]) for name in ("task", "settings_from", "feedback"))]
         lines[row["method"], row["task"], said] = Line([*cells, Cell(said, kind="wrap")], row["method"] == HOUSE)
     names = ["method", "task", "from", "sees", "settings that differ from the defaults"]
     return Table(names, [lines[key] for key in sorted(lines)])
+
+
+@cache
+def defaults_of(method: str) -> Mapping[str, object]:
+    """The defaults of a method's settings, by its class; none for a method that is not installed here.
+
+    A name such as `nevergrad-CMA` is that of a registered method with one of its settings.
+    """
+    known = registered("method")
+    base = method if method in configured("method") or method in known else method.partition("-")[0]
+    try:
+        module, _, name = compose(method_config(base))["model"]["class_path"].rpartition(".")
+        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    except (SettingError, ImportError, AttributeError):
+        return {}
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def is_changed(name: str, value: object, defaults: Mapping[str, object]) -> bool:
+    """Whether a setting of a row, which is JSON, differs from the default."""
+    return name not in defaults or json.dumps(value) != json.dumps(defaults[name], default=str)
 
 
 def provenance(runs: Sequence[Run]) -> list[tuple[str, str]]:

@@ -117,6 +117,23 @@ def test_a_folder_that_is_no_comparison_is_refused(tmp_path, capsys):
     assert "folder must be that of a comparison" in capsys.readouterr().err
 
 
+def test_the_settings_are_those_that_differ_from_the_defaults(tmp_path):
+    default = {"pairs": 10, "sigma": 0.05, "lr": 0.01}
+    for seed, (method, settings) in enumerate(
+        {"es": default, "es2": default, "nevergrad-CMA": {"optimizer": "CMA", "sigma": 0.1, "num_workers": 1}}.items()
+    ):
+        write_run(tmp_path, "one", method, seed, 0.1, settings=settings)
+    write_run(tmp_path, "two", "es", 0, 0.1, settings=default | {"lr": 0.5})
+    said = {
+        (line.cells[0].text, line.cells[1].text): line.cells[-1].text
+        for line in page.settings(read_runs(tmp_path)).lines
+    }
+    assert said["ES", "one"] == "all at their defaults"
+    assert said["ES", "two"] == '{"lr": 0.5}'
+    assert said["nevergrad-CMA", "one"] == '{"optimizer": "CMA"}'
+    assert json.loads(said["es2", "one"]) == default, "of a method that is not there all are shown"
+
+
 def browse(path: Path, *options: str) -> str:
     """What Chromium makes of a page."""
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -135,12 +152,13 @@ def test_a_browser_sorts_tables_and_switches_axes(folder, tmp_path):
       heads("final loss")[0].click();
       document.querySelector(".axes button[data-axis=seconds]").click();
       document.querySelector(".chips button").click();
-      document.title = "clicked";
+      const cut = [...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth);
+      document.title = `clicked, ${cut.length} tables cut at ${innerWidth}`;
     </script></body>"""
     clicked = tmp_path / "clicked.html"
     clicked.write_text(page_of(folder).replace("</body>", clicks))
-    text = browse(clicked, "--dump-dom", "--virtual-time-budget=2000")
-    assert "<title>clicked</title>" in text
+    text = browse(clicked, "--dump-dom", "--virtual-time-budget=2000", "--window-size=1100,1000")
+    assert "<title>clicked, 0 tables cut at 1100</title>" in text
     table = re.search(r"<section>.*?<tbody>(.*?)</tbody>", text, re.S)[1]
     names = re.findall(r"<tr[^>]*><td[^>]*>(.*?)(?: <small>.*?)?</td>", table)
     assert names == [EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), "ZeroGrads, default"]

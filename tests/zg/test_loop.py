@@ -38,7 +38,8 @@ def same(a, b) -> bool:
 def untimed(state):
     """A state of a loop without its times."""
     ledger = {name: value for name, value in state["ledger"].items() if name != "seconds_render"}
-    return {**{name: value for name, value in state.items() if name != "seconds_method"}, "ledger": ledger}
+    timed = ("seconds", "seconds_method")
+    return {**{name: value for name, value in state.items() if name not in timed}, "ledger": ledger}
 
 
 class Plain(Method):

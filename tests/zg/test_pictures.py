@@ -23,7 +23,6 @@ from zg.pictures import (
     stacked,
     surrogate_row,
     to_display,
-    write_curve,
     write_png,
     write_video,
 )
@@ -168,13 +167,3 @@ def test_a_smaller_frame_of_a_video_has_white_below(tmp_path):
     gif = imageio.imread(tmp_path / "video.gif")
     assert gif.shape[:3] == (2, 20, 30)
     assert (gif[0, :10] == 0).all() and (gif[0, 10:] == 255).all() and (gif[1] == 0).all()
-
-
-@pytest.mark.parametrize("losses", [[1.0, 0.1, 1e-9], [1.0, 0.1, 0.0], [1.0, -0.1, 0.0], [-1.0, -2.0, -3.0], [0.0] * 3])
-def test_a_curve_is_drawn_with_losses_that_have_no_logarithm(losses, tmp_path):
-    write_curve(tmp_path / "curve.png", [1, 10, 100], losses)
-    picture = read_png(tmp_path / "curve.png")
-    assert picture.shape == (3, 480, 750)
-    red = (picture[0] > 0.7) & (picture[1] < 0.5) & (picture[2] < 0.3)
-    is_logarithmic = min(losses) >= 0 and max(losses) > 0
-    assert bool(red.any()) == (is_logarithmic and 0.0 in losses), "a loss of 0 is marked where it cannot be drawn"

@@ -1,6 +1,6 @@
 """The command line: zg COMMAND.
 
-`fit`, `list` and `new` belong to this package. Other packages register commands as entry points of the group
+`fit`, `list`, `new` and `explain` belong to this package. Other packages register commands as entry points of the group
 `zerograds.commands`. A command is a function that takes the words of the command line and returns an exit code. The
 first line of its docstring is its line in the usage.
 """
@@ -26,6 +26,7 @@ USAGE = """usage: zg COMMAND ...
   zg fit --config configs/toy.yaml [--config ...] [--model es] [--model.sigma 0.1] [--out DIR] [--resume]
   zg list tasks|methods [--plain]
   zg new task|method|renderer NAME [--folder DIR]
+  zg explain DIR [--renders N]   why a run did not move, and how sure each parameter is
 """
 HELP = """`zg COMMAND --help` explains a command, `zg fit --model NAME --help` the settings of a method. With --debug,
 an error shows its traceback. Completion in a shell: pip install 'zerograds[completion]', and in ~/.bashrc or ~/.zshrc
@@ -108,7 +109,14 @@ def new(words: list[str]) -> int:
     return new_command(words)
 
 
-OWN: dict[str, Command] = {"fit": fit, "list": list_names, "new": new}
+def explain(words: list[str]) -> int:
+    """Why a run did not move, and how sure each parameter is."""
+    from zg.cli.explain import explain_command
+
+    return explain_command(words)
+
+
+OWN: dict[str, Command] = {"fit": fit, "list": list_names, "new": new, "explain": explain}
 
 
 def registered_commands() -> dict[str, EntryPoint]:

@@ -84,8 +84,8 @@ def parse_trainer(settings: Any) -> dict[str, Any]:
     try:
         trainer = parser.instantiate(parsed)["trainer"]
     except Exception as error:  # of the class of a logger or callback that the user chose
-        if missing_package(error):
-            raise
+        if lacking := missing_package(error):
+            raise SettingError(f"trainer {lacking}") from error
         raise SettingError(f"trainer must have loggers and callbacks that can be made: {in_words(error)}") from error
     return {key: trainer[key] for key in settings}
 

@@ -19,6 +19,7 @@ from zg.config.compose import Config
 from zg.errors import SettingError
 from zg.loop import Loop
 from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE
+from zg.run.figures import write_curve
 from zg.run.files import decoration, partial_of, written_whole
 from zg.run.history import History
 from zg.run.metrics import draw
@@ -148,10 +149,8 @@ def write_pictures(folder: Path, loop: Loop, theta: Tensor, image: Tensor, histo
             for name, part in (("render", image), ("start", start), ("reference", reference)):
                 pictures.write_png(folder / f"{name}.png", pictures.to_display(part, task.linear))
     with decoration("curve.png"):
-        measured = [row for row in history.rows if "loss" in row]
-        if measured:
-            renders, losses = ([row[name] for row in measured] for name in ("renders", "loss"))
-            pictures.write_curve(folder / "curve.png", [max(1, count) for count in renders], losses)
+        if any("loss" in row for row in history.rows):
+            write_curve(folder / "curve.png", history.rows)
     if not (frames := _read_frames(folder / "frames")):
         return
     with decoration("the video"):

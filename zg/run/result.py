@@ -1,18 +1,24 @@
 """The result of a run."""
 
+import base64
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from zg.run.evidence import Evidence
+from zg.run.explain import Explanation, explain
+from zg.run.images import Images
 from zg.run.row import Row
+from zg.run.words import as_html, ending_in_words, params_in_words, times_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """The result of a run.
 
@@ -25,6 +31,18 @@ class Result:
     folder: the folder with the files of the run, or None.
     first_error: message of the first failed render, where the reason is known.
     signal: number of the signal that ended the run, or None.
+    params: `theta` by name, each block in its shape and of the type that was given: NumPy, PyTorch or plain numbers;
+        integers are integers. The name is `x` where none was given.
+    image: the render of `theta`, with the axes that `render` returns; None where it returns a loss.
+    images: start, render, reference and what the surrogate predicted, as tensors; None where there are no images.
+    evidence: what `explain` reads.
+    known: what became of the evaluations that were known before, in words.
+
+    >>> import zg
+    >>> blocks = {"count": zg.Block(8, low=1, high=40, kind="integer"), "angle": zg.Block([0.5, 0.5])}
+    >>> result = zg.minimize(lambda count, angle: abs(count - 12) + (angle**2).sum(), None, space=blocks)
+    >>> result.params["count"]
+    12
     """
 
     theta: Tensor
@@ -36,6 +54,16 @@ class Result:
     folder: Path | None = None
     first_error: str = ""
     signal: int | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    image: Any = None
+    images: Images | None = None
+    evidence: Evidence | None = None
+    known: str = ""
+
+    @property
+    def x(self) -> Any:
+        """The parameters as the function gets them: the only block, or all of them by name."""
+        return next(iter(self.params.values())) if len(self.params) == 1 else self.params
 
     @property
     def history(self) -> "pd.DataFrame":
@@ -43,3 +71,52 @@ class Result:
         import pandas as pd
 
         return pd.DataFrame(self.records)
+
+    def plot(self, figure: "Figure | None" = None) -> "Figure":
+        """The loss against renders, with its start and end; below it σ, and noise where the method measures it.
+
+        figure: an empty figure to draw on, such as `plt.figure()`; by default a new one without a window. A notebook
+        shows what is returned; `.savefig("curve.png")` writes it.
+        """
+        from zg.run import figures
+
+        return figures.draw_curve(self.records, figure)
+
+    def show(self, figure: "Figure | None" = None) -> "Figure":
+        """Start, render, reference and error, and what a surrogate of the picture knows; `plot` without images.
+
+        figure: as in `plot`.
+        """
+        from zg.run import figures
+
+        return self.plot(figure) if self.images is None else figures.draw_images(self.images, figure)
+
+    def explain(self) -> Explanation:
+        """Why the run moved as far as it did, and how sure each parameter is. It renders nothing; `print` it."""
+        return explain(self.evidence, self.row, self.records)
+
+    def __repr__(self) -> str:
+        where = f"{self.folder}" if self.folder else ".params .image .history .plot() .show() .explain()"
+        lines = [
+            ending_in_words(self.row),
+            f"  params  {params_in_words(self.params)}",
+            f"  loss    {self.row['init_loss']:.4g} -> {self.loss:.4g}",
+            f"  time    {times_in_words(self.row)}",
+            f"  {'files' if self.folder else 'more ':7} {where}",
+        ]
+        return "\n".join(lines)
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        from zg.run import figures
+
+        return figures.png_of(self.show())
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the text, and below it the images and the curve."""
+        from zg.run import figures
+
+        drawn = [self.plot()] if self.images is None else [self.show(), self.plot()]
+        parts = [base64.b64encode(figures.png_of(one)).decode() for one in drawn]
+        tags = "".join(f'<img src="data:image/png;base64,{part}" alt="" style="max-width: 100%"><br>' for part in parts)
+        return as_html(repr(self)) + tags

@@ -25,6 +25,7 @@ class Row(TypedDict, total=False):
     threads: number of threads of PyTorch. jobs: number of runs that shared the machine.
     renders, failed_renders: counted, and failed among them. max_renders: the budget. iterations: calls of ask and tell.
     seconds_render, seconds_method: time in seconds. peak_mb: largest memory of the process, in MB.
+    seconds: from start to result, with the curve and all parts of a run that was resumed, without pictures.
     init_loss, final_loss: losses of the initial and the recommended θ, rendered again and not counted.
     best_loss: the lowest counted loss.
     last_loss: loss of θ after the last step, likewise, for methods that recommend an earlier θ; else NaN.
@@ -50,6 +51,7 @@ class Row(TypedDict, total=False):
     iterations: int
     seconds_render: float
     seconds_method: float
+    seconds: float
     peak_mb: float
     init_loss: float
     final_loss: float
@@ -105,6 +107,7 @@ def describe(loop: Loop, task: Task, labels: Labels, error: str = "") -> Row:
         "iterations": loop.iteration,
         "seconds_render": ledger.seconds_render if ledger else 0.0,
         "seconds_method": loop.seconds_method,
+        "seconds": loop.seconds,
         "peak_mb": peak_mb(),
         "init_loss": math.nan,
         "final_loss": math.nan,

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from torch import Tensor
+
 from zg.budget import Budget
 from zg.config.compose import Config
 from zg.errors import SettingError, check_positive, check_whole, in_words
@@ -13,8 +15,10 @@ from zg.memory import check_memory
 from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, whole_checkpoint
+from zg.run.evidence import KeepEvidence
 from zg.run.files import ERROR_FILE, decoration, write_error, write_json
 from zg.run.history import History
+from zg.run.images import Images
 from zg.run.observer import Observer, drive
 from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
@@ -41,6 +45,7 @@ def run(
     callbacks: Sequence["Callback"] = (),
     trainer: dict[str, Any] | None = None,
     say: Callable[[str], None] | None = None,
+    progress: bool = False,
     checkpoint_renders: int | None = None,
     checkpoint_seconds: float = 60.0,
     curve_points: int = CURVE_POINTS,
@@ -62,7 +67,8 @@ def run(
     loggers: Lightning loggers, or objects with log_metrics(metrics, step). observers: called after every iteration.
     callbacks, trainer: callbacks of Lightning, and further arguments of its Trainer. Lightning is imported and used
         only if there is a folder, a Lightning logger, a callback or an argument of the Trainer.
-    say: prints a line of progress; None prints nothing.
+    progress: a line on standard error, if somebody looks at it (`zg.run.terminal.is_watched`).
+    say: likewise; where nobody does, it gets a line of text at each tenth of the budget.
     checkpoint_renders, checkpoint_seconds: write a checkpoint when one of them has passed since the last one.
     curve_points: number of points of the curve (`zg.run.record.Record`). video: keep frames and write a video.
     wandb, group: mode of W&B (`zg.run.tracking.MODES`) and its group of runs; for runs with a folder.
@@ -93,21 +99,20 @@ def run(
     history = History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)
     signals = Signals(deliver_signals)
-    every_observer = [signals, record, *observers]
+    evidence = KeepEvidence()
     with (
         signals,
+        _progress(say, progress, budget) as shown,
         contextlib.closing(task),
         _folder(folder, resume, labels),
         track_run(folder, mode, group, seed, labels) as tracked,
     ):
+        # The line before the record, whose first picture takes a second.
+        every_observer = [signals, *shown, record, evidence, *observers]
         loggers = [*loggers, *tracked]
         if folder:
             (folder / ERROR_FILE).unlink(missing_ok=True)  # of the run that is resumed
             every_observer.append(WriteCheckpoint(folder, checkpoint_renders, checkpoint_seconds))
-        if say:
-            from zg.run.progress import ShowProgress
-
-            every_observer.append(ShowProgress(say))
         record.loggers = loggers
         checkpoint = whole_checkpoint(folder) if folder and resume else None
         try:
@@ -117,7 +122,7 @@ def run(
                 _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
         result = _finish(loop, labels, history, folder, loggers)
-        result.signal = signals.number
+        result.signal, result.evidence = signals.number, evidence.evidence()
         return result
 
 
@@ -148,7 +153,7 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
     row = describe(loop, task, labels)
     theta = loop.method.recommend()
     loss, image = objective.measure(theta, "final")
-    row["init_loss"] = objective.measure(objective.start, "start")[0]
+    row["init_loss"], first_image = objective.measure(objective.start, "start")
     row["final_loss"] = loss
     if (last := loop.method.last()) is not None:
         row["last_loss"] = objective.measure(last, "final")[0]
@@ -166,7 +171,39 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
             log_pictures(loggers, folder, row)
     x = task.space.to_user(theta).cpu()
     reason, first_error = row["stop_reason"], loop.ledger.first_error
-    return Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error)
+    found = Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error, params=task.params(x))
+    if image.ndim >= 3:
+        with decoration("the images of the result"):
+            found.images = _images(loop, theta, image, first_image)
+            found.image = task.as_given(image)
+    return found
+
+
+def _images(loop: Loop, theta: Tensor, image: Tensor, first_image: Tensor) -> Images:
+    """The images of a result: of θ [n] in scaled units, of the start, and what the surrogate knows."""
+    from zg.run.metrics import footprints
+
+    task, predicted = loop.objective.task, loop.method.foreseen(theta)
+    reference, parameters = task.reference(), footprints(loop)
+    shown = [None if one is None else one.detach().cpu() for one in (image, first_image, reference, predicted)]
+    assert shown[0] is not None and shown[1] is not None
+    return Images(shown[0], shown[1], shown[2], shown[3], parameters, task.linear)
+
+
+@contextlib.contextmanager
+def _progress(say: Callable[[str], None] | None, progress: bool, budget: Budget) -> Iterator[list[Observer]]:
+    """The observer that shows the progress, if it is wanted. Its line stands from now on: imports take seconds."""
+    if not (say or progress):
+        yield []
+        return
+    from zg.run.progress import ShowProgress
+
+    shown = ShowProgress(say)
+    shown.begin(budget.max_renders)
+    try:
+        yield [shown]
+    finally:
+        shown.closed()  # also where the run was refused before it began
 
 
 @contextlib.contextmanager

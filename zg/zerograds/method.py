@@ -62,6 +62,7 @@ class ZeroGrads(Method):
         self.problem = self.problem.with_noise(False)  # what a task declares is not used: noise is measured
         self.has_converged = False
         self.gate, self.drawn_at = Gate(theta[None][:0]), self.generator.get_state()
+        self.known: tuple[Tensor, Tensor] | None = None
         few = self.problem.n <= FEW
         self.measuring_noise = few if self.wanted == AUTO else SURROGATES[self.wanted].needs_noise
         self._begin(theta)
@@ -71,6 +72,7 @@ class ZeroGrads(Method):
         self.problem, self.space, self.generator, self.ledger = problem, problem.space, problem.generator, ledger
         self.gate, self.drawn_at = Gate(theta[None][:0]), self.generator.get_state()
         self.has_converged = self.measuring_noise = False
+        self.known = None
         self._begin(theta)
 
     def ask(self) -> Tensor:
@@ -83,6 +85,8 @@ class ZeroGrads(Method):
             noisy = len(losses) == 2 and differ(losses[0], losses[1])
             self.problem = self.problem.with_noise(noisy)
             self._begin(self.surrogate.theta)
+            if self.known is not None:
+                self.surrogate.take_known(*self.known)
             return
         self.surrogate.tell(theta, losses, evaluation.valid)
         if self.wanted == AUTO:
@@ -108,6 +112,11 @@ class ZeroGrads(Method):
                 self.surrogate.tell_late(sample.theta, float(evaluation.losses[0]), sample.origin)
         elif not self.gate.is_open:
             self.tell(self.gate.rows, self.gate.padded())
+
+    def take_known(self, theta: Tensor, losses: Tensor) -> str:
+        self.known = theta, losses  # for the surrogate that is chosen once noise was measured
+        is_used = self.surrogate.take_known(theta, losses)
+        return "all of them are samples of the surrogate, and are not rendered again" if is_used else ""
 
     def recommend(self) -> Tensor:
         return self.surrogate.recommend()

@@ -33,6 +33,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values_only(checkpoint):
         "identity",
         "iteration",
         "seconds_method",
+        "seconds",
         "ledger",
         "path",
         "generator",

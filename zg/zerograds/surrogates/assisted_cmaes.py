@@ -142,6 +142,12 @@ class AssistedCMAES(DDCMAES):
             return
         state.samples, state.losses = state.samples[:0], state.losses[:0]
 
+    def take_known(self, theta: Tensor, losses: Tensor) -> bool:
+        self._remember_best(theta, losses)
+        self._memorise(theta, losses)
+        self._fit_model(0)
+        return True
+
     def _has_kept_promise(self, theta: Tensor, losses: Tensor) -> bool:
         """Whether the best of θ [k, n] is as much better than all before as h has said."""
         state = self.state

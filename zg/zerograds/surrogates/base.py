@@ -97,6 +97,10 @@ class Surrogate(ABC):
     def take_shape(self, sigma: float, H: Tensor) -> None:  # noqa: B027
         """Start with this σ and curvature [n, n] of the loss, for surrogates that have use for them."""
 
+    def take_known(self, theta: Tensor, losses: Tensor) -> bool:
+        """Learn from losses [K] at θ [K, n] that nobody asked for, the lowest one last; False if there is no use."""
+        return False
+
     @property
     @abstractmethod
     def sigma(self) -> float:

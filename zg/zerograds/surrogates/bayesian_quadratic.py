@@ -223,6 +223,12 @@ class BayesianQuadratic(Surrogate):
         if not has_noise_drowned_differences:  # else H is noise
             self._reshape(curvatures, axes)
 
+    def take_known(self, theta: Tensor, losses: Tensor) -> bool:
+        state = self.state
+        state.samples = torch.cat([state.samples, theta])[-self.window :]
+        state.losses = torch.cat([state.losses, losses])[-self.window :]
+        return True
+
     def _fit(self) -> None:
         """The posterior mean of f, g and H around θ, under the last prior or a mutation of it, by their evidence."""
         state, settings = self.state, self.settings

@@ -156,6 +156,10 @@ class Neural(Surrogate):
             self._fit()
             self._step()
 
+    def take_known(self, theta: Tensor, losses: Tensor) -> bool:
+        self._remember(theta, losses)
+        return True
+
     @property
     def _renders_of_theta(self) -> int:
         """How many renders of θ an iteration has."""

@@ -1,0 +1,158 @@
+"""What a run keeps for `zg explain`: some of the θ that it rendered, with their losses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zg.loop import Loop
+from zg.objective import Objective
+from zg.run.observer import Observer
+from zg.space import ParameterSpace
+
+#: Most renders that are kept, and most numbers of θ among them (1 MB in double precision).
+MOST_ROWS, MOST_NUMBERS = 1000, 2**17
+#: Share of them that is of the beginning of the run. The others are of its end.
+OF_THE_START = 0.25
+#: Distance of additional renders from the result, in scaled units, where the method has no σ.
+PROBE = 0.05
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Renders of a run, and the space that they are from. θ is in scaled units, inside the bounds and rounded.
+
+    names, sizes: of the blocks. scale, log, discrete, low, high [n]: of the space (`ParameterSpace`).
+    start, end [n]: the initial and the recommended θ. theta [N, n], losses [N]: the renders; NaN where one failed.
+    """
+
+    names: list[str]
+    sizes: list[int]
+    scale: Tensor
+    log: Tensor
+    discrete: Tensor
+    low: Tensor
+    high: Tensor
+    start: Tensor
+    end: Tensor
+    theta: Tensor
+    losses: Tensor
+
+    @classmethod
+    def of(cls, space: ParameterSpace, end: Tensor, theta: Tensor, losses: Tensor) -> "Evidence":
+        """The evidence of renders θ [N, n] as a method asked for them."""
+
+        def rendered(theta: Tensor) -> Tensor:
+            return space.to_scaled(space.to_user(theta.to(space.init.device)))
+
+        own = {name: getattr(space, name) for name in ("scale", "log", "discrete", "low", "high")}
+        places = {"start": rendered(space.init), "end": rendered(end), "theta": rendered(theta)}
+        tensors = {name: value.detach().cpu().clone() for name, value in (own | places).items()}
+        return cls(list(space.names), list(space.sizes), losses=losses.detach().cpu().clone(), **tensors)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Evidence":
+        """From what `state` returned."""
+        return cls(**state)
+
+    def state(self) -> dict[str, Any]:
+        """Every field, as tensors and plain values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def n(self) -> int:
+        """Number of parameters."""
+        return len(self.end)
+
+    def to_user(self, theta: Tensor) -> Tensor:
+        """θ [..., n] in scaled units -> x [..., n] in the user's units."""
+        x = theta * self.scale
+        return torch.where(self.log, x.exp(), x)
+
+    def label(self, i: int) -> str:
+        """The name of coordinate i: `angle`, or `angle[2]` in a block of several."""
+        for name, size in zip(self.names, self.sizes, strict=True):
+            if i < size:
+                return name if size == 1 else f"{name}[{i}]"
+            i -= size
+        raise IndexError(i)
+
+
+class KeepEvidence(Observer):
+    """Keeps the first and the last renders of a run."""
+
+    def __init__(self) -> None:
+        self._first: list[tuple[Tensor, Tensor]] = []
+        self._last: list[tuple[Tensor, Tensor]] = []
+        self._counts = [0, 0]
+        self._space: ParameterSpace | None = None
+        self._end: Tensor | None = None
+
+    def started(self, loop: Loop) -> None:
+        self._space = loop.method.space
+        rows = max(2, min(MOST_ROWS, MOST_NUMBERS // self._space.n))
+        self._room = [max(1, int(OF_THE_START * rows)), rows - max(1, int(OF_THE_START * rows))]
+
+    def iterated(self, loop: Loop) -> None:
+        if loop.batch is None:
+            return
+        theta, losses = loop.batch
+        if self._counts[0] < self._room[0]:
+            theta, losses = theta[: self._room[0]], losses[: self._room[0]]
+            self._first.append((_kept(theta), _kept(losses)))
+            self._counts[0] += len(losses)
+            return
+        theta, losses = theta[-self._room[1] :], losses[-self._room[1] :]
+        self._last.append((_kept(theta), _kept(losses)))
+        self._counts[1] += len(losses)
+        while self._counts[1] - len(self._last[0][1]) >= self._room[1]:
+            self._counts[1] -= len(self._last.pop(0)[1])
+
+    def ended(self, loop: Loop) -> None:
+        self._end = _kept(loop.method.recommend())
+
+    def evidence(self) -> Evidence | None:
+        """What was kept; None before the first iteration."""
+        kept = [*self._first, *self._last]
+        if self._space is None or not kept:
+            return None
+        theta, losses = (torch.cat([part[k] for part in kept]) for k in (0, 1))
+        end = self._end
+        if end is None:  # it has not ended: the best of what is kept
+            end = theta[int(losses.nan_to_num(nan=float("inf")).argmin())]
+        return Evidence.of(self._space, end, theta, losses)
+
+    def state(self) -> dict[str, Any]:
+        found = self.evidence()
+        return {} if found is None else {"evidence": found.state(), "of_the_start": self._counts[0]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        known, count = Evidence.from_state(state["evidence"]), state["of_the_start"]
+        self._first = [(known.theta[:count], known.losses[:count])]
+        self._last = [(known.theta[count:], known.losses[count:])] if len(known.losses) > count else []
+        self._counts = [count, len(known.losses) - count]
+
+
+def probed(evidence: Evidence, objective: Objective, sigma: float, count: int) -> Evidence:
+    """With `count` ≥ 3 more renders: of the result, first and last, and of changes of single parameters by ± σ.
+
+    They are not counted by the run. sigma: in scaled units; 0 for PROBE.
+    """
+    device, step = objective.space.init.device, sigma or PROBE
+    offsets = torch.zeros(count, evidence.n, dtype=evidence.end.dtype)
+    for row in range(1, count - 1):
+        i, sign = (row - 1) // 2 % evidence.n, 2 * (row % 2) - 1
+        lattice = float(1 / evidence.scale[i]) if evidence.discrete[i] else 0.0
+        offsets[row, i] = sign * max(step, lattice)
+    theta = evidence.end + offsets
+    losses = [objective.measure(one.to(device), f"explain {row}")[0] for row, one in enumerate(theta)]
+    more = Evidence.of(objective.space, evidence.end, theta.to(device), torch.tensor(losses, dtype=torch.float64))
+    theta, told = torch.cat([evidence.theta, more.theta]), torch.cat([evidence.losses, more.losses])
+    return replace(evidence, theta=theta, losses=told)
+
+
+def _kept(values: Tensor) -> Tensor:
+    """A copy in memory of its own: methods may write into theirs."""
+    return values.detach().to("cpu", copy=True)

@@ -1,0 +1,55 @@
+"""A run in a few lines of text."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from zg.run.row import Row
+
+#: Most values of a parameter that are written out.
+SHOWN = 6
+#: Most characters of a line of parameters.
+LINE = 100
+
+
+def value_in_words(value: Any) -> str:
+    """A parameter: a number, a few numbers, or the shape and the range of many."""
+    if not hasattr(value, "shape"):
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+    flat = value.reshape(-1).tolist()
+    if not value.shape:
+        return value_in_words(flat[0])
+    if len(flat) <= SHOWN and len(value.shape) == 1:
+        return f"[{', '.join(value_in_words(one) for one in flat)}]"
+    return f"{list(value.shape)}, {value_in_words(min(flat))} … {value_in_words(max(flat))}"
+
+
+def params_in_words(params: Mapping[str, Any]) -> str:
+    """`count = 12, angle = [0.3, 1.2]`."""
+    said = ", ".join(f"{name} = {value_in_words(value)}" for name, value in params.items())
+    return said if len(said) <= LINE else f"{said[: LINE - 1]}…"
+
+
+def times_in_words(row: Row) -> str:
+    """Where the time went. Of a resumed run, all its parts together."""
+    parts = [f"{row['seconds_render']:.1f} s rendering", f"{row['seconds_method']:.1f} s method"]
+    return ", ".join([*parts, f"{row['seconds']:.1f} s in total"])
+
+
+def ending_in_words(row: Row) -> str:
+    """`zerograds-image (dense): 57 renders, 3 failed, stopped: converged`."""
+    name = row["method"] + (f" ({row['resolved']})" if row["resolved"] else "")
+    failed = f", {row['failed_renders']} failed" if row["failed_renders"] else ""
+    return f"{name}: {row['renders']} renders{failed}, stopped: {row['stop_reason']}"
+
+
+def as_html(text: str) -> str:
+    """Plain text for a page of HTML."""
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
