@@ -112,7 +112,7 @@ def test_default_folders_are_numbered(tmp_path):
         (["fit", "--data", "toy", "--trainer.gradient_clip_val", "1"], "trainer.gradient_clip_val is not allowed"),
         (["fit", "--config", "a" * 9000], "cannot be read: File name too long"),
         (["fit", "--config", "a\nb"], "config 'a\\nb' cannot be read: No such file or directory"),
-        (["list", "x"], "what must be one of 'tasks', 'methods', got 'x'"),
+        (["list", "x"], "what must be one of 'tasks', 'methods', 'trainings', got 'x'"),
         (["compare", "--tasks", "toy"], "--methods, --out must be given"),
         (["compare", "--tasks"], "--tasks needs a value"),
         (
