@@ -20,6 +20,8 @@ class StopReason(StrEnum):
 
     #: A counted loss is at or below `target_loss`.
     TARGET = "target"
+    #: A counted loss is the lowest one that is possible: 0, for a picture that is compared by a named loss.
+    LOWEST = "lowest loss"
     #: `max_renders` are spent.
     BUDGET = "budget"
     #: `max_seconds` are spent.

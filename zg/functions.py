@@ -133,6 +133,10 @@ class FunctionTask(Task):
     def chunk(self) -> int | None:
         return None if self.calling.batched else 1 if self.pool == ALONE else super().chunk
 
+    @property
+    def is_regularised(self) -> bool:
+        return self.penalty is not None
+
     def regulariser(self, x: Tensor) -> Tensor | float:
         return 0.0 if self.penalty is None else self.penalty(x)
 

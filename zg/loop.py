@@ -6,6 +6,7 @@ Lightning's Trainer (`zg.run.module`) and the bare loop (`zg.run.observer.drive`
 ask-and-tell (`zg.ask_and_tell.Optimizer`), the user renders in place of the objective.
 """
 
+import math
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zg.budget import Budget
+from zg.budget import Budget, StopReason
 from zg.errors import SettingError
 from zg.ledger import Evaluation, Ledger
 from zg.method import Method, Sample
@@ -48,6 +49,8 @@ class Loop:
         self.asked = 0
         #: The settings of the method, where they are known: a state is loaded only into a method with the same ones.
         self.settings = {name: repr(value) for name, value in (settings or {}).items()}
+        #: The lowest loss that is possible.
+        self.least_loss = -math.inf
         self.iteration = 0
         self.seconds_method = 0.0
         #: Wall seconds of the parts of the run before this one.
@@ -79,7 +82,7 @@ class Loop:
 
     def start(self, objective: Objective) -> None:
         """Start the method on the task of an objective."""
-        self.objective = objective
+        self.objective, self.least_loss = objective, objective.task.least_loss
         problem = Problem.of_space(
             objective.space,
             self.seed,
@@ -169,7 +172,9 @@ class Loop:
     def stop_reason(self) -> str | None:
         """The reason for which the run has to end now, or None if it goes on."""
         seconds = self.seconds_method + self.ledger.seconds_render
-        return self.asked_to_stop or self.budget.stop_reason(self.ledger, seconds) or self.method.finished()
+        limit = self.asked_to_stop or self.budget.stop_reason(self.ledger, seconds)
+        cannot_fall = self.ledger.best_loss <= self.least_loss
+        return limit or (StopReason.LOWEST if cannot_fall else self.method.finished())
 
     def _identity(self) -> dict[str, Any]:
         """What a state is a state of."""

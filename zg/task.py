@@ -12,6 +12,7 @@ A new task subclasses `Task`. It makes its parameter space and its reference in 
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zg.errors import SettingError
-from zg.losses import Losses, resolve_loss
+from zg.losses import LOSSES, Losses, resolve_loss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
 from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene, open_pool
@@ -124,6 +125,21 @@ class Task:
     def regulariser(self, x: Tensor) -> Tensor | float:
         """x [B, n] in the user's units -> [B] or a number, added to the loss; already weighted."""
         return 0.0
+
+    @property
+    def is_regularised(self) -> bool:
+        """Whether something is added to the loss."""
+        return type(self).regulariser is not Task.regulariser
+
+    @property
+    def least_loss(self) -> float:
+        """The lowest loss that is possible; minus infinity where that is not known.
+
+        It is 0 where a reference is compared by one of `LOSSES`, nothing is added, and renders have no noise.
+        """
+        is_named = type(self).loss is Task.loss and self.criterion in LOSSES.values()
+        has_more = self.is_regularised or self.constrained or self.noisy
+        return 0.0 if is_named and self._reference is not None and not has_more else -math.inf
 
     def violations(self, x: Tensor) -> Tensor:
         """x [B, n] in the user's units -> g [B, m] of the constraints g ≤ 0, for a task that is `constrained`."""

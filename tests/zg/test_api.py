@@ -96,6 +96,20 @@ def test_a_reference_outside_zero_to_one_gives_a_warning():
         zg.optimize(disk, [11.0, 14.0], reference=255 * disk(np.array([12.0, 15.0])), max_renders=20)
 
 
+@pytest.mark.parametrize("regulariser", [None, lambda x: 0 * x.sum(1)])
+def test_a_run_ends_where_the_loss_of_a_picture_cannot_fall(regulariser):
+    """A loss that has something added may be anything, so 0 is not known to be its lowest value."""
+
+    def bars(count):
+        return np.arange(8.0)[None] < count
+
+    settings = {"space": zg.Block(2, low=0, high=8, kind="integer"), "regulariser": regulariser, "max_renders": 60}
+    result = zg.optimize(bars, None, reference=bars(5), method="random_search", **settings)
+    assert result.loss == 0
+    assert (result.stop_reason == "lowest loss") == (regulariser is None)
+    assert (result.renders < 60) == (regulariser is None)
+
+
 def test_zero_curve_points_render_no_curve():
     calls = []
     result = zg.minimize(lambda x: calls.append(1) or float((x**2).sum()), [1.0], max_renders=40, curve_points=0)
