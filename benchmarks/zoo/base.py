@@ -28,7 +28,8 @@ from tasks.images import load_image
 from zg.images import as_image, channels_first
 from zg.losses import Loss
 from zg.seeding import derive_seed, render_seeds
-from zg.space import Block, Kind, ParameterSpace
+from zg.block import Block, Kind
+from zg.space import ParameterSpace
 from zg.task import Task
 
 Array = NDArray[np.float64]
