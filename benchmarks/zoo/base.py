@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tasks.images import load_image
+from zg.block import Block, Kind
 from zg.images import as_image, channels_first
 from zg.losses import Loss
 from zg.seeding import derive_seed, render_seeds
-from zg.block import Block, Kind
 from zg.space import ParameterSpace
 from zg.task import Task
 
