@@ -18,7 +18,7 @@ from zg.budget import Budget, StopReason
 from zg.constraints import Constrained
 from zg.errors import SettingError, check_switch
 from zg.functions import FunctionTask, check_callable
-from zg.given import as_callback, as_loggers, check_functions, choose_method, one_of
+from zg.given import as_callback, as_folder, as_loggers, check_functions, choose_method, one_of
 from zg.losses import Losses
 from zg.method import Method
 from zg.run.known import GiveKnown, read_known
@@ -130,8 +130,6 @@ def optimize(
     check_callable(render, "render")
     check_functions(callback=callback, constraints=constraints)
     init = one_of(init=init, x0=x0)
-    if folder is not None and not isinstance(folder, str | Path):
-        raise SettingError(f"folder must be a path, got {folder!r}")
     check_switch(
         resume=resume,
         progress=False if progress is None else progress,
@@ -166,7 +164,7 @@ def optimize(
         Budget(max_renders, max_seconds, target_loss, patience, max_failed),
         seed=seed,
         config=config,
-        folder=None if folder is None else Path(folder),
+        folder=as_folder(folder),
         resume=resume,
         loggers=as_loggers(logger),
         observers=[*observers, *([] if giver is None else [giver])],

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -76,6 +77,13 @@ def check_functions(**settings: Any) -> None:
     for name, function in settings.items():
         if function is not None:
             check_callable(function, name)
+
+
+def as_folder(folder: Any) -> Path | None:
+    """The folder of a run. Raises SettingError for what is no path."""
+    if folder is not None and not isinstance(folder, str | Path):
+        raise SettingError(f"folder must be a path, got {folder!r}")
+    return None if folder is None else Path(folder)
 
 
 def as_losses(losses: Any) -> Tensor:

@@ -8,6 +8,7 @@ ask-and-tell (`zg.ask_and_tell.Optimizer`), the user renders in place of the obj
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +22,19 @@ from zg.method import Method, Sample
 from zg.objective import Objective
 from zg.problem import ImageLoss, Problem
 from zg.space import ParameterSpace
+
+
+@dataclass
+class UnderWay:
+    """The samples of an asynchronous run that are being rendered, by number, and how many were asked for in all."""
+
+    samples: dict[int, Sample] = field(default_factory=dict)
+    asked: int = 0
+
+    def add(self, sample: Sample) -> None:
+        """Enter the next sample."""
+        self.samples[self.asked] = sample
+        self.asked += 1
 
 
 class Loop:
@@ -42,15 +56,11 @@ class Loop:
         asynchronous: bool = False,
     ) -> None:
         self.method, self.budget, self.seed = method, budget, seed
-        #: Whether results are told as they come; the samples that are being rendered, by number; and how many were
-        #: asked for.
+        #: Whether results are told as they come, and the samples of such a run.
         self.asynchronous = asynchronous
-        self.pending: dict[int, Sample] = {}
-        self.asked = 0
+        self.under_way = UnderWay()
         #: The settings of the method, where they are known: a state is loaded only into a method with the same ones.
         self.settings = {name: repr(value) for name, value in (settings or {}).items()}
-        #: The lowest loss that is possible.
-        self.least_loss = -math.inf
         self.iteration = 0
         self.seconds_method = 0.0
         #: Wall seconds of the parts of the run before this one.
@@ -82,7 +92,7 @@ class Loop:
 
     def start(self, objective: Objective) -> None:
         """Start the method on the task of an objective."""
-        self.objective, self.least_loss = objective, objective.task.least_loss
+        self.objective = objective
         problem = Problem.of_space(
             objective.space,
             self.seed,
@@ -124,29 +134,28 @@ class Loop:
     def _iterate_one(self) -> None:
         """Give every free worker a θ, wait for the next render that ends, and tell it."""
         self._fill()
-        assert self.pending, "a method must ask for a sample where nothing is under way"
+        assert self.under_way.samples, "a method must ask for a sample where nothing is under way"
         number, evaluation = self.objective.take(images=self.method.feedback == "image")
         self.resumable = False
         start = perf_counter()
-        self.method.tell_one(self.pending.pop(number), evaluation)
+        self.method.tell_one(self.under_way.samples.pop(number), evaluation)
         self.seconds_method += perf_counter() - start
         self.iteration += 1
         self.resumable = True
 
     def _fill(self) -> None:
         """Ask for samples until no worker is free, the budget is given out, or the method waits for a loss."""
-        while len(self.pending) < min(self.method.problem.parallel, self.ledger.left):
+        while len(self.under_way.samples) < min(self.method.problem.parallel, self.ledger.left):
             self.resumable = False
             start = perf_counter()
             sample = self.method.ask_one()
             self.seconds_method += perf_counter() - start
             if sample is not None:
-                self.pending[self.asked] = sample
-                self.asked += 1
+                self.under_way.add(sample)
             self.resumable = True
             if sample is None:
                 return
-            self.objective.submit(sample.theta, self.asked - 1)
+            self.objective.submit(sample.theta, self.under_way.asked - 1)
 
     def ask(self) -> Tensor:
         """The next θ [B, n] to render, in scaled units."""
@@ -173,7 +182,8 @@ class Loop:
         """The reason for which the run has to end now, or None if it goes on."""
         seconds = self.seconds_method + self.ledger.seconds_render
         limit = self.asked_to_stop or self.budget.stop_reason(self.ledger, seconds)
-        cannot_fall = self.ledger.best_loss <= self.least_loss
+        least = self.objective.task.least_loss if hasattr(self, "objective") else -math.inf
+        cannot_fall = self.ledger.best_loss <= least
         return limit or (StopReason.LOWEST if cannot_fall else self.method.finished())
 
     def _identity(self) -> dict[str, Any]:
@@ -219,8 +229,8 @@ class Loop:
             "path": list(self.objective.path) if hasattr(self, "objective") else [],
             "generator": self.method.generator.get_state() if before is None else before,
             "method": self.method.state(),
-            "asked": self.asked,
-            "pending": {number: (sample.theta, sample.origin) for number, sample in self.pending.items()},
+            "asked": self.under_way.asked,
+            "pending": {number: (sample.theta, sample.origin) for number, sample in self.under_way.samples.items()},
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -239,10 +249,10 @@ class Loop:
             self.objective.path = list(state["path"])
         self.method.load_state(on_device(state["method"], device))
         self.method.generator.set_state(state["generator"].cpu())
-        self.asked = state.get("asked", 0)
         pending = on_device(state.get("pending", {}), device)
-        self.pending = {number: Sample(*sample) for number, sample in pending.items()}
-        for number, sample in self.pending.items():
+        samples = {number: Sample(*sample) for number, sample in pending.items()}
+        self.under_way = UnderWay(samples, state.get("asked", 0))
+        for number, sample in samples.items():
             self.objective.submit(sample.theta, number)
 
 

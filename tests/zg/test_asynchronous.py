@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import zg
-from tests.zg.test_loop import same
+from tests.zg.test_loop import same, untimed
 from zg.budget import Budget
 from zg.functions import FunctionTask
 from zg.given import make_method
@@ -61,7 +61,7 @@ def test_a_surrogate_of_the_picture_is_told_pictures_as_they_come():
     start, solution = np.array([0.1, 0.2, 0.0]), [0.6, -0.4, 0.3]
     settings = {"workers": 3, "asynchronous": True, "max_renders": 60, "curve_points": 0}
     result = zg.optimize(picture, start, reference=picture(solution), linear=True, **settings)
-    assert result.theta.numpy() == pytest.approx(solution, abs=1e-2)
+    assert result.loss < 1e-3 * result.row["init_loss"]
 
 
 @pytest.mark.parametrize("method", ["snes", "es", "cmaes"])
@@ -110,9 +110,9 @@ def test_renders_under_way_are_asked_for_again_by_a_run_that_goes_on(method):
     state = first.state()
     assert state["asked"] == 10 + len(state["pending"]) > 10
     second.load_state(state)
-    assert same(second.state(), state)
+    assert same(untimed(second.state()), untimed(state))
     assert {number: theta.tolist() for number, theta in second.objective._submitted.values()} == {
-        number: sample.theta.tolist() for number, sample in first.pending.items()
+        number: sample.theta.tolist() for number, sample in first.under_way.samples.items()
     }
     while not second.stop_reason():
         second.iterate()

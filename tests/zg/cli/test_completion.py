@@ -22,13 +22,13 @@ for line in LINES:
 print({"torch"} & set(sys.modules))
 """
 ANSWERS = {
-    "zg ": {"fit", "list", "new", "compare", "tune", "paper", "report"},
+    "zg ": {"fit", "list", "new", "explain", "compare", "tune", "paper", "report"},
     "zg comp": {"compare"},
     "zg fit --max-r": {"--max-renders"},
     "zg fit --model sn": {"snes"},
     "zg fit --wandb o": {"online", "offline"},
     "zg fit --model es --model.": {"--model.sigma", "--model.lr", "--model.pairs"},
-    "zg list ": {"tasks", "methods"},
+    "zg list ": {"tasks", "methods", "trainings"},
     "zg new me": {"method"},
     "zg compare --methods es,cma": {"es,cmaes"},
     "zg paper --pl": {"--plugins"},

@@ -38,6 +38,8 @@ def test_a_checkpoint_holds_tensors_and_plain_values_only(checkpoint):
         "path",
         "generator",
         "method",
+        "asked",
+        "pending",
     }
 
 

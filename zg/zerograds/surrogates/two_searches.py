@@ -162,6 +162,9 @@ class TwoSearches(Surrogate):
     def take_shape(self, sigma: float, H: Tensor) -> None:
         self.state.first.take_shape(sigma, H)
 
+    def take_known(self, theta: Tensor, losses: Tensor) -> bool:
+        return self.state.first.take_known(theta, losses)
+
     def recommend(self) -> Tensor:
         return self.state.first.recommend()
 
