@@ -73,15 +73,15 @@ def write_error(folder: Path, error: BaseException) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, complete or not at all. NaN and infinities become null."""
     with written_whole(path) as partial:
-        partial.write_text(json.dumps(_finite(content), indent=1) + "\n")
+        partial.write_text(json.dumps(finite(content), indent=1) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """A copy of nested plain values, with None for numbers that are not finite."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # one number of NumPy or PyTorch
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
