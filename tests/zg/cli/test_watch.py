@@ -100,6 +100,21 @@ def test_a_run_is_running_while_its_lock_is_held_and_killed_when_nobody_holds_it
     assert seen(folder)["state"] == "ended", "it was killed after its row was written"
 
 
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({"data": "toy", "model": "es"}, ("toy", "es")),
+        ({"data": {"class_path": "my.Own"}, "model": "es"}, ("Own", "es")),
+        ({"training": "spline_vae"}, ("spline_vae", "")),
+        ({}, ("new", "")),  # a run of `zg.optimize`
+    ],
+)
+def test_a_run_without_a_row_is_called_as_its_config_says(config, names, tmp_path):
+    with held_folder(tmp_path / "new", False, compose(config)):
+        found = seen(tmp_path)
+    assert (found["task"], found["method"]) == names
+
+
 def test_files_that_are_half_written_are_left_out(folder):
     whole = seen(folder)
     newest = folder / "frames" / f"{whole['frames'][-1]}.png"
@@ -149,7 +164,7 @@ def test_only_the_address_with_the_token_and_only_reading_is_answered(client):
     for host in ("evil.example", "evil.example:7788", "127.0.0.1.evil.example", "", "localhost@evil.example"):
         assert client("/token/", host=host).status_code == 403, host
     policy = client("/token/").headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
     assert client("/other/").headers["Content-Security-Policy"] == policy
     listed = client("/token/runs.json")
     assert client("/token/runs.json", **{"If-None-Match": listed.headers["ETag"]}).status_code == 304
@@ -227,7 +242,7 @@ def test_a_browser_shows_curves_pictures_and_settings_and_filters_runs(folder, a
     filtered = browsed(f"{address}#method=zerograds&column=sigma&log=", tmp_path / "profile")
     assert filtered.count('class="curve"') == 1
     assert "1 hidden by the filter" in filtered
-    assert "sigma, lowest so far" in filtered
+    assert "<p>sigma</p>" in filtered and "<p>loss, lowest so far</p>" in text
 
 
 class Slow(Noisy):

@@ -16,7 +16,7 @@ from zg.extras import load_package
 def watch_command(words: list[str]) -> int:
     """Run `zg watch`. words: the words of the command line after `watch`. Returns the exit code."""
     parser = OptionParser(prog="zg watch", description=(__doc__ or "").strip())
-    told = "a folder with runs at any depth, or of one run (default runs)"
+    told = "a folder with runs, in it or deeper, or of one run (default runs)"
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs"), help=told)
     parser.add_argument("--port", type=int, default=0, help="the port on 127.0.0.1 (default: any free one)")
     options = parser.parse_args(words)

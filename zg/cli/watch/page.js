@@ -46,25 +46,30 @@ function visible() {
   return runs.filter((run) => ["task", "method", "state"].every((key) => fits(run, key)) && has(run));
 }
 
-// A colour for each method of the folder; for each run, where only one method is shown.
+// A colour for each method of the folder; for each run, where only one method of its task is shown.
 function colouring(shown) {
-  const methods = new Set(shown.map((run) => run.method)), single = methods.size < 2;
-  const key = (run) => (single ? run.id : run.method);
-  const keys = [...new Set((single ? shown : runs).map(key))];
-  if (!single) keys.sort();
-  const colour = (run) => {
-    const place = keys.indexOf(key(run));
-    return COLOURS[place] ?? `hsl(${(place * 137.5) % 360} 60% 50%)`;
-  };
-  return { colour, label: (run) => (single ? `${run.method}, ${run.name}` : run.method), key };
+  const methods = [...new Set(runs.map((run) => run.method))].sort(), places = new Map(), found = new Map();
+  for (const task of new Set(shown.map((run) => run.task))) {
+    const own = shown.filter((run) => run.task === task), single = new Set(own.map((run) => run.method)).size < 2;
+    own.forEach((run, place) => {
+      places.set(run, single && own.length > 1 ? place : methods.indexOf(run.method));
+      found.set(run, single && own.length > 1 ? run.name : run.method);
+    });
+  }
+  const colour = (run) => COLOURS[places.get(run)] ?? `hsl(${(places.get(run) * 137.5) % 360} 60% 50%)`;
+  return { colour, label: (run) => found.get(run) };
 }
+
+// Of a loss or an error the lowest so far may be wanted; of a psnr it would tell nothing.
+const canBeLowest = () => /loss|error/.test(view.column);
+const isLowest = () => view.lowest && canBeLowest();
 
 function curve(run) {
   const x = view.axis === "seconds" ? 1 : 0;
   let lowest = Infinity;
   return run.points.map((point) => {
     lowest = Math.min(lowest, point[2]);
-    return [point[x], view.lowest ? lowest : point[2]];
+    return [point[x], isLowest() ? lowest : point[2]];
   });
 }
 
@@ -92,7 +97,7 @@ function scale(values, from, to, wanted) {
     powers = within(decades.flatMap((k) => [1, 2, 5].map((m) => k + Math.log10(m))));
   }
   if (powers.length < 2) powers = [low, high];
-  return { place, ticks: [...(zero ? [0] : []), ...powers.map((power) => 10 ** power)] };
+  return { place, ticks: [...(zero ? [0] : []), ...powers.map((power) => Number((10 ** power).toPrecision(9)))] };
 }
 
 function chart(task, shown, colours) {
@@ -131,10 +136,10 @@ function chart(task, shown, colours) {
     group.append(title, make("path", { class: "curve", d: `M${path}` }), end);
     svg.append(group);
   }
-  const keys = new Map(drawn.map(([run]) => [colours.key(run), run]));
+  const keys = new Map(drawn.map(([run]) => [colours.label(run), run]));
   const entries = [...keys.values()].map((run) =>
     make("span", {}, make("span", { class: "swatch", colour: colours.colour(run) }), colours.label(run)));
-  const name = `${view.column}${view.lowest ? ", lowest so far" : ""}`;
+  const name = `${view.column}${isLowest() ? ", lowest so far" : ""}`;
   card.append(make("p", {}, name), svg, make("div", { class: "key" }, ...entries));
   return card;
 }
@@ -194,12 +199,14 @@ function settle(parent, children) {
 }
 
 function cards(shown) {
-  const pictured = shown.filter((run) => newest(run) && run.id !== view.run).slice(0, CARDS);
-  return pictured.map((run) => {
-    const name = newest(run), at = name.startsWith("frames/") ? `after ${digits(parseInt(name.slice(7), 10))} renders` : "result";
-    const open = make("button", { type: "button" }, `${run.task}, ${run.method}, seed ${run.seed}`);
+  const pictured = shown.filter((run) => newest(run) && run.id !== view.run);
+  const going = (run) => run.state === "running"; // first, for there may be more than are shown
+  return [...pictured.filter(going), ...pictured.filter((run) => !going(run))].slice(0, CARDS).map((run) => {
+    const name = newest(run), renders = digits(parseInt(name.slice(7), 10));
+    const at = name.startsWith("frames/") ? `after ${renders} renders` : "result";
+    const open = make("button", { type: "button" }, run.name);
     const card = make("div", { class: "card", "data-run": run.id }, make("h2", {}, open));
-    card.append(figure(run, name, `${at}; ${told(run)}; ${run.name}`));
+    card.append(figure(run, name, `${run.task} by ${run.method}, seed ${run.seed}, ${at}: ${told(run)}`));
     return card;
   });
 }
@@ -210,18 +217,18 @@ function detail(run) {
   if (name) left.append(figure(run, name, name.startsWith("frames/") ? "newest frame" : "result"));
   else left.append(make("p", {}, "no picture yet"));
   if (run.frames.length > 1) {
-    const last = run.frames.length - 1, label = make("p", {}, "move to look back");
+    const last = run.frames.length - 1, caption = left.querySelector("figcaption");
     const place = back.id === run.id ? run.frames.indexOf(back.stem) : -1, value = place < 0 ? last : place;
     const slider = make("input", { type: "range", min: 0, max: last, value, "aria-label": "frame of the run" });
     const turn = () => {
       const stem = run.frames[slider.value];
       left.querySelector("img").src = `runs/${run.id}/frames/${stem}.png`;
-      label.textContent = `after ${digits(parseInt(stem, 10))} renders`;
+      caption.textContent = `after ${digits(parseInt(stem, 10))} renders`;
       back = Number(slider.value) === last ? { id: "", stem: "" } : { id: run.id, stem };
     };
     slider.addEventListener("input", turn);
     if (place >= 0) turn();
-    left.append(slider, label);
+    left.append(slider, make("p", {}, "move to look back"));
   }
   if (run.pictures["footprints.png"]) {
     left.append(figure(run, "footprints.png", "the surrogate: which parameter moves which pixel, a colour a parameter"));
@@ -246,6 +253,7 @@ function choices(name, values, all) {
 }
 
 function draw() {
+  controls.lowest.disabled = !canBeLowest();
   const shown = visible(), colours = colouring(shown), focused = document.activeElement?.id;
   const different = (key) => [...new Set(runs.map((run) => run[key]))].sort();
   for (const key of ["task", "method", "state"]) choices(key, different(key), true);
@@ -303,7 +311,7 @@ async function ask() {
     if (text !== known) {
       known = text;
       const content = JSON.parse(text);
-      runs = content.runs;
+      runs = content.runs.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
       byId("folder").textContent = content.folder;
     }
     draw();
@@ -314,7 +322,7 @@ async function ask() {
 }
 
 async function go() {
-  await ask();
+  if (!document.hidden) await ask(); // a tab behind others costs the runs nothing
   setTimeout(go, PERIOD);
 }
 

@@ -11,10 +11,10 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from zg.config.compose import KINDS, Config, class_name, read_yaml
 from zg.errors import SettingError
@@ -38,6 +38,7 @@ PAUSE = 0.5
 INSTEAD = {"loss": "best_loss"}
 
 Rows = list[dict[str, float]]
+T = TypeVar("T")
 
 
 class Runs:
@@ -51,14 +52,15 @@ class Runs:
         self._lock = Lock()
         self._folders: dict[str, Path] = {}
         self._looked = -math.inf
-        self._histories: dict[Path, tuple[tuple[int, int], Rows]] = {}
+        self._held: dict[Path, tuple[tuple[int, int], Any]] = {}
 
     def folders(self) -> dict[str, Path]:
         """{id: folder} of every run, in the order of their paths."""
         with self._lock:
             if time.monotonic() - self._looked > PAUSE:
                 self._folders = {id_of(folder): folder for folder in sorted(run_folders(self.root))}
-                self._histories = {path: held for path, held in self._histories.items() if id_of(path) in self._folders}
+                there = set(self._folders.values())
+                self._held = {path: held for path, held in self._held.items() if path.parent in there}
                 self._looked = time.monotonic()
             return dict(self._folders)
 
@@ -69,7 +71,7 @@ class Runs:
     def run(self, id: str, folder: Path) -> dict[str, Any]:
         """What stands in the table, and which pictures there are: {name: version}, and the renders of the frames."""
         state, row = state_of(folder)
-        config, rows = config_of(folder), self._history(folder)
+        config, rows = self._read(folder / CONFIG_FILE, config_in), self._history(folder)
         task, method = names_of(folder, config, row)
         last = rows[-1] if rows else {}
         is_over = state not in ("running", "killed")
@@ -115,18 +117,18 @@ class Runs:
         return content if content.startswith(PNG_HEAD) and content.endswith(PNG_TAIL) else None
 
     def _history(self, folder: Path) -> Rows:
-        """The rows of the history, read again when the file has changed."""
-        path = folder / History.FILE
-        try:
-            status = path.stat()
-        except OSError:
-            return []
-        stamp = (status.st_mtime_ns, status.st_size)
-        held = self._histories.get(folder)
+        """The rows of the history."""
+        return self._read(folder / History.FILE, lambda path: rows_of(text_of(path)))
+
+    def _read(self, path: Path, read: Callable[[Path], T]) -> T:
+        """What a file holds, read again when it has changed."""
+        stamp = stamp_of(path)
+        held = self._held.get(path)
         if held is None or held[0] != stamp:
-            held = (stamp, rows_of(text_of(path)))
-            self._histories[folder] = held
-        return held[1]
+            held = (stamp, read(path))
+            self._held[path] = held
+        content: T = held[1]
+        return content
 
     def _curve(self, folder: Path, column: str) -> dict[str, Any]:
         rows = self._history(folder)
@@ -256,10 +258,10 @@ def seconds_of(row: dict[str, float]) -> float:
     return row.get("seconds_render", 0.0) + row.get("seconds_method", 0.0)
 
 
-def config_of(folder: Path) -> Config:
-    """The config of a run; empty if it cannot be read."""
+def config_in(path: Path) -> Config:
+    """The config in a file; empty if it cannot be read."""
     try:
-        return read_yaml(folder / CONFIG_FILE) if is_own(folder / CONFIG_FILE) else {}
+        return read_yaml(path) if is_own(path) else {}
     except SettingError:
         return {}
 
@@ -298,10 +300,16 @@ def text_of(path: Path) -> str:
 
 def changed(path: Path) -> int:
     """When a file was last changed, in nanoseconds; 0 if there is none."""
+    return stamp_of(path)[0]
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """When a file was last changed, in nanoseconds, and its size; zeros if there is none."""
     try:
-        return path.stat().st_mtime_ns
+        status = path.stat()
     except OSError:
-        return 0
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def printable(text: str) -> str:

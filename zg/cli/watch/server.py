@@ -36,7 +36,7 @@ HIGHEST = 65535
 PARTS = {"page.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
 #: The page runs its own script, loads from its own address alone, and stands in no other page.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
