@@ -117,6 +117,7 @@ def test_a_run_without_a_row_is_called_as_its_config_says(config, names, tmp_pat
 
 def test_files_that_are_half_written_are_left_out(folder):
     whole = seen(folder)
+    os.mkfifo(folder / "frames" / "999999999.png")  # would be waited for
     newest = folder / "frames" / f"{whole['frames'][-1]}.png"
     newest.write_bytes(newest.read_bytes()[:-3])
     history = folder / History.FILE

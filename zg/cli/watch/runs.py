@@ -225,6 +225,8 @@ def pictures_of(folder: Path) -> dict[str, Any]:
 
 def ends_whole(path: Path) -> bool:
     """Whether a PNG has its last bytes. Frames are written in place."""
+    if not is_own(path):
+        return False
     try:
         with path.open("rb") as file:
             file.seek(-len(PNG_TAIL), os.SEEK_END)
