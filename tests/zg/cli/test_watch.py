@@ -26,6 +26,7 @@ from zg.cli.watch import runs as watched
 from zg.cli.watch.runs import PNG_TAIL, Runs, thinned
 from zg.cli.watch.server import Site, serve
 from zg.config.compose import compose
+from zg.functions import FunctionTask
 from zg.run.files import CONFIG_FILE, LOCK_FILE, ROW_FILE
 from zg.run.folder import held_folder
 from zg.run.history import History
@@ -106,7 +107,7 @@ def test_a_run_is_running_while_its_lock_is_held_and_killed_when_nobody_holds_it
         ({"data": "toy", "model": "es"}, ("toy", "es")),
         ({"data": {"class_path": "my.Own"}, "model": "es"}, ("Own", "es")),
         ({"training": "spline_vae"}, ("spline_vae", "")),
-        ({}, ("new", "")),  # a run of `zg.optimize`
+        ({"model": "es"}, (FunctionTask.__name__, "es")),  # a run of `zg.optimize`
     ],
 )
 def test_a_run_without_a_row_is_called_as_its_config_says(config, names, tmp_path):

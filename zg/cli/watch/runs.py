@@ -34,6 +34,8 @@ PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
 LARGEST, POINTS, SHOWN = 2**26, 400, 200
 #: Least seconds between two looks at the folder: every tab of a browser asks.
 PAUSE = 0.5
+#: The task of a run of `zg.optimize`, whose config has none, as its row calls it.
+FUNCTION = "FunctionTask"
 #: The column in the place of one that a run does not have, as the loss with `curve_points: 0`.
 INSTEAD = {"loss": "best_loss"}
 
@@ -208,7 +210,7 @@ def names_of(folder: Path, config: Config, row: dict[str, Any]) -> tuple[str, st
     for key in KINDS:
         with contextlib.suppress(KeyError, TypeError, SettingError):
             named[key] = class_name(KINDS[key], config[key]).rpartition(".")[2]
-    return named.get("data", named.get("training", folder.name)), named.get("model", "")
+    return named.get("data", named.get("training", FUNCTION)), named.get("model", "")
 
 
 def pictures_of(folder: Path) -> dict[str, Any]:
