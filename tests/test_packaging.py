@@ -142,8 +142,9 @@ def test_a_missing_package_is_told_in_one_line_with_its_extra(bare):
     logger = "{class_path: pytorch_lightning.loggers.TensorBoardLogger, init_args: {save_dir: board}}"
     Path("board.yaml").write_text(f"trainer: {{logger: {logger}}}\n")
     lines = "".join(f"fit {words} --wandb disabled --out run\n" for words in wanted)
-    lines += "tune --tasks toy --methods es --trials 2\n"
+    lines += "tune --tasks toy --methods es --trials 2\nwatch .\n"
     wanted["tune"] = "tune needs the package 'optuna': pip install 'zerograds[baselines]'"
+    wanted["watch"] = "watch needs the package 'Werkzeug': pip install 'zerograds[watch]'"
     done = run(bare, "python", "-c", REFUSED, input=lines)
     assert not Path("configs").exists()
     for line, message in zip(done.stderr.splitlines(), wanted.values(), strict=True):

@@ -17,9 +17,8 @@ from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, KEY, PREVIOUS_FILE, damage
 from zg.run.evidence import Evidence, KeepEvidence, probed
 from zg.run.explain import explain
-from zg.run.folder import CONFIG_FILE
+from zg.run.files import CONFIG_FILE, ROW_FILE
 from zg.run.record import Record
-from zg.run.row import ROW_FILE
 
 #: Fewest additional renders that tell something: the result twice, and one change.
 FEWEST = 3

@@ -16,8 +16,7 @@ from zg.config.compose import KINDS, Config, assign, class_name, compose, locate
 from zg.config.registry import configured, registered
 from zg.errors import RunError, SettingError, in_words
 from zg.extras import missing_package
-from zg.run.files import ERROR_FILE, free_folder
-from zg.run.folder import CONFIG_FILE
+from zg.run.files import CONFIG_FILE, ERROR_FILE, free_folder
 from zg.run.result import Result
 from zg.run.run import run
 

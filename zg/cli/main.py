@@ -1,6 +1,6 @@
 """The command line: zg COMMAND.
 
-`fit`, `list`, `new` and `explain` belong to this package. Other packages register commands as entry points of the group
+The commands in `OWN` belong to this package. Other packages register commands as entry points of the group
 `zerograds.commands`. A command is a function that takes the words of the command line and returns an exit code. The
 first line of its docstring is its line in the usage.
 """
@@ -27,6 +27,7 @@ USAGE = """usage: zg COMMAND ...
   zg list tasks|methods [--plain]
   zg new task|method|renderer NAME [--folder DIR]
   zg explain DIR [--renders N]   why a run did not move, and how sure each parameter is
+  zg watch [DIR] [--port N]      a local page of all runs in a folder, while they go on
 """
 HELP = """`zg COMMAND --help` explains a command, `zg fit --model NAME --help` the settings of a method. With --debug,
 an error shows its traceback. Completion in a shell: pip install 'zerograds[completion]', and in ~/.bashrc or ~/.zshrc
@@ -116,7 +117,14 @@ def explain(words: list[str]) -> int:
     return explain_command(words)
 
 
-OWN: dict[str, Command] = {"fit": fit, "list": list_names, "new": new, "explain": explain}
+def watch(words: list[str]) -> int:
+    """A local page of all runs in a folder, while they go on."""
+    from zg.cli.watch.command import watch_command
+
+    return watch_command(words)
+
+
+OWN: dict[str, Command] = {"fit": fit, "list": list_names, "new": new, "explain": explain, "watch": watch}
 
 
 def registered_commands() -> dict[str, EntryPoint]:

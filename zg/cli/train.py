@@ -10,8 +10,7 @@ from zg.cli.output import say
 from zg.config.build import instantiate, parse, resolved
 from zg.config.compose import Config, class_name, compose, read_yaml
 from zg.errors import SettingError, nearest
-from zg.run.files import free_folder
-from zg.run.folder import CONFIG_FILE
+from zg.run.files import CONFIG_FILE, free_folder
 from zg.run.row import Row
 
 # Settings of a run that a training has; exit code of a command that a signal has ended, without its number.

@@ -12,7 +12,14 @@ from typing import Any
 
 from zg.errors import in_words
 
-#: The traceback of the exception that ended a run, in its folder.
+# What is in the folder of a run. Here, where they are known without the imports of a run.
+#: The composed config; the row of the run.
+CONFIG_FILE, ROW_FILE = "config.yaml", "row.json"
+#: Is there while a process runs in the folder, and holds its number.
+LOCK_FILE = ".lock"
+#: The map of which parameter moves which pixel; the pictures of the video.
+FOOTPRINTS_FILE, FRAMES = "footprints.png", "frames"
+#: The traceback of the exception that ended a run.
 ERROR_FILE = "error.txt"
 
 
@@ -34,6 +41,11 @@ def written_whole(path: Path, former: Path | None = None) -> Iterator[Path]:
 def partial_of(path: Path) -> Path:
     """The path under which `path` is written first, in the same folder."""
     return path.with_name(f".{path.name}.partial")
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The frames of the video in a folder, in the order of their renders. Other files are left alone."""
+    return sorted(path for path in folder.glob("*.png") if path.stem.isdecimal())
 
 
 def free_folder(stem: str) -> Path:
@@ -61,15 +73,15 @@ def write_error(folder: Path, error: BaseException) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, complete or not at all. NaN and infinities become null."""
     with written_whole(path) as partial:
-        partial.write_text(json.dumps(_finite(content), indent=1) + "\n")
+        partial.write_text(json.dumps(finite(content), indent=1) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """A copy of nested plain values, with None for numbers that are not finite."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # one number of NumPy or PyTorch
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

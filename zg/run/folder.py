@@ -20,18 +20,24 @@ from zg.errors import SettingError
 from zg.loop import Loop
 from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE
 from zg.run.figures import write_curve
-from zg.run.files import decoration, partial_of, written_whole
+from zg.run.files import (
+    CONFIG_FILE,
+    FOOTPRINTS_FILE,
+    FRAMES,
+    LOCK_FILE,
+    ROW_FILE,
+    decoration,
+    frames_in,
+    partial_of,
+    written_whole,
+)
 from zg.run.history import History
 from zg.run.metrics import draw
-from zg.run.record import FOOTPRINTS_FILE, frames_in, write_footprints
-from zg.run.row import ROW_FILE
+from zg.run.record import write_footprints
 from zg.run.tracking import ID_FILE
 
-CONFIG_FILE = "config.yaml"
-# Is there while a process runs in the folder, and holds its number.
-LOCK_FILE = ".lock"
 # What a run writes before its first checkpoint.
-EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, FOOTPRINTS_FILE, "frames", "wandb", ID_FILE}
+EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, FOOTPRINTS_FILE, FRAMES, "wandb", ID_FILE}
 # An id that W&B takes.
 ID = re.compile(rb"[\w.-]{1,64}")
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
@@ -151,7 +157,7 @@ def write_pictures(folder: Path, loop: Loop, theta: Tensor, image: Tensor, histo
     with decoration("curve.png"):
         if any("loss" in row for row in history.rows):
             write_curve(folder / "curve.png", history.rows)
-    if not (frames := _read_frames(folder / "frames")):
+    if not (frames := _read_frames(folder / FRAMES)):
         return
     with decoration("the video"):
         pictures.write_video(frames, folder / "video")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from zg.loop import Loop
-from zg.run.files import decoration
+from zg.run.files import FOOTPRINTS_FILE, FRAMES, decoration, frames_in
 from zg.run.history import History
 from zg.run.observer import Observer
 
@@ -25,8 +25,6 @@ FLUSH_SECONDS = 1.0
 PANEL_EVERY = 10
 #: Largest number of parameters for which the path of θ is kept, for pictures.
 DRAWN_PATH = 16
-#: The map of which parameter moves which pixel, in the folder.
-FOOTPRINTS_FILE = "footprints.png"
 
 
 class Record(Observer):
@@ -49,7 +47,7 @@ class Record(Observer):
         self.history = history
         #: Objects with `log_metrics(metrics, step)`.
         self.loggers: Sequence[Any] = ()
-        self.frames = folder / "frames" if folder and video else None
+        self.frames = folder / FRAMES if folder and video else None
         #: Renders at the last record.
         self.logged = -1
         self._pending: list[dict[str, float]] = []
@@ -161,11 +159,6 @@ def write_footprints(folder: Path, loop: Loop) -> None:
     with decoration(FOOTPRINTS_FILE):
         if (picture := footprints(loop)) is not None:
             pictures.write_png(folder / FOOTPRINTS_FILE, pictures.enlarge(picture))
-
-
-def frames_in(folder: Path) -> list[Path]:
-    """The frames of the video in a folder, in the order of their renders. Other files are left alone."""
-    return sorted(path for path in folder.glob("*.png") if path.stem.isdecimal())
 
 
 def schedule(max_renders: int, points: int, log: bool) -> list[int]:

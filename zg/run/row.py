@@ -12,8 +12,6 @@ from zg.method import Method
 from zg.run.provenance import code_hash, config_hash, machine, peak_mb, revision
 from zg.task import Task
 
-ROW_FILE = "row.json"
-
 
 class Row(TypedDict, total=False):
     """One run, also one that failed. The metrics of its result are further keys, `metric_NAME`.

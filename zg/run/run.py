@@ -16,13 +16,13 @@ from zg.method import Method
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, WriteCheckpoint, whole_checkpoint
 from zg.run.evidence import KeepEvidence
-from zg.run.files import ERROR_FILE, decoration, write_error, write_json
+from zg.run.files import ERROR_FILE, ROW_FILE, decoration, write_error, write_json
 from zg.run.history import History
 from zg.run.images import Images
 from zg.run.observer import Observer, drive
 from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
-from zg.run.row import ROW_FILE, Labels, Row, describe, label
+from zg.run.row import Labels, Row, describe, label
 from zg.run.signals import Signals
 from zg.run.tracking import log_pictures, track_run, wandb_mode
 from zg.task import Task

@@ -23,14 +23,14 @@ from zg.errors import SettingError, check_positive, check_whole, in_words
 from zg.loop import Loop
 from zg.run.checkpoint import KEY, WriteCheckpoint, whole_checkpoint
 from zg.run.data import Counter
-from zg.run.files import ERROR_FILE, decoration, write_error, write_json
+from zg.run.files import ERROR_FILE, FRAMES, ROW_FILE, decoration, frames_in, write_error, write_json
 from zg.run.folder import discard, held_folder, report_disk_errors
 from zg.run.history import History
 from zg.run.module import make_trainer, plain_interrupts, quiet_lightning
 from zg.run.observer import Observer, closing_all
 from zg.run.provenance import code_hash, config_hash, machine, peak_mb, revision
-from zg.run.record import CURVE_POINTS, LOG_POINTS, PANEL_EVERY, frames_in, schedule
-from zg.run.row import ROW_FILE, Labels, Row
+from zg.run.record import CURVE_POINTS, LOG_POINTS, PANEL_EVERY, schedule
+from zg.run.row import Labels, Row
 from zg.run.signals import Signals
 from zg.run.tracking import log_pictures, track_run, wandb_mode
 
@@ -167,7 +167,7 @@ class RecordTraining(Observer):
         self.history, self.logged = history, -1
         self.metrics: dict[str, float] = {}
         self.measured = -1
-        self.frames = folder / "frames" if video else None
+        self.frames = folder / FRAMES if video else None
         self.loggers: Sequence[Any] = ()
         self.say: Callable[[str], None] | None = None
 
@@ -319,7 +319,7 @@ def _write_pictures(training: Training, folder: Path) -> None:
     with decoration("panel.png"):
         if (picture := training.panel()) is not None:
             pictures.write_png(folder / "panel.png", picture)
-    if (folder / "frames").is_dir() and (frames := frames_in(folder / "frames")):
+    if (folder / FRAMES).is_dir() and (frames := frames_in(folder / FRAMES)):
         with decoration("the video"):
             pictures.write_video([pictures.read_png(path) for path in frames], folder / "video")
 

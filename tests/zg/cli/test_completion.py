@@ -22,8 +22,9 @@ for line in LINES:
 print({"torch"} & set(sys.modules))
 """
 ANSWERS = {
-    "zg ": {"fit", "list", "new", "explain", "compare", "tune", "paper", "report"},
+    "zg ": {"fit", "list", "new", "explain", "watch", "compare", "tune", "paper", "report"},
     "zg comp": {"compare"},
+    "zg watch --p": {"--port"},
     "zg fit --max-r": {"--max-renders"},
     "zg fit --model sn": {"snes"},
     "zg fit --wandb o": {"online", "offline"},

@@ -256,7 +256,7 @@ def test_help_explains_the_settings_of_the_method_and_the_task_that_are_chosen(c
     assert "task toy: " in said and "--model.options.radius.widen" in said and "here 'sketched_gradient'" in said
 
 
-@pytest.mark.parametrize("command", ["compare", "tune", "paper", "list", "new"])
+@pytest.mark.parametrize("command", ["compare", "tune", "paper", "list", "new", "watch"])
 def test_every_help_tells_defaults_and_choices(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])

@@ -15,7 +15,7 @@ from tests.problems import Quadratic
 from zg.budget import Budget
 from zg.errors import SettingError
 from zg.run.checkpoint import CHECKPOINT_FILE
-from zg.run.folder import LOCK_FILE
+from zg.run.files import LOCK_FILE
 from zg.run.run import run
 from zg.space import Block, ParameterSpace
 from zg.task import Task
