@@ -149,7 +149,8 @@ class ParameterSpace:
         """x [n] -> {name of block: its value}: a number or an array, whole ones as integers; a choice if categorical.
 
         >>> import zg
-        >>> space = zg.ParameterSpace(count=zg.Block(8, kind="integer"), wood=zg.Block("oak", choices=["oak", "ash"]))
+        >>> wood = zg.Block("oak", choices=["oak", "ash"])
+        >>> space = zg.ParameterSpace(count=zg.Block(8, kind="integer"), wood=wood)
         >>> space.values(space.to_user(space.init))
         {'count': 8, 'wood': 'oak'}
         """
