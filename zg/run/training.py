@@ -38,8 +38,8 @@ from zg.run.tracking import log_pictures, track_run, wandb_mode
 class Training(LightningModule, ABC):
     """A network, its data and its optimiser. The module's `state_dict` holds the network, `state` all the rest.
 
-    `steps` counts the steps, and `numbers` is what the last one returned. `asked_to_stop` says why the run is to end after
-    the present step, `signal` which signal ended it, `resumable` whether a run can go on from the present state.
+    `steps` counts the steps, and `numbers` is what the last one returned. `asked_to_stop` says why the run is to end
+    after the present step, `signal` which signal ended it, `resumable` whether a run can go on from the present state.
     """
 
     def __init__(self) -> None:

@@ -124,9 +124,20 @@ def test_the_kept_renders_change_no_result(monkeypatch):
 def folder(tmp_path_factory):
     """A run of `zg fit`, in two parts."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    words = ["--config", "configs/rosenbrock.yaml", "--wandb", "disabled", "--video", "false", "--curve-points", "3"]
-    assert main(["fit", *words, "--max-renders", "120", "--out", str(folder)]) == 0
-    assert main(["fit", "--resume", "--max-renders", "400", "--out", str(folder)]) == 0
+    model = ["--model.surrogate", "assisted_cmaes", "--model.sigma", "0.1"]
+    words = [
+        "--config",
+        "configs/rosenbrock.yaml",
+        *model,
+        "--wandb",
+        "disabled",
+        "--video",
+        "false",
+        "--curve-points",
+        "3",
+    ]
+    assert main(["fit", *words, "--max-renders", "60", "--out", str(folder)]) == 0
+    assert main(["fit", "--resume", "--max-renders", "120", "--out", str(folder)]) == 0
     return folder
 
 
@@ -134,7 +145,7 @@ def test_the_command_explains_a_folder_and_renders_only_when_asked(folder, capsy
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert main(["explain", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert "after 400 renders" in said and "x[0]" in said
+    assert "after 120 renders" in said and "x[0]" in said
     assert main(["explain", str(folder), "--renders", "20"]) == 0
     assert capsys.readouterr().out != said
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before, "no file has changed"
@@ -144,9 +155,9 @@ def test_the_command_explains_a_run_without_its_row(folder, capsys):
     row = (folder / "row.json").read_text()
     (folder / "row.json").unlink()
     assert main(["explain", str(folder)]) == 0
-    assert "after 400 renders: it has not ended" in capsys.readouterr().out
+    assert "after 120 renders: it has not ended" in capsys.readouterr().out
     (folder / "row.json").write_text(row)
-    assert json.loads(row)["renders"] == 400
+    assert json.loads(row)["renders"] == 120
 
 
 @pytest.mark.parametrize(
