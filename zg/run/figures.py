@@ -20,6 +20,10 @@ CURVE, END, SIGMA, NOISE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 ZERO_SHARE = 0.1
 #: Largest over smallest value from which σ and noise are drawn on an axis of logarithms.
 DECADES = 20.0
+#: Least σ that is drawn, as a share of the largest: below the rounding of float64 no parameter moves.
+ROUNDING = 1e-16
+#: Least end of the scale of errors: one step of 8 bits. Smaller errors are not seen.
+STEP = 1 / 255
 #: Inches of a picture, and most pictures in a row.
 PICTURE_INCHES, ROW = 2.4, 4
 
@@ -42,15 +46,17 @@ def draw_curve(records: Sequence[Mapping[str, float]], figure: Figure | None = N
     """
     name = "loss" if any("loss" in row for row in records) else "best_loss"
     below = [what for what in ("sigma", "noise") if any(row.get(what, 0) > 0 for row in records)]
-    figure = figure or Drawing(6.4, 3.4 + 1.1 * len(below))
+    figure = _without_cuts(figure or Drawing(6.4, 3.4 + 1.1 * len(below)))
     rows = figure.subplots(1 + len(below), sharex=True, squeeze=False, height_ratios=[3] + [1] * len(below))[:, 0]
-    _draw_losses(rows[0], *_column(records, name), "loss" if name == "loss" else "lowest loss so far")
+    _draw_losses(rows[0], *_column(records, name), "loss of recommended θ" if name == "loss" else "lowest loss so far")
     for axes, what in zip(rows[1:], below, strict=True):
         label, colour = {"sigma": ("σ, scaled units", SIGMA), "noise": ("noise of loss", NOISE)}[what]
         renders, values = _column(records, what)
         axes.plot(renders, values, color=colour, linewidth=1.2)
         positive = [value for value in values if value > 0]
         axes.set(ylabel=label, yscale="log" if max(positive) >= DECADES * min(positive) else "linear")
+        if min(positive) < ROUNDING * max(positive):
+            axes.set_ylim(bottom=ROUNDING * max(positive))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     rows[-1].set(xscale="log", xlabel="renders")
@@ -103,7 +109,7 @@ def draw_images(images: Images, figure: Figure | None = None) -> Figure:
     down = -(-len(parts) // ROW)
     height, width = known["render"].shape[-2:]
     side = PICTURE_INCHES * min(3.0, max(0.4, height / width))
-    figure = figure or Drawing(PICTURE_INCHES * across + 0.6, (side + 0.4) * down)
+    figure = _without_cuts(figure or Drawing(PICTURE_INCHES * across + 0.6, (side + 0.4) * down))
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, part in zip(grid, parts, strict=False):
         _draw_picture(figure, axes, *part)
@@ -125,12 +131,20 @@ def _draw_picture(figure: Figure, axes: Axes, title: str, picture: Tensor, is_er
         axes.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
         return
     most = float(picture.max())
-    if most == 0:
-        axes.set_title(f"{title.partition(':')[0]}: 0 everywhere", fontsize=9)
-    drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=most or 1.0, interpolation="nearest")
+    if most < STEP / 2:  # rounds to 0 in a file of 8 bits
+        axes.set_title(f"{title.partition(':')[0]}: {f'at most {most:.0e}' if most else '0 everywhere'}", fontsize=9)
+    drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=max(most, STEP), interpolation="nearest")
     if most > 0:
         bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)
         bar.ax.tick_params(labelsize=7)
+        bar.set_label("mean of channels, white is 1", fontsize=7)
+
+
+def _without_cuts(figure: Figure) -> Figure:
+    """A figure whose titles and labels have room; one of the caller keeps a layout that it has."""
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
+    return figure
 
 
 def png_of(figure: Figure) -> bytes:
