@@ -26,7 +26,7 @@ MOST_FRAMES_PER_SECOND, LEAST_SECONDS = 10.0, 6.0
 # What the picture of an error means, in its heading.
 SCALE = "black 0, white 0.5"
 # The heading of a map of parameters.
-MAP = "which parameter moves it"
+MAP = "a colour for each parameter"
 # Pixels between the pictures of a panel; height in pixels of the headings above them.
 GAP, HEADING = 6, 20
 # Steps of hue and saturation between the colours of two parameters: Roberts's sequence R2, which fills a square evenly.
