@@ -22,6 +22,8 @@ from zg.run.result import Result
 from zg.run.run import run
 from zg.run.words import params_in_words
 
+#: Most lines of parameters.
+PARAMETER_LINES = 6
 #: Exit code of a command that a signal has ended, without the number of the signal.
 SIGNALLED = 128
 #: Programs that run a script, whose name says more than theirs.
@@ -158,7 +160,7 @@ def report(result: Result, seconds: float) -> None:
     """Say the result and the files of a run. seconds: duration of the whole run."""
     row = result.row
     say(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
-    say(f"params  {params_in_words(result.params)}")
+    say(f"params  {params_in_words(result.params, PARAMETER_LINES)}".replace("\n", "\n        "))
     say(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g} (of the start, of the params; both rendered again)")
     if (error := row.get("metric_theta_error")) is not None:
         say(f"error   {error:.4g} (distance of the params to the known solution, in scaled units)")

@@ -22,6 +22,8 @@ ZERO_SHARE = 0.1
 DECADES = 20.0
 #: Least σ that is drawn, as a share of the largest: below the rounding of float64 no parameter moves.
 ROUNDING = 1e-16
+#: Change of the loss from which a run has moved, as a share of the first loss.
+MOVED = 0.01
 #: Least end of the scale of errors: one step of 8 bits. Smaller errors are not seen.
 STEP = 1 / 255
 #: Inches of a picture, and most pictures in a row.
@@ -42,13 +44,17 @@ def draw_curve(records: Sequence[Mapping[str, float]], figure: Figure | None = N
     """The loss against renders, with its start and its end; below, σ and noise where the method reports them.
 
     records: rows of `Result.history`. The loss is that of the recommended θ, or else the lowest counted loss. Both axes
-    are logarithms; a loss of 0 is at the height that says 0. With a negative loss the axis of the losses is linear.
+    are logarithms; a loss of 0 is at the height that says 0. With a negative loss the axis of the losses is linear. The
+    renders begin where the loss first changes.
     """
     name = "loss" if any("loss" in row for row in records) else "best_loss"
     below = [what for what in ("sigma", "noise") if any(row.get(what, 0) > 0 for row in records)]
     figure = _without_cuts(figure or Drawing(6.4, 3.4 + 1.1 * len(below)))
     rows = figure.subplots(1 + len(below), sharex=True, squeeze=False, height_ratios=[3] + [1] * len(below))[:, 0]
-    _draw_losses(rows[0], *_column(records, name), "loss of recommended θ" if name == "loss" else "lowest loss so far")
+    renders, losses = _column(records, name)
+    begin = _begin(losses)
+    label = "loss of recommended θ" if name == "loss" else "lowest loss so far"
+    _draw_losses(rows[0], renders[begin:], losses[begin:], label)
     for axes, what in zip(rows[1:], below, strict=True):
         label, colour = {"sigma": ("σ, scaled units", SIGMA), "noise": ("noise of loss", NOISE)}[what]
         renders, values = _column(records, what)
@@ -60,6 +66,8 @@ def draw_curve(records: Sequence[Mapping[str, float]], figure: Figure | None = N
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     rows[-1].set(xscale="log", xlabel="renders")
+    if begin:
+        rows[-1].set_xlim(left=0.8 * renders[begin])
     figure.align_ylabels()
     return figure
 
@@ -68,6 +76,12 @@ def _column(records: Sequence[Mapping[str, float]], name: str) -> tuple[list[flo
     """Renders, at least 1, and values of a column, where it has one."""
     known = [(max(1.0, row["renders"]), row[name]) for row in records if math.isfinite(row.get(name, math.nan))]
     return [renders for renders, _ in known], [value for _, value in known]
+
+
+def _begin(losses: Sequence[float]) -> int:
+    """The number of the last loss before the first that differs from the start: there the axis of renders begins."""
+    moved = (k for k, loss in enumerate(losses) if abs(loss - losses[0]) > MOVED * abs(losses[0]))
+    return max(0, next(moved, 0) - 1)
 
 
 def _draw_losses(axes: Axes, renders: Sequence[float], losses: Sequence[float], label: str) -> None:

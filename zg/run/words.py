@@ -1,6 +1,7 @@
 """A run in a few lines of text."""
 
 import html
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,10 +25,10 @@ def value_in_words(value: Any) -> str:
     return f"{list(value.shape)}, {value_in_words(min(flat))} … {value_in_words(max(flat))}"
 
 
-def params_in_words(params: Mapping[str, Any]) -> str:
-    """`count = 12, angle = [0.3, 1.2]`."""
+def params_in_words(params: Mapping[str, Any], lines: int = 1) -> str:
+    """`count = 12, angle = [0.3, 1.2]`. lines: most lines; what they have no room for is left out."""
     said = ", ".join(f"{name} = {value_in_words(value)}" for name, value in params.items())
-    return said if len(said) <= LINE else f"{said[: LINE - 1]}…"
+    return "\n".join(textwrap.wrap(said, LINE, max_lines=lines, placeholder=" …"))
 
 
 def times_in_words(row: Row) -> str:

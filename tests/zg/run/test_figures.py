@@ -73,6 +73,13 @@ def test_images_are_shown_with_the_scale_of_their_error():
     assert error.colorbar is not None and error.get_clim() == (0, 0.25)
 
 
+def test_the_axis_of_renders_begins_where_the_loss_first_changes():
+    axes = draw_curve(records([2.0, 2.0, 2.0, 1.0, 0.5], sigma=[0.1] * 5)).axes
+    assert axes[0].lines[0].get_xdata().tolist() == [100, 1000, 10000]
+    assert axes[0].get_xlim()[0] == axes[1].get_xlim()[0] == pytest.approx(80)
+    assert draw_curve(records([2.0, 2.0])).axes[0].get_xlim()[0] <= 1, "it has not changed"
+
+
 def test_errors_that_nobody_sees_are_black():
     black = torch.zeros(3, 4, 6)
     for error, title in ((2e-9, "error: at most 2e-09"), (0.0, "error: 0 everywhere")):

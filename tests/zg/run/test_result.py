@@ -81,13 +81,13 @@ def test_a_result_is_five_lines_of_text(result):
 
 def test_a_result_shows_itself(result):
     titles = [axes.get_title() for axes in result.show().axes]
-    assert titles[:4] == ["start", "render", "reference", "error: |render − reference|"]
-    assert result.plot().axes[0].get_ylabel() == "loss"
+    assert titles[:4] == ["start", "render", "reference", "error: at most 4e-04"], "less than 8 bits show"
+    assert result.plot().axes[0].get_ylabel() == "loss of recommended θ"
     assert result._repr_png_().startswith(b"\x89PNG")
     page = result._repr_html_()
     assert page.count("<img src=") == 2 and "zerograds-image" in page
     loss_only = zg.minimize(lambda x: x**2, 1.0, max_renders=20)
-    assert loss_only.show().axes[0].get_ylabel() == "loss", "without images it is the curve"
+    assert loss_only.show().axes[0].get_ylabel() == "loss of recommended θ", "without images it is the curve"
     assert loss_only._repr_html_().count("<img src=") == 1
 
 
