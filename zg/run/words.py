@@ -9,6 +9,8 @@ from zg.run.row import Row
 
 #: Most values of a parameter that are written out.
 SHOWN = 6
+#: The space at which no line ends.
+UNBROKEN = "\N{NO-BREAK SPACE}"
 #: Most characters of a line of parameters.
 LINE = 100
 
@@ -26,9 +28,9 @@ def value_in_words(value: Any) -> str:
 
 
 def params_in_words(params: Mapping[str, Any], lines: int = 1) -> str:
-    """`count = 12, angle = [0.3, 1.2]`. lines: most lines; what they have no room for is left out."""
-    said = ", ".join(f"{name} = {value_in_words(value)}" for name, value in params.items())
-    return "\n".join(textwrap.wrap(said, LINE, max_lines=lines, placeholder=" …"))
+    """`count = 12, angle = [0.3, 1.2]`. lines: most lines; parameters that they have no room for are left out."""
+    whole = (f"{name} = {value_in_words(value)}".replace(" ", UNBROKEN) for name, value in params.items())
+    return "\n".join(textwrap.wrap(", ".join(whole), LINE, max_lines=lines, placeholder=" …")).replace(UNBROKEN, " ")
 
 
 def times_in_words(row: Row) -> str:

@@ -10,6 +10,7 @@ import zg
 from tests.problems import Sphere, Stripes
 from zg.budget import Budget
 from zg.run.run import run
+from zg.run.words import params_in_words
 from zg.zerograds.method import ZeroGrads
 
 
@@ -77,6 +78,15 @@ def test_a_result_is_five_lines_of_text(result):
     assert lines[0].startswith("zerograds-image") and "renders, stopped: " in lines[0]
     assert "count = 5" in lines[1] and "colour = [1, 3], " in lines[1]
     assert "->" in lines[2] and "s rendering" in lines[3] and ".explain()" in lines[4]
+
+
+def test_many_parameters_are_cut_between_two_of_them():
+    params = {f"parameter_{k}": torch.tensor([k + 0.5, -1.0]) for k in range(9)}
+    one = params_in_words(params)
+    assert one.endswith("parameter_2 = [2.5, -1], …") and len(one) <= 100
+    lines = params_in_words(params, 3).split("\n")
+    assert [line.split(" ")[0] for line in lines] == ["parameter_0", "parameter_4", "parameter_8"]
+    assert lines[-1].endswith("parameter_8 = [8.5, -1]")
 
 
 def test_a_result_shows_itself(result):
