@@ -1,4 +1,4 @@
-"""Runs the commands of gallery.md and puts their pictures in place: python docs/draw_gallery.py [NAME ...]
+"""Runs the commands of gallery.md and puts their pictures in place: python -m docs.draw_gallery [NAME ...]
 
 A picture is the run's `panel.png`; one whose text says "at four moments" is four frames of its video, and one of
 "footprints" is the run's `footprints.png`. The command is the first indented line after it.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from zg.cli.main import main
@@ -22,6 +23,8 @@ ENTRY = re.compile(r"^!\[(?P<text>[^\]]*)\]\((?P<path>[^)]*)\)\n\n    zg (?P<com
 COLOURS = 128
 # Levels of 255 by which the most changed hundredth of all pixels may differ then; else all colours are kept.
 MOST_CHANGE = 12
+# The moments: the first frame, and the first ones at which no more than these shares of its loss are left.
+LEFT = (0.5, 0.1, 1e-3)
 
 
 def draw(text: str, path: Path, command: str, folder: Path) -> None:
@@ -29,7 +32,7 @@ def draw(text: str, path: Path, command: str, folder: Path) -> None:
     if status := main([*command.split(), "--out", str(folder), "--wandb", "disabled"]):
         raise SystemExit(status)
     name = "footprints.png" if "footprints" in text else "panel.png"
-    picture = moments(folder / "frames") if "four moments" in text else imageio.imread(folder / name)
+    picture = moments(folder) if "four moments" in text else imageio.imread(folder / name)
     path.parent.mkdir(exist_ok=True)
     reduced = Image.fromarray(picture).quantize(COLOURS)
     change = np.abs(np.asarray(reduced.convert("RGB")).astype(int) - picture).max(2)
@@ -37,10 +40,12 @@ def draw(text: str, path: Path, command: str, folder: Path) -> None:
     (reduced if np.quantile(change, 0.99) <= MOST_CHANGE else Image.fromarray(picture)).save(path, optimize=True)
 
 
-def moments(frames: Path) -> np.ndarray:
-    """Four frames, evenly along the run, as 2 × 2."""
-    paths = sorted(frames.glob("*.png"))
-    a, b, c, d = (imageio.imread(paths[round(k * (len(paths) - 1) / 3)]) for k in range(4))
+def moments(folder: Path) -> np.ndarray:
+    """Four frames of the run in a folder, along its descent, as 2 × 2."""
+    curve = pd.read_csv(folder / "history.csv").dropna(subset="loss")
+    first = curve.loss.iloc[0]
+    found = [int(curve.renders[curve.loss <= left * first].iloc[0]) for left in (1, *LEFT)]
+    a, b, c, d = (imageio.imread(folder / "frames" / f"{renders:09d}.png") for renders in found)
     return np.vstack([np.hstack([a, b]), np.hstack([c, d])])
 
 

@@ -120,5 +120,6 @@ class Mesh(Task):
     def picture(self, x: Tensor, image: Tensor, view: RunView | None = None) -> Tensor:
         """All views of the result above those of the head, larger than the views that the loss compares."""
         result = draw(self.panel_scene, self.vertices(x), self.faces, 0)
-        rows = (pictures.to_display(part, linear=True) for part in (result, self.target.picture))
-        return torch.cat(list(rows), dim=1)
+        named = {f"render: {len(result)} views": result, "reference": self.target.picture}
+        rows = [pictures.row_of({name: pictures.to_display(part, linear=True)}) for name, part in named.items()]
+        return torch.cat(rows, dim=1)

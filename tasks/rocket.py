@@ -149,8 +149,8 @@ class Rocket(Task):
         batch = torch.stack([theta.to(self.device) for theta, _ in named.values()])
         paths = self.fly(batch)[0].cpu()
         burning = (self.schedule(batch).abs() > 0).cpu()
-        renders = f", {view.renders} renders" if view is not None else ""
-        figure, axes = self._sky(f"loss {float(image):.3f}{renders}")
+        renders = f"{view.renders} renders, " if view is not None else ""
+        figure, axes = self._sky(f"{renders}distance to the moon {float(image):.3g}")
         for k, (name, (_, colour)) in enumerate(named.items()):
             draw_path(axes, paths[:, k], burning[:, k], colour, name)
         axes.legend(loc="upper left")
@@ -170,8 +170,10 @@ class Rocket(Task):
         """A picture of both bodies without a ship."""
         figure, axes = one_plot()
         axes.set_facecolor("#0b1021")
-        for where, radius, colour in ((-self.moon, PLANET_RADIUS, "#0072b2"), (1 - self.moon, MOON_RADIUS, "#f0e442")):
+        bodies = (("planet", -self.moon, PLANET_RADIUS, "#0072b2"), ("moon", 1 - self.moon, MOON_RADIUS, "#f0e442"))
+        for name, where, radius, colour in bodies:
             axes.add_patch(Circle((where, 0), radius, color=colour))
+            axes.text(where, -radius - 0.06, name, ha="center", va="top", color="white")
         axes.set(xlim=(-0.9, 2.3), ylim=(-1.15, 1.15), aspect="equal", xticks=[], yticks=[], title=title)
         return figure, axes
 

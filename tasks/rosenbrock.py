@@ -50,7 +50,8 @@ class Rosenbrock(Task):
         plane = x.cpu().expand(across.size, -1).clone()
         plane[:, -2:] = torch.from_numpy(np.stack([across.ravel(), up.ravel()], axis=1))
         losses = self.render(plane).reshape(across.shape).numpy()
-        axes.contourf(across, up, np.log10(losses + 1e-3), levels=24, cmap="cividis")
+        filled = axes.contourf(across, up, np.log10(losses + 1e-3), levels=24, cmap="cividis")
+        figure.colorbar(filled, ax=axes, pad=0.02, ticks=range(-3, 5), format="%d", label="log₁₀ loss")
         if view is not None:
             axes.set_title(f"{view.method}, {view.renders} renders, loss {float(image):.2g}")
             path = torch.stack([*view.path, x.cpu()])

@@ -4,6 +4,7 @@ An image is what a task renders: [C, H, W], or [V, C, H, W] with V views. A pict
 [0, 1], with display values (sRGB).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,9 +21,12 @@ from torch.nn.functional import interpolate, pad
 
 # Pictures of less height, in pixels, are enlarged by an integer factor, so that a 16 × 16 image can be seen.
 MIN_HEIGHT = 192
-FRAMES_PER_SECOND = 10
+# Frames per second of a video, and the least seconds that it lasts: a few frames are shown longer.
+MOST_FRAMES_PER_SECOND, LEAST_SECONDS = 10.0, 6.0
 # What the picture of an error means, in its heading.
 SCALE = "black 0, white 0.5"
+# The heading of a map of parameters.
+MAP = "a colour for each parameter"
 # Pixels between the pictures of a panel; height in pixels of the headings above them.
 GAP, HEADING = 6, 20
 # Steps of hue and saturation between the colours of two parameters: Roberts's sequence R2, which fills a square evenly.
@@ -72,7 +76,7 @@ def surrogate_row(image: Tensor, predicted: Tensor | None, parameters: Tensor | 
     return row_of(
         {
             "predicted before the render": white if b is None else b,
-            "parameters": white if parameters is None else parameters,
+            MAP: white if parameters is None else parameters,
             "prediction's error, same scale": white if b is None else difference(a, b),
         }
     )
@@ -159,16 +163,18 @@ def read_png(path: Path) -> Tensor:
 def write_video(frames: Sequence[Tensor], path: Path) -> None:
     """Write pictures as path.mp4 (H.264, padded with black to multiples of 16 pixels) and path.gif.
 
-    Smaller pictures get white on their right and below: a panel grows when the surrogate begins to predict.
+    Smaller pictures get white on their right and below: a panel grows when the surrogate begins to predict. Ten
+    pictures a second, or fewer, so that both last LEAST_SECONDS.
     """
+    # Rounded down to what the formats store: hundredths of a frame per second, and hundredths of a second per frame.
+    rate = math.floor(100 * min(MOST_FRAMES_PER_SECOND, len(frames) / LEAST_SECONDS)) / 100
+    milliseconds = 10 * math.ceil(round(100 / rate, 6))
     height, width = (max(frame.shape[side] for frame in frames) for side in (-2, -1))
     frames = [pad(frame, (0, width - frame.shape[-1], 0, height - frame.shape[-2]), value=1.0) for frame in frames]
     padded = [_to_bytes(pad(frame, (0, -width % 16, 0, -height % 16))) for frame in frames]
-    imageio.imwrite(
-        path.with_suffix(".mp4"), np.stack(padded), fps=FRAMES_PER_SECOND, codec="libx264", macro_block_size=16
-    )
+    imageio.imwrite(path.with_suffix(".mp4"), np.stack(padded), fps=rate, codec="libx264", macro_block_size=16)
     stack = np.stack([_to_bytes(frame) for frame in frames])
-    imageio.imwrite(path.with_suffix(".gif"), stack, duration=1000 / FRAMES_PER_SECOND, loop=0)
+    imageio.imwrite(path.with_suffix(".gif"), stack, duration=milliseconds, loop=0)
 
 
 def _to_bytes(picture: Tensor) -> NDArray[np.uint8]:

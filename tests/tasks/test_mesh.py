@@ -16,6 +16,7 @@ from tests.processes import growth_mb
 from tests.tasks.golden import built
 from zg.budget import Budget
 from zg.errors import SettingError
+from zg.pictures import HEADING
 from zg.run.run import run
 from zg.zerograds.method import ZeroGrads
 
@@ -245,7 +246,7 @@ def test_metrics_are_those_of_the_blob_and_the_picture_has_two_rows_of_views(mes
     metrics = mesh.metrics(x, mesh.reference())
     assert metrics["monkey"] == 0
     assert 0.15 < metrics["chamfer"] < 0.4
-    assert mesh.picture(x, mesh.reference()).shape == (3, 2 * 96, 3 * 96)
+    assert mesh.picture(x, mesh.reference()).shape == (3, 2 * (2 * 96 + HEADING), 3 * 2 * 96)
 
 
 @pytest.mark.parametrize(

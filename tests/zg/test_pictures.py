@@ -6,6 +6,7 @@ import imageio.v3 as imageio
 import pytest
 import torch
 from matplotlib import pyplot
+from PIL import Image, ImageSequence
 
 from zg.pictures import (
     GAP,
@@ -160,6 +161,18 @@ def test_a_video_has_every_frame_as_mp4_and_as_gif(tmp_path):
     gif = imageio.imread(tmp_path / "video.gif")
     assert gif.shape[:3] == (3, 20, 30)
     assert gif[:, 10, 10, 0] == pytest.approx([0, 128, 255], abs=6)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("frames", "seconds"), [(1, 6), (3, 6), (41, 6), (70, 7)])
+def test_a_video_lasts_at_least_six_seconds(tmp_path, frames, seconds):
+    write_video([torch.full((3, 8, 16), k / frames) for k in range(frames)], tmp_path / "video")
+    film = imageio.immeta(tmp_path / "video.mp4")
+    gc.collect()
+    with Image.open(tmp_path / "video.gif") as gif:
+        shown = sum(frame.info["duration"] for frame in ImageSequence.Iterator(gif)) / 1000
+    assert seconds <= shown < 1.1 * seconds
+    assert seconds <= round(film["duration"], 2) < 1.1 * seconds
 
 
 def test_a_smaller_frame_of_a_video_has_white_below(tmp_path):

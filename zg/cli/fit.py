@@ -19,9 +19,10 @@ from zg.extras import missing_package
 from zg.run.files import CONFIG_FILE, ERROR_FILE, free_folder
 from zg.run.result import Result
 from zg.run.run import run
+from zg.run.words import params_in_words
 
-#: Most values of θ to print.
-SHOWN = 12
+#: Most lines of parameters.
+PARAMETER_LINES = 6
 #: Exit code of a command that a signal has ended, without the number of the signal.
 SIGNALLED = 128
 #: Programs that run a script, whose name says more than theirs.
@@ -157,15 +158,11 @@ def program(argv: Any) -> str:
 def report(result: Result, seconds: float) -> None:
     """Say the result and the files of a run. seconds: duration of the whole run."""
     row = result.row
-    theta = result.theta.tolist()
-    shown = ", ".join(f"{value:.4g}" for value in theta[:SHOWN])
-    if len(theta) > SHOWN:
-        shown += f", … ({len(theta)} values)"
     say(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
-    say(f"θ       {shown}")
-    say(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g}")
+    say(f"params  {params_in_words(result.params, PARAMETER_LINES)}".replace("\n", "\n        "))
+    say(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g} (of the start, of the params; both rendered again)")
     if (error := row.get("metric_theta_error")) is not None:
-        say(f"error   {error:.4g} (distance to the known solution, scaled units)")
+        say(f"error   {error:.4g} (distance of the params to the known solution, in scaled units)")
     times = f"{row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in total"
     say(f"time    {times}")
     if failed := row["failed_renders"]:

@@ -20,6 +20,12 @@ CURVE, END, SIGMA, NOISE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 ZERO_SHARE = 0.1
 #: Largest over smallest value from which σ and noise are drawn on an axis of logarithms.
 DECADES = 20.0
+#: Least σ that is drawn, as a share of the largest: below the rounding of float64 no parameter moves.
+ROUNDING = 1e-16
+#: Change of the loss from which a run has moved, as a share of the first loss.
+MOVED = 0.01
+#: Least end of the scale of errors: one step of 8 bits. Smaller errors are not seen.
+STEP = 1 / 255
 #: Inches of a picture, and most pictures in a row.
 PICTURE_INCHES, ROW = 2.4, 4
 
@@ -38,22 +44,30 @@ def draw_curve(records: Sequence[Mapping[str, float]], figure: Figure | None = N
     """The loss against renders, with its start and its end; below, σ and noise where the method reports them.
 
     records: rows of `Result.history`. The loss is that of the recommended θ, or else the lowest counted loss. Both axes
-    are logarithms; a loss of 0 is at the height that says 0. With a negative loss the axis of the losses is linear.
+    are logarithms; a loss of 0 is at the height that says 0. With a negative loss the axis of the losses is linear. The
+    renders begin where the loss first changes.
     """
     name = "loss" if any("loss" in row for row in records) else "best_loss"
     below = [what for what in ("sigma", "noise") if any(row.get(what, 0) > 0 for row in records)]
-    figure = figure or Drawing(6.4, 3.4 + 1.1 * len(below))
+    figure = _without_cuts(figure or Drawing(6.4, 3.4 + 1.1 * len(below)))
     rows = figure.subplots(1 + len(below), sharex=True, squeeze=False, height_ratios=[3] + [1] * len(below))[:, 0]
-    _draw_losses(rows[0], *_column(records, name), "loss" if name == "loss" else "lowest loss so far")
+    renders, losses = _column(records, name)
+    begin = _begin(losses)
+    label = "loss of recommended θ" if name == "loss" else "lowest loss so far"
+    _draw_losses(rows[0], renders[begin:], losses[begin:], label)
     for axes, what in zip(rows[1:], below, strict=True):
         label, colour = {"sigma": ("σ, scaled units", SIGMA), "noise": ("noise of loss", NOISE)}[what]
         renders, values = _column(records, what)
         axes.plot(renders, values, color=colour, linewidth=1.2)
         positive = [value for value in values if value > 0]
         axes.set(ylabel=label, yscale="log" if max(positive) >= DECADES * min(positive) else "linear")
+        if min(positive) < ROUNDING * max(positive):
+            axes.set_ylim(bottom=ROUNDING * max(positive))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     rows[-1].set(xscale="log", xlabel="renders")
+    if begin:
+        rows[-1].set_xlim(left=0.8 * renders[begin])
     figure.align_ylabels()
     return figure
 
@@ -62,6 +76,12 @@ def _column(records: Sequence[Mapping[str, float]], name: str) -> tuple[list[flo
     """Renders, at least 1, and values of a column, where it has one."""
     known = [(max(1.0, row["renders"]), row[name]) for row in records if math.isfinite(row.get(name, math.nan))]
     return [renders for renders, _ in known], [value for _, value in known]
+
+
+def _begin(losses: Sequence[float]) -> int:
+    """The number of the last loss before the first that differs from the start: there the axis of renders begins."""
+    moved = (k for k, loss in enumerate(losses) if abs(loss - losses[0]) > MOVED * abs(losses[0]))
+    return max(0, next(moved, 0) - 1)
 
 
 def _draw_losses(axes: Axes, renders: Sequence[float], losses: Sequence[float], label: str) -> None:
@@ -103,7 +123,7 @@ def draw_images(images: Images, figure: Figure | None = None) -> Figure:
     down = -(-len(parts) // ROW)
     height, width = known["render"].shape[-2:]
     side = PICTURE_INCHES * min(3.0, max(0.4, height / width))
-    figure = figure or Drawing(PICTURE_INCHES * across + 0.6, (side + 0.4) * down)
+    figure = _without_cuts(figure or Drawing(PICTURE_INCHES * across + 0.6, (side + 0.4) * down))
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, part in zip(grid, parts, strict=False):
         _draw_picture(figure, axes, *part)
@@ -125,12 +145,20 @@ def _draw_picture(figure: Figure, axes: Axes, title: str, picture: Tensor, is_er
         axes.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest")
         return
     most = float(picture.max())
-    if most == 0:
-        axes.set_title(f"{title.partition(':')[0]}: 0 everywhere", fontsize=9)
-    drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=most or 1.0, interpolation="nearest")
+    if most < STEP / 2:  # rounds to 0 in a file of 8 bits
+        axes.set_title(f"{title.partition(':')[0]}: {f'at most {most:.0e}' if most else '0 everywhere'}", fontsize=9)
+    drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=max(most, STEP), interpolation="nearest")
     if most > 0:
         bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)
         bar.ax.tick_params(labelsize=7)
+        bar.set_label("mean of channels, white is 1", fontsize=7)
+
+
+def _without_cuts(figure: Figure) -> Figure:
+    """A figure whose titles and labels have room; one of the caller keeps a layout that it has."""
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
+    return figure
 
 
 def png_of(figure: Figure) -> bytes:

@@ -158,7 +158,7 @@ def write_footprints(folder: Path, loop: Loop) -> None:
 
     with decoration(FOOTPRINTS_FILE):
         if (picture := footprints(loop)) is not None:
-            pictures.write_png(folder / FOOTPRINTS_FILE, pictures.enlarge(picture))
+            pictures.write_png(folder / FOOTPRINTS_FILE, pictures.row_of({pictures.MAP: picture}))
 
 
 def schedule(max_renders: int, points: int, log: bool) -> list[int]:

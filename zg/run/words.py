@@ -1,6 +1,7 @@
 """A run in a few lines of text."""
 
 import html
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from zg.run.row import Row
 
 #: Most values of a parameter that are written out.
 SHOWN = 6
+#: The space at which no line ends.
+UNBROKEN = "\N{NO-BREAK SPACE}"
 #: Most characters of a line of parameters.
 LINE = 100
 
@@ -24,10 +27,10 @@ def value_in_words(value: Any) -> str:
     return f"{list(value.shape)}, {value_in_words(min(flat))} … {value_in_words(max(flat))}"
 
 
-def params_in_words(params: Mapping[str, Any]) -> str:
-    """`count = 12, angle = [0.3, 1.2]`."""
-    said = ", ".join(f"{name} = {value_in_words(value)}" for name, value in params.items())
-    return said if len(said) <= LINE else f"{said[: LINE - 1]}…"
+def params_in_words(params: Mapping[str, Any], lines: int = 1) -> str:
+    """`count = 12, angle = [0.3, 1.2]`. lines: most lines; parameters that they have no room for are left out."""
+    whole = (f"{name} = {value_in_words(value)}".replace(" ", UNBROKEN) for name, value in params.items())
+    return "\n".join(textwrap.wrap(", ".join(whole), LINE, max_lines=lines, placeholder=" …")).replace(UNBROKEN, " ")
 
 
 def times_in_words(row: Row) -> str:

@@ -30,7 +30,7 @@ def test_fit_prints_the_result_and_the_paths_of_its_files(capsys, tmp_path):
     assert main(["fit", "--config", "configs/toy.yaml", "--max-renders", "400", "--out", "run"]) == 0
     said = capsys.readouterr().out
     assert "s left" in said
-    assert "θ       4" in said
+    assert "params  x = [4" in said
     for name in ("video.mp4", "panel.png", "curve.png"):
         assert f"run/{name}" in said
         assert (tmp_path / "run" / name).is_file()

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from zg.pictures import read_png
-from zg.run.figures import DECADES, Drawing, draw_curve, draw_images, png_of, write_curve
+from zg.run.figures import DECADES, ROUNDING, STEP, Drawing, draw_curve, draw_images, png_of, write_curve
 from zg.run.images import Images
 
 
@@ -70,6 +71,35 @@ def test_images_are_shown_with_the_scale_of_their_error():
     error = figure.axes[3].images[0]
     assert np.allclose(error.get_array(), 0.25)
     assert error.colorbar is not None and error.get_clim() == (0, 0.25)
+
+
+def test_the_axis_of_renders_begins_where_the_loss_first_changes():
+    axes = draw_curve(records([2.0, 2.0, 2.0, 1.0, 0.5], sigma=[0.1] * 5)).axes
+    assert axes[0].lines[0].get_xdata().tolist() == [100, 1000, 10000]
+    assert axes[0].get_xlim()[0] == axes[1].get_xlim()[0] == pytest.approx(80)
+    assert draw_curve(records([2.0, 2.0])).axes[0].get_xlim()[0] <= 1, "it has not changed"
+
+
+def test_errors_that_nobody_sees_are_black():
+    black = torch.zeros(3, 4, 6)
+    for error, title in ((2e-9, "error: at most 2e-09"), (0.0, "error: 0 everywhere")):
+        axes = draw_images(Images(render=black + error, start=black, reference=black)).axes[3]
+        assert axes.get_title() == title
+        assert axes.images[0].get_clim() == (0, STEP), "not the largest error"
+
+
+def test_no_title_is_outside_a_figure_of_the_caller_that_has_no_layout():
+    square, figure = torch.zeros(3, 8, 8), Figure((8, 1.2))
+    assert png_of(draw_images(Images(square + 0.3, square, square), figure)), "drawing lays it out"
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert max(box.y1 for box in boxes) <= figure.bbox.y1 and min(box.x0 for box in boxes) >= 0
+    mine = Figure(layout="tight")
+    assert type(draw_curve(records([1.0, 0.1]), mine).get_layout_engine()).__name__ == "TightLayoutEngine"
+
+
+def test_the_axis_of_sigma_ends_where_no_parameter_moves():
+    below = draw_curve(records([3.0, 2.0, 1.0], sigma=[1.0, 0.1, 1e-129])).axes[1]
+    assert below.get_ylim()[0] == pytest.approx(ROUNDING)
 
 
 def test_what_a_surrogate_of_the_picture_knows_is_shown_too():

@@ -10,6 +10,7 @@ import zg
 from tests.problems import Sphere, Stripes
 from zg.budget import Budget
 from zg.run.run import run
+from zg.run.words import params_in_words
 from zg.zerograds.method import ZeroGrads
 
 
@@ -79,15 +80,24 @@ def test_a_result_is_five_lines_of_text(result):
     assert "->" in lines[2] and "s rendering" in lines[3] and ".explain()" in lines[4]
 
 
+def test_many_parameters_are_cut_between_two_of_them():
+    params = {f"parameter_{k}": torch.tensor([k + 0.5, -1.0]) for k in range(9)}
+    one = params_in_words(params)
+    assert one.endswith("parameter_2 = [2.5, -1], …") and len(one) <= 100
+    lines = params_in_words(params, 3).split("\n")
+    assert [line.split(" ")[0] for line in lines] == ["parameter_0", "parameter_4", "parameter_8"]
+    assert lines[-1].endswith("parameter_8 = [8.5, -1]")
+
+
 def test_a_result_shows_itself(result):
     titles = [axes.get_title() for axes in result.show().axes]
-    assert titles[:4] == ["start", "render", "reference", "error: |render − reference|"]
-    assert result.plot().axes[0].get_ylabel() == "loss"
+    assert titles[:4] == ["start", "render", "reference", "error: at most 4e-04"], "less than 8 bits show"
+    assert result.plot().axes[0].get_ylabel() == "loss of recommended θ"
     assert result._repr_png_().startswith(b"\x89PNG")
     page = result._repr_html_()
     assert page.count("<img src=") == 2 and "zerograds-image" in page
     loss_only = zg.minimize(lambda x: x**2, 1.0, max_renders=20)
-    assert loss_only.show().axes[0].get_ylabel() == "loss", "without images it is the curve"
+    assert loss_only.show().axes[0].get_ylabel() == "loss of recommended θ", "without images it is the curve"
     assert loss_only._repr_html_().count("<img src=") == 1
 
 
