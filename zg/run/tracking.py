@@ -201,8 +201,9 @@ def track_run(
         for board in boards:
             ending.push(lambda error, *_, board=board: board.finish(error is not None))
         if logger is not None:
+            held = logger.experiment.config.keys() if logger.experiment.sweep_id else ()  # a sweep keeps what it sets
             with decoration("the config of the run in Weights & Biases"):
-                logger.log_hyperparams(config)
+                logger.log_hyperparams({key: value for key, value in config.items() if key not in held})
         yield [*([] if logger is None else [logger]), *boards]
 
 
