@@ -21,7 +21,7 @@ from zg.loop import Loop
 from zg.run.board import BOARD_FOLDER
 from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE
 from zg.run.figures import write_curve
-from zg.run.files import decoration, partial_of, written_whole
+from zg.run.files import ERROR_FILE, decoration, partial_of, written_whole
 from zg.run.history import History
 from zg.run.metrics import draw
 from zg.run.record import FOOTPRINTS_FILE, frames_in, write_footprints
@@ -32,7 +32,10 @@ CONFIG_FILE = "config.yaml"
 # Is there while a process runs in the folder, and holds its number.
 LOCK_FILE = ".lock"
 # What a run writes before its first checkpoint.
-EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, FOOTPRINTS_FILE, "frames", "wandb", ID_FILE, BOARD_FOLDER}
+EARLY_FILES = {
+    *(CONFIG_FILE, History.FILE, ROW_FILE, ERROR_FILE, FOOTPRINTS_FILE, "frames"),
+    *("wandb", ID_FILE, BOARD_FOLDER),
+}
 # An id that W&B takes.
 ID = re.compile(rb"[\w.-]{1,64}")
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.

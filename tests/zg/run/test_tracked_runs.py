@@ -1,9 +1,11 @@
 """What a run writes to W&B and TensorBoard, read from their own files."""
 
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 from pytorch_lightning import Callback
 
 from baselines.compare import wandb_summary
+from baselines.compare.grid import key_of
+from baselines.compare.options import compare_options
 from baselines.es import ES
 from tests.baselines.test_report import write_run
 from tests.problems import Quadratic, Stripes
@@ -20,11 +24,12 @@ from zg.budget import Budget
 from zg.cli.main import main
 from zg.run.board import BOARD_FOLDER
 from zg.run.run import run
-from zg.run.tracking import parameter_lines
+from zg.run.tracking import parameter_lines, wandb_logger
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # those of pydantic
     import sweeps
+    import wandb_workspaces.reports.v2  # noqa: F401 - the page on tracking imports it
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -146,6 +151,13 @@ def test_a_resumed_run_goes_on_under_its_id_and_what_it_logged_beyond_its_checkp
     assert steps[-1] == 80
 
 
+def test_wandb_takes_no_step_that_goes_back(tmp_path):
+    with wandb_logger(tmp_path, "offline", "name", None, []) as logger:
+        for renders in (0, 10, 5, 10, 20):
+            logger.log_metrics({"renders": renders, "loss": float(renders)})
+    assert Written(tmp_path).steps == [0, 10, 20]
+
+
 def test_a_run_that_fails_leaves_its_error_and_is_marked_as_failed(tmp_path):
     class Breaks(Callback):
         def on_train_batch_end(self, *args):
@@ -214,6 +226,30 @@ def test_a_comparison_ends_with_tables_of_numbers_and_its_figures_in_the_group_o
     ]
     assert [line["method"] for line in tables["runs"] if line["picture"]] == ["es"]
     assert {"curves.count", "gains.count", "images.count"} <= set().union(*written.rows)
+
+
+def test_the_page_on_tracking_makes_a_view_with_the_settings_of_its_table():
+    text = (CONFIGS.parent / "docs" / "tracking.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    made, last = block.rsplit("\n", 2)[0], block.splitlines()[-1]
+    assert last == "print(view.save().url)", "which alone needs the server"
+    names: dict[str, Any] = {}
+    exec(made, names)
+    section = json.loads(names["view"]._to_model().model_dump_json(by_alias=True))["spec"]["section"]
+    assert section["settings"]["xAxis"] == "renders"
+    assert section["settings"]["smoothingType"] == "none"
+    (shown,) = section["runSets"]
+    assert [part["key"]["name"] for part in shown["filters"]["filters"]] == ["group", "jobType", "tags"]
+    assert [part["name"] for part in shown["grouping"]] == ["method.value"]
+    loss = section["panelBankConfig"]["sections"][0]["panels"][0]["config"]
+    wanted = {"xAxis": "renders", "metrics": ["loss"], "xLogScale": True, "yLogScale": True, "groupAgg": "median"}
+    assert {name: loss[name] for name in wanted} == wanted
+
+
+def test_what_is_written_beside_a_run_of_a_comparison_does_not_make_it_another_run():
+    config = {key: {"class_path": path} for key, path in (("data", "tasks.toy.Toy"), ("model", "baselines.es.ES"))}
+    assert key_of(config) == key_of(config | {"tensorboard": True})
+    assert compare_options("--tasks toy --methods es --out x --tensorboard".split()).tensorboard
 
 
 def test_parameters_are_named_one_by_one_unless_there_are_too_many():
