@@ -172,8 +172,10 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
 
         write_json(folder / ROW_FILE, row)  # before anything that is only decoration
         write_pictures(folder, loop, theta, image, history)
-        first = task.params(task.space.to_user(objective.start).cpu())
-        log_end(loggers, folder, row, parameter_lines(first, params))
+        lines: list[list[Any]] = []
+        with decoration("the table of parameters"):
+            lines = parameter_lines(task.params(task.space.to_user(objective.start).cpu()), params)
+        log_end(loggers, folder, row, lines)
     reason, first_error = row["stop_reason"], loop.ledger.first_error
     found = Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error, params=params)
     if image.ndim >= 3:
