@@ -13,21 +13,24 @@ if TYPE_CHECKING:
 BOARD_FOLDER = "tensorboard"
 #: Pictures of a run folder that are logged at its end.
 PICTURES = ("panel", "curve", "start", "render", "reference")
+#: What the table of runs shows of a config, with every setting within.
+COLUMNS = ("task", "method", "seed", "max_renders", "revision", "data", "model", "training")
 #: Numbers of the row that stand beside the settings in the table of runs.
 RESULTS = ("final_loss", "best_loss", "failed_renders", "seconds")
 
 
 class Board:
-    """Logs to TensorBoard, which calls a run as its folder is called. settings: of the run, for the tab HPARAMS.
+    """Logs to TensorBoard, which calls a run as its folder is called. config: of the run; COLUMNS are in HPARAMS.
 
     Raises ModuleNotFoundError without the package `tensorboard`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter  # tells here, before the run, that the package is missing
 
         self._make: type[SummaryWriter] = SummaryWriter
-        self._folder, self._settings = folder / BOARD_FOLDER, flat(settings)
+        self._folder = folder / BOARD_FOLDER
+        self._settings = flat({key: value for key, value in config.items() if key in COLUMNS})
         self._writer: SummaryWriter | None = None
 
     def writer(self, step: int) -> "SummaryWriter":
@@ -84,15 +87,15 @@ class Board:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | str | float]:
-    """Nested settings as {"model.sigma": 0.1}, with texts in place of what is no number; `init_args` is left out.
+    """Nested settings as {"model.sigma": 0.1}, with texts in place of what is no number, and without class paths.
 
     >>> flat({"seed": 0, "model": {"class_path": "a.B", "init_args": {"lr": 0.1, "options": None}}})
-    {'seed': 0, 'model.class_path': 'a.B', 'model.lr': 0.1, 'model.options': 'None'}
+    {'seed': 0, 'model.lr': 0.1, 'model.options': 'None'}
     """
     found: dict[str, bool | str | float] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
             found |= flat(value, prefix if key == "init_args" else f"{prefix}{key}.")
-        else:
+        elif key != "class_path":
             found[f"{prefix}{key}"] = value if isinstance(value, bool | str | int | float) else str(value)
     return found

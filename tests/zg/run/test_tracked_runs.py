@@ -131,6 +131,7 @@ def test_tensorboard_shows_the_run_by_its_folder_against_renders(tracked):
     assert settings["seed"].number_value == 3
     assert settings["model.lr"].number_value == 0.02
     assert settings["model.options.deep"].string_value == "None"
+    assert not {"video", "tensorboard", "model.class_path"} & set(settings), "what does not tell runs apart"
 
 
 def test_a_resumed_run_goes_on_under_its_id_and_what_it_logged_beyond_its_checkpoint_is_dropped(tmp_path):
