@@ -80,10 +80,12 @@ class Board:
         self.log_metrics({name: value for name, value in results.items() if math.isfinite(value)}, row["renders"])
 
     def finish(self, failed: bool = False) -> None:
-        """Close the files."""
+        """Close the files; a run that has not failed is marked as a success. A second call does nothing."""
         if self._writer is not None:
-            self._file().add_summary(self._end)
+            if not failed:
+                self._file().add_summary(self._end)
             self._writer.close()
+            self._writer = None
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | str | float]:

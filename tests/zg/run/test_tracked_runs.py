@@ -23,6 +23,7 @@ from tests.wandb_files import Written
 from zg.budget import Budget
 from zg.cli.main import main
 from zg.run.board import BOARD_FOLDER
+from zg.run.observer import Observer
 from zg.run.run import run
 from zg.run.tracking import parameter_lines, wandb_logger
 
@@ -157,6 +158,17 @@ def test_wandb_takes_no_step_that_goes_back(tmp_path):
         for renders in (0, 10, 5, 10, 20):
             logger.log_metrics({"renders": renders, "loss": float(renders)})
     assert Written(tmp_path).steps == [0, 10, 20]
+
+
+def test_a_run_that_is_stopped_before_its_first_checkpoint_leaves_nothing_of_its_log(tmp_path):
+    class Stops(Observer):
+        def started(self, loop):
+            raise KeyboardInterrupt
+
+    options = {"wandb": "auto", "tensorboard": True, "observers": [Stops()], "curve_points": 3}
+    with pytest.raises(KeyboardInterrupt):
+        run(Stripes(), ES(), Budget(80), folder=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_fails_leaves_its_error_and_is_marked_as_failed(tmp_path):
