@@ -1,9 +1,6 @@
 """The paper in Weights & Biases: one more run with every table and figure, in the group named after the folder."""
 
-import csv
 from pathlib import Path
-
-from pytorch_lightning.loggers import WandbLogger
 
 from zg.run.files import decoration
 from zg.run.provenance import revision
@@ -15,13 +12,13 @@ def summarise(out: Path, mode: str) -> None:
     tags = ["paper", revision() or "no revision"]
     with (
         decoration("the upload to Weights & Biases"),
-        wandb_logger(out, mode, f"{out.name}-tables", out.name, tags) as logger,
+        wandb_logger(out, mode, f"{out.name}-tables", out.name, tags, "summary") as logger,
     ):
-        if not isinstance(logger, WandbLogger):
+        if logger is None:
             return
+        from zg.run.wandb_run import log_csv
+
         for path in [*sorted((out / "tables").glob("*.csv")), out / "claims.csv"]:
-            with path.open(newline="") as file:
-                head, *lines = csv.reader(file)
-            logger.log_table(path.stem, columns=head, data=lines)
+            log_csv(logger, path)
         for path in sorted((out / "figures").glob("*.png")):
             logger.log_image(path.stem, [str(path)])

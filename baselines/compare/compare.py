@@ -42,7 +42,8 @@ def compare_command(options: argparse.Namespace) -> int:
     refuse_strange_folder(options.out)
     mode = wandb_mode(options.wandb)
     tasks, methods = options.tasks.split(","), options.methods.split(",")
-    jobs = plan(tasks, methods, options.seeds, limits, options.out, options.settings, options.tuned)
+    written = {"tensorboard": True} if options.tensorboard else {}
+    jobs = plan(tasks, methods, options.seeds, limits | written, options.out, options.settings, options.tuned)
     complete = compare(jobs, options.out, options.place, hang, options.retry, mode)
     rows = report.write(options.out, options.versus)
     print(f"\n{(options.out / 'summary.md').read_text()}")

@@ -18,7 +18,10 @@ Settings = Literal["default", "tuned", "paper"]
 # The settings of the published algorithm, TASK.yaml.
 PUBLISHED = CONFIGS / "paper"
 # Settings that change which files a run writes, and not its result.
-KEEPING = ("about", "group", "video", "wandb", "checkpoint_renders", "checkpoint_seconds", "pool", "address")
+KEEPING = (
+    *("about", "group", "video", "wandb", "tensorboard"),
+    *("checkpoint_renders", "checkpoint_seconds", "pool", "address"),
+)
 
 
 @dataclass(frozen=True, eq=False)

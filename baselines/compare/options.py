@@ -39,6 +39,7 @@ def compare_options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--retry", action="store_true", help="run again what ended in an error")
     parser.add_argument("--hang-seconds", type=float, help="kill a run after this time without a sign of life")
     parser.add_argument("--wandb", default="offline", help="offline (default), online, auto or disabled")
+    parser.add_argument("--tensorboard", action="store_true", help="write for TensorBoard, too, into the run folders")
     add_versus(parser)
     parser.add_argument("--out", required=True, type=Path, help="folder for runs, tables and figures")
     options = parser.parse_args(words)

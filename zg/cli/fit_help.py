@@ -36,6 +36,7 @@ OPTIONS = (
     ("--asynchronous true", "tell results as they come; seed then promises less (docs/scale.md) (default false)"),
     ("--wandb MODE", "auto, online, offline or disabled (default auto)"),
     ("--group NAME", "group of the run in W&B (default: none)"),
+    ("--tensorboard true", "write for TensorBoard, too, into the run folder (default false)"),
     ("--trainer.KEY VALUE", "an argument of Lightning's Trainer, such as --trainer.accelerator gpu"),
     ("--print-config", "print the composed config and stop"),
 )
@@ -44,6 +45,7 @@ CHOICES = {
     "--pool": ("threads", "processes", "ray"),
     "--wandb": ("auto", "online", "offline", "disabled"),
     "--video": ("true", "false"),
+    "--tensorboard": ("true", "false"),
     "--asynchronous": ("true", "false"),
 }
 #: Width of the column of options.

@@ -15,7 +15,7 @@ from zg.run.row import Row
 
 # Settings of a run that a training has; exit code of a command that a signal has ended, without its number.
 SPENT = ("max_renders", "checkpoint_renders", "checkpoint_seconds")
-KNOWN = ("training", "trainer", "about", "seed", *SPENT, "curve_points", "video", "wandb", "group")
+KNOWN = ("training", "trainer", "about", "seed", *SPENT, "curve_points", "video", "wandb", "group", "tensorboard")
 SIGNALLED = 128
 
 

@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "video": bool,
     "wandb": str,
     "group": str | None,
+    "tensorboard": bool,
     "workers": int,
     "pool": str,
     "address": str | None,

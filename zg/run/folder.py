@@ -18,10 +18,12 @@ from zg import pictures
 from zg.config.compose import Config
 from zg.errors import SettingError
 from zg.loop import Loop
+from zg.run.board import BOARD_FOLDER
 from zg.run.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE
 from zg.run.figures import write_curve
 from zg.run.files import (
     CONFIG_FILE,
+    ERROR_FILE,
     FOOTPRINTS_FILE,
     FRAMES,
     LOCK_FILE,
@@ -37,7 +39,10 @@ from zg.run.record import write_footprints
 from zg.run.tracking import ID_FILE
 
 # What a run writes before its first checkpoint.
-EARLY_FILES = {CONFIG_FILE, History.FILE, ROW_FILE, FOOTPRINTS_FILE, FRAMES, "wandb", ID_FILE}
+EARLY_FILES = {
+    *(CONFIG_FILE, History.FILE, ROW_FILE, ERROR_FILE, FOOTPRINTS_FILE, FRAMES),
+    *("wandb", ID_FILE, BOARD_FOLDER),
+}
 # An id that W&B takes.
 ID = re.compile(rb"[\w.-]{1,64}")
 # Errors for which the user has to look at the disk: no space, quota, read-only, file too large.
@@ -131,8 +136,8 @@ def write_config(folder: Path, config: Config) -> None:
 def discard(folder: Path, loggers: Sequence[Any]) -> None:
     """Remove the folder of a run that did not start, so that the corrected command can use the same folder."""
     for logger in loggers:
-        if hasattr(logger, "log_image"):  # W&B writes below the folder
-            logger.experiment.finish()
+        if hasattr(logger, "finish"):  # W&B and TensorBoard write below the folder
+            logger.finish()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -24,7 +24,7 @@ from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
 from zg.run.row import Labels, Row, describe, label
 from zg.run.signals import Signals
-from zg.run.tracking import log_pictures, track_run, wandb_mode
+from zg.run.tracking import log_end, log_row, parameter_lines, track_run, wandb_mode
 from zg.task import Task
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def run(
     video: bool = True,
     wandb: str = "disabled",
     group: str | None = None,
+    tensorboard: bool = False,
     jobs: int = 1,
     names: tuple[str, str] | None = None,
     deliver_signals: bool = False,
@@ -72,6 +73,7 @@ def run(
     checkpoint_renders, checkpoint_seconds: write a checkpoint when one of them has passed since the last one.
     curve_points: number of points of the curve (`zg.run.record.Record`). video: keep frames and write a video.
     wandb, group: mode of W&B (`zg.run.tracking.MODES`) and its group of runs; for runs with a folder.
+    tensorboard: write for TensorBoard, too, into `tensorboard` of the folder.
     jobs: number of runs that share the machine, for the row.
     names: names of task and method in row and W&B; by default their registered names.
     deliver_signals: send a signal that ended the run to this process again, at the end: it is the caller's, too.
@@ -95,6 +97,7 @@ def run(
     if given := {name: value for name, value in chosen.items() if value is not None}:
         task.use_pool(**given)
     labels = label(task, method, config or {}, jobs, names)
+    about = {"seed": seed, "max_renders": budget.max_renders}
     loop = Loop(method, budget, seed, labels.method_settings, asynchronous)
     history = History(folder)
     record = Record(budget.max_renders, history, folder, video, curve_points)
@@ -105,7 +108,7 @@ def run(
         _progress(say, progress, budget) as shown,
         contextlib.closing(task),
         _folder(folder, resume, labels),
-        track_run(folder, mode, group, seed, labels) as tracked,
+        track_run(folder, mode, group, labels, about, tensorboard) as tracked,
     ):
         # The line before the record, whose first picture takes a second.
         every_observer = [signals, *shown, record, evidence, *observers]
@@ -162,16 +165,19 @@ def _finish(loop: Loop, labels: Labels, history: History, folder: Path | None, l
     with decoration("the metrics of the result"):
         metrics = {f"metric_{key}": value for key, value in result_metrics(loop, theta, image).items()}
         row = cast(Row, {**row, **metrics})
+    x = task.space.to_user(theta).cpu()
+    params = task.params(x)
     if folder:
         from zg.run.folder import write_pictures
 
         write_json(folder / ROW_FILE, row)  # before anything that is only decoration
         write_pictures(folder, loop, theta, image, history)
-        with decoration("the upload to Weights & Biases"):
-            log_pictures(loggers, folder, row)
-    x = task.space.to_user(theta).cpu()
+        lines: list[list[Any]] = []
+        with decoration("the table of parameters"):
+            lines = parameter_lines(task.params(task.space.to_user(objective.start).cpu()), params)
+        log_end(loggers, folder, row, lines)
     reason, first_error = row["stop_reason"], loop.ledger.first_error
-    found = Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error, params=task.params(x))
+    found = Result(x, loss, loop.renders, reason, row, history.rows, folder, first_error, params=params)
     if image.ndim >= 3:
         with decoration("the images of the result"):
             found.images = _images(loop, theta, image, first_image)
@@ -238,7 +244,9 @@ def _record_failure(
         return
     if isinstance(exception, SettingError) and resume:
         return  # the row of the run stays
+    row = describe(loop, task, labels, in_words(exception))
     with contextlib.suppress(OSError):
-        write_json(folder / ROW_FILE, describe(loop, task, labels, in_words(exception)))
+        write_json(folder / ROW_FILE, row)
         if isinstance(exception, Exception) and not isinstance(exception, SettingError):
             write_error(folder, exception)
+    log_row(loggers, row)

@@ -1,4 +1,7 @@
-"""Weights & Biases. Its mode is decided before it starts, so that a run never asks for a key, hangs or fails."""
+"""Weights & Biases, and TensorBoard.
+
+The mode of W&B is decided before it starts, so that a run never asks for a key, hangs or fails.
+"""
 
 import contextlib
 import netrc
@@ -11,13 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
+import numpy as np
+
 from zg.errors import SettingError
+from zg.run.board import Board
 from zg.run.files import decoration
 from zg.run.provenance import revision
 from zg.run.row import Labels, Row
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import Logger
+    from zg.run.wandb_run import RendersLogger
 
 #: `auto` is online if there is a key and the server answers, else offline.
 MODES = ("auto", "online", "offline", "disabled")
@@ -29,6 +35,8 @@ START_SECONDS = 10.0
 ID_FILE = "wandb-id"
 # Most characters of a tag, and of the name and the group of a run. W&B refuses longer ones.
 LONGEST_TAG, LONGEST_NAME = 64, 128
+#: Most parameters that are logged one by one.
+MOST_PARAMETERS = 200
 # Modes that W&B itself also knows, by other names.
 OTHER_NAMES = {"dryrun": "offline", "run": "online", "shared": "online"}
 
@@ -69,20 +77,20 @@ def _trouble(address: str) -> str:
 
 @contextlib.contextmanager
 def wandb_logger(
-    folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]
-) -> Iterator["Logger | None"]:
+    folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str], kind: str = "run"
+) -> Iterator["RendersLogger | None"]:
     """A logger that writes below `folder`, for the block; None if W&B is disabled or does not start.
 
-    A resumed run goes on with the same run of W&B. What W&B refuses, such as an odd value in one of its environment
-    variables, becomes a warning: the run goes on without it. After the block, the run of W&B has ended, and the
-    environment is as before.
+    kind: the job type in W&B, `run`, or `summary` of other runs. A resumed run goes on with the same run of W&B. What
+    W&B refuses, such as an odd value in one of its environment variables, becomes a warning: the run goes on without
+    it. After the block, the run of W&B has ended, and the environment is as before.
     """
     logger = None
     if mode != "disabled":
         with contextlib.ExitStack() as started, decoration("the start of Weights & Biases"):
             started.enter_context(_environment(folder, mode))
-            logger = _start(folder, mode, name, group, tags)
-            started.push(lambda kind, *_: _finish(logger, failed=kind is not None))
+            logger = _start(folder, mode, name, group, tags, kind)
+            started.push(lambda error, *_: _finish(logger, failed=error is not None))
             ending = started.pop_all()
     if logger is None:
         yield None
@@ -91,30 +99,32 @@ def wandb_logger(
         yield logger
 
 
-def _start(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str]) -> "Logger":
+def _start(folder: Path, mode: str, name: str, group: str | None, tags: Sequence[str], kind: str) -> "RendersLogger":
     """Start or resume the run of W&B that belongs to a folder; online if the mode is, and if the server agrees."""
     import wandb
-    from pytorch_lightning.loggers import WandbLogger
+
+    from zg.run.wandb_run import RendersLogger
 
     known = folder / ID_FILE
-    if not known.is_file():
-        known.write_text(secrets.token_hex(4))
+    in_sweep = bool(os.environ.get("WANDB_SWEEP_ID"))  # then project and id are those that the agent has set
 
-    def start(mode: Literal["online", "offline"]) -> "Logger":
+    def start(mode: Literal["online", "offline"]) -> "RendersLogger":
         os.environ["WANDB_MODE"] = mode
         run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or "zerograds",
+            project=None if in_sweep else os.environ.get("WANDB_PROJECT") or "zerograds",
             name=name[-LONGEST_NAME:],
             group=group and group[-LONGEST_NAME:],
-            tags=[tag[-LONGEST_TAG:] for tag in tags],  # the end of a class path tells more than its beginning
+            job_type=kind,
+            tags=list(dict.fromkeys(tag[-LONGEST_TAG:] for tag in tags)),  # the end of a class path tells more
             dir=folder,
             mode=mode,
-            id=known.read_text().strip(),
+            id=None if in_sweep else known.read_text().strip() if known.is_file() else secrets.token_hex(4),
             resume="allow",
             reinit="create_new",  # a run of W&B that the caller has open stays as it is
             settings=wandb.Settings(silent=True, console="off", init_timeout=START_SECONDS),
         )
-        return WandbLogger(experiment=run)
+        known.write_text(run.id)
+        return RendersLogger(run)
 
     if mode == "online":
         try:
@@ -127,7 +137,7 @@ def _start(folder: Path, mode: str, name: str, group: str | None, tags: Sequence
 
 def _finish(logger: Any, failed: bool) -> None:
     with decoration("the end of the run in Weights & Biases"):
-        logger.experiment.finish(exit_code=int(failed))
+        logger.finish(failed)
 
 
 @contextlib.contextmanager
@@ -167,34 +177,78 @@ class Writer:
 
 
 @contextlib.contextmanager
-def track_run(folder: Path | None, mode: str, group: str | None, seed: int, labels: Labels) -> Iterator[list["Logger"]]:
-    """The W&B logger of a run, with tags, config, seed and revision, for the block; none without folder or W&B."""
+def track_run(
+    folder: Path | None,
+    mode: str,
+    group: str | None,
+    labels: Labels,
+    about: dict[str, Any],
+    tensorboard: bool = False,
+) -> Iterator[list[Any]]:
+    """The loggers of W&B and TensorBoard of a run, for the block; none without folder.
+
+    about: numbers that the runs of a comparison differ by, such as the seed. They stand in W&B's config, with the names
+    of task and method, the revision and the composed config, and in TensorBoard's table of runs.
+    """
     if folder is None:
         yield []
         return
-    tags = [labels.task, labels.method, f"seed {seed}", revision() or "no revision"]
-    with wandb_logger(folder, mode, f"{labels.task}-{labels.method}-{seed}", group, tags) as logger:
+    config = {**labels.config, "task": labels.task, "method": labels.method, **about, "revision": revision()}
+    tags = [labels.task, labels.method, f"seed {about['seed']}", revision() or "no revision"]
+    name = f"{labels.task}-{labels.method}-seed{about['seed']}"
+    boards = [Board(folder, config)] if tensorboard else []
+    with contextlib.ExitStack() as ending, wandb_logger(folder, mode, name, group, tags) as logger:
+        for board in boards:
+            ending.push(lambda error, *_, board=board: board.finish(error is not None))
         if logger is not None:
+            held = logger.experiment.config.keys() if logger.experiment.sweep_id else ()  # a sweep keeps what it sets
             with decoration("the config of the run in Weights & Biases"):
-                logger.log_hyperparams({**labels.config, "seed": seed, "revision": revision()})
-        yield [] if logger is None else [logger]
+                logger.log_hyperparams({key: value for key, value in config.items() if key not in held})
+        yield [*([] if logger is None else [logger]), *boards]
 
 
-def log_pictures(loggers: Sequence[Any], folder: Path, row: Row) -> None:
-    """Log the panel, the curve, the map of footprints, the video and the row to W&B."""
+def log_end(loggers: Sequence[Any], folder: Path, row: Row, parameters: Sequence[Sequence[Any]] = ()) -> None:
+    """Log the end of a run to W&B and TensorBoard: pictures, parameters [name, start, result], row."""
     from pytorch_lightning.loggers import WandbLogger
 
+    from zg.run import wandb_run
+
     for logger in loggers:
-        if not isinstance(logger, WandbLogger):
-            continue
-        for name in ("panel", "curve", "footprints"):
-            if (folder / f"{name}.png").is_file():
-                logger.log_image(name, [str(folder / f"{name}.png")], step=row["renders"])
-        if (folder / "video.mp4").is_file():
-            logger.log_video("video", [str(folder / "video.mp4")], step=row["renders"], format=["mp4"])
-        logger.experiment.summary.update(
-            {key: value for key, value in row.items() if isinstance(value, str | int | float)}
-        )
+        with decoration(f"the end of the run in {type(logger).__name__}"):
+            if isinstance(logger, Board):
+                logger.log_end(folder, row, parameters)
+            elif isinstance(logger, WandbLogger):
+                wandb_run.log_end(logger, folder, row, parameters)
+
+
+def log_row(loggers: Sequence[Any], row: Row) -> None:
+    """Log the row of a run that has failed to W&B and TensorBoard."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    from zg.run import wandb_run
+
+    for logger in loggers:
+        with decoration(f"the row of the run in {type(logger).__name__}"):
+            if isinstance(logger, Board):
+                logger.log_row(row)
+            elif isinstance(logger, WandbLogger):
+                wandb_run.log_row(logger, row)
+
+
+def parameter_lines(start: dict[str, Any], result: dict[str, Any]) -> list[list[Any]]:
+    """Lines [name, start, result] of parameters by name; none if there are more than 200 numbers.
+
+    >>> parameter_lines({"size": 0.5, "wood": "oak"}, {"size": 0.75, "wood": "ash"})
+    [['size', 0.5, 0.75], ['wood', 'oak', 'ash']]
+    """
+    pairs = [(name, np.asarray(start[name]), np.asarray(value)) for name, value in result.items()]
+    if sum(after.size for _, _, after in pairs) > MOST_PARAMETERS:
+        return []
+    lines = []
+    for name, before, after in pairs:
+        names = [name] if after.ndim == 0 else [f"{name}[{number}]" for number in range(after.size)]
+        lines += [list(line) for line in zip(names, before.ravel().tolist(), after.ravel().tolist(), strict=True)]
+    return lines
 
 
 def _has_key(host: str) -> bool:

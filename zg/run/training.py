@@ -32,7 +32,7 @@ from zg.run.provenance import code_hash, config_hash, machine, peak_mb, revision
 from zg.run.record import CURVE_POINTS, LOG_POINTS, PANEL_EVERY, schedule
 from zg.run.row import Labels, Row
 from zg.run.signals import Signals
-from zg.run.tracking import log_pictures, track_run, wandb_mode
+from zg.run.tracking import log_end, log_row, track_run, wandb_mode
 
 
 class Training(LightningModule, ABC):
@@ -249,6 +249,7 @@ def train(
     video: bool = True,
     wandb: str = "disabled",
     group: str | None = None,
+    tensorboard: bool = False,
 ) -> Row:
     """Train a network in a run folder until its budget of renders is spent. Arguments: as of `zg.run.run.run`.
 
@@ -268,7 +269,7 @@ def train(
         signals,
         report_disk_errors(folder),
         held_folder(folder, resume, labels.config),
-        track_run(folder, mode, group, seed, labels) as loggers,
+        track_run(folder, mode, group, labels, {"seed": seed, "max_renders": max_renders}, tensorboard) as loggers,
     ):
         (folder / ERROR_FILE).unlink(missing_ok=True)
         record.loggers = loggers
@@ -288,8 +289,7 @@ def train(
         row = cast(Row, {**describe(training, labels, seed, max_renders), **metrics})
         write_json(folder / ROW_FILE, row)  # before anything that is only decoration
         _write_pictures(training, folder)
-        with decoration("the upload to Weights & Biases"):
-            log_pictures(loggers, folder, row)
+        log_end(loggers, folder, row)
     return row
 
 
@@ -340,7 +340,9 @@ def _record_failure(
             discard(folder, loggers)
         return
     with contextlib.suppress(OSError, AttributeError):  # AttributeError: `start` has failed
-        write_json(folder / ROW_FILE, describe(training, labels, seed, max_renders, in_words(exception)))
+        row = describe(training, labels, seed, max_renders, in_words(exception))
+        write_json(folder / ROW_FILE, row)
+        log_row(loggers, row)
     if isinstance(exception, Exception):
         with contextlib.suppress(OSError):
             write_error(folder, exception)

@@ -127,3 +127,22 @@ def try_to_go(folder, barrier, told):
         told.put(f"{run(Slow(), ES(), Budget(100), folder=folder).renders} renders")
     except SettingError as error:
         told.put(str(error))
+
+
+class Lacking(Quadratic):
+    """Needs a file, as a task needs a package that is not installed yet."""
+
+    def build(self):
+        if not os.path.exists("installed"):
+            raise ModuleNotFoundError("No module named 'scene'", name="scene")
+        super().build()
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_is_started_again_by_the_same_call(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(ModuleNotFoundError):
+        run(Lacking(), ES(), Budget(40), folder=folder)
+    assert (folder / "error.txt").is_file()
+    open("installed", "w").close()
+    assert run(Lacking(), ES(), Budget(40), folder=folder).renders == 40
+    assert not (folder / "error.txt").exists()
