@@ -44,6 +44,8 @@ def _checked(array: NDArray[Any], value: Any, setting: str) -> Tensor:
         raise SettingError(f"{setting} must be numbers, got {described(value)}")
     if array.dtype == np.uint16:  # PyTorch can do little with them
         array = array.astype(np.int32)
+    elif array.dtype == np.uint64:  # and nothing with those beyond 2⁶³
+        array = array.astype(np.float64)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     # Pictures of PIL are read-only, and PyTorch warns of such memory.
     return torch.from_numpy(np.require(native, requirements=["C", "W"]).reshape(array.shape))

@@ -114,7 +114,8 @@ def _block(name: str, init: Any, bounds: Any, integer: Any) -> Block:
     start = None if init is None else as_numbers(init, f"init{dot}")
     low, high = (None, None) if bounds is None else _sides(bounds, f"bounds{dot}", start)
     if start is None:
-        assert low is not None and high is not None
+        if low is None or high is None:
+            raise SettingError(f"init{dot} must be numbers, or bounds{dot} must be given, got neither")
         if not (low.isfinite() & high.isfinite()).all():
             raise SettingError(f"bounds{dot} must be finite where there is no start, got {bounds!r}")
         start = 0.5 * (low + high)

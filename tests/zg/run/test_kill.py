@@ -24,8 +24,8 @@ METHODS = {
     "es": ES,
     "cmaes": CMAES,
 }
-# Every registered method, for the slow test; the others are those above by other settings.
-ALL = {**{name: find(name) for name in registered()}, **METHODS}
+# Every registered method that needs no reference, for the slow test; the others are those above by other settings.
+ALL = {**{name: find(name) for name in registered() if name != "dfols"}, **METHODS}
 RENDERS = 1200
 # Kills of one run in the slow test, the longest time in seconds until one of them, and its renders.
 KILLS, SECONDS, MANY = 3, 2.5, 4000
