@@ -84,9 +84,9 @@ def measure(name: str, seed: int, asynchronous: bool) -> tuple[float, int]:
         return render(x)
 
     settings = {"method": METHODS[name], "max_renders": MOST, "target_loss": loss, "curve_points": 0, "seed": seed}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     result = zg.optimize(slow, start, workers=WORKERS, asynchronous=asynchronous, **settings, **given)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     return (seconds, result.renders) if result.stop_reason == "target" else (math.inf, MOST)
 
 

@@ -25,7 +25,7 @@ from zg.method import Method
 INFEASIBLE = 1e100
 #: Width of the probes around the start that give f and g their units, in scaled units; largest number of pairs.
 PROBE, PAIRS = 0.1, 8
-#: Renders of the first stage: this number and so many for each parameter, at most this fraction of the budget.
+#: Renders of the first stage: FIRST + FIRST_EACH · n, at most the fraction FIRST_SHARE of the budget.
 FIRST, FIRST_EACH, FIRST_SHARE = 20, 10, 1 / 12
 #: A penalty grows by this factor after a stage that did not bring its constraint this much nearer.
 GROWTH, NEARER = 5.0, 0.5

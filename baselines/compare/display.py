@@ -28,7 +28,7 @@ class GridDisplay:
         self.remaining = Remaining(side_by_side, len({job.task for job in jobs}))
         self.started: dict[Job, float] = {}
         self.shares: dict[Job, float] = {}
-        # Whether a run has begun to render: the first ones wait for the imports of the server that forks them.
+        # Whether a run has rendered yet. The first runs wait while the server that forks them imports its packages.
         self.is_warm = False
         self.console = Console(soft_wrap=True, highlight=False)
         self.bar: Progress | None = None

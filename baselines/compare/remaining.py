@@ -30,7 +30,7 @@ class Remaining:
         self.took: dict[tuple[str, str], list[float]] = {}
 
     def note(self, job: Job, seconds: float) -> None:
-        """A run has taken so many seconds."""
+        """Enter the seconds that a run has taken."""
         self.took.setdefault((job.task, job.method), []).append(seconds)
 
     def expected(self, job: Job) -> float | None:

@@ -136,10 +136,10 @@ def test_a_run_that_ended_with_renders_under_way_goes_on_in_its_folder(tmp_path)
     settings = {"method": "snes", "workers": 2, "asynchronous": True, "max_renders": 30, "curve_points": 0}
     with pytest.raises(RuntimeError, match="stop here"):
         zg.minimize(function, START, folder=tmp_path / "run", callback=stop, **settings)
-    begun = len(rendered)
+    started = len(rendered)
     result = zg.minimize(function, START, folder=tmp_path / "run", resume=True, **settings)
     assert result.renders == 30
-    assert begun in (17, 18) and len(rendered) - begun in range(13, 13 + 3)  # the start and the result are measured
+    assert started in (17, 18) and len(rendered) - started in range(13, 13 + 3)  # the start and the result are measured
 
 
 def test_a_run_that_was_synchronous_does_not_go_on_asynchronously():

@@ -28,7 +28,7 @@ def explain_command(words: list[str]) -> int:
     """Run `zg explain`. words: the words of the command line after `explain`. Returns the exit code."""
     parser = OptionParser(prog="zg explain", description=(__doc__ or "").strip())
     parser.add_argument("folder", type=Path, help="the folder of a run, such as runs/toy-zerograds-0")
-    more = "make so many renders: the result again, and single parameters changed"
+    more = "make N renders: the result again, and single parameters changed"
     parser.add_argument("--renders", type=int, default=0, help=more)
     options = parser.parse_args(words)
     if options.renders and options.renders < FEWEST:

@@ -127,7 +127,7 @@ def draw_images(images: Images, figure: Figure | None = None) -> Figure:
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, part in zip(grid, parts, strict=False):
         _draw_picture(figure, axes, *part)
-    for axes in grid:  # what is left of the last row
+    for axes in grid:  # the empty places of the last row
         axes.axis("off")
     return figure
 

@@ -50,7 +50,7 @@ class Pace:
         self._seen: list[tuple[float, int]] = []
 
     def note(self, seconds: float, renders: int) -> None:
-        """So many seconds after the start, so many renders are counted."""
+        """Enter the number of counted renders, and the seconds since the start."""
         self._seen.append((seconds, renders))
         if len(self._seen) > KEPT:
             del self._seen[1:-1:2]

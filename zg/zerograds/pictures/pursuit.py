@@ -4,11 +4,11 @@
 
 T renders, in each of which all parameters are moved at once by random amounts X [T, n]. Each parameter thus moves in a
 rhythm of its own, and a pixel's changes Y [T] tell whose rhythm they follow. Orthogonal matching pursuit adds to S(p)
-the parameter that goes best with what is left of Y, and fits all of S(p) again. It stops where the description of the
+the parameter that goes best with the residual of Y, and fits all of S(p) again. It stops where the description of the
 changes is shortest. To name a parameter costs log n + 3, and it saves, in each render, the logarithm of what it leaves
 over what was left before it, at most `save`: a parameter that was moved or not says no more than one bit, log 2.
 
-    score = Σ_k (log n + 3 − (T − k) min(save, log ρ_{k−1} / ρ_k)),   ρ_k = what is left of Y / Y with k parameters
+    score = Σ_k (log n + 3 − (T − k) min(save, log ρ_{k−1} / ρ_k)),   ρ_k = residual of Y / Y with k parameters
 
 A pixel whose score is not well below 0 is not known yet; more renders are needed, about |S| (log n) / save in all,
 few where pixels are moved by few parameters. Neither the order of the parameters nor the form of footprints matters.

@@ -15,7 +15,7 @@ def make(n: int, low: float = 0.0, high: float = 1.0) -> TwoSearches:
 
 
 def drive(surrogate: TwoSearches, loss, renders: int) -> Tensor:
-    """Whether each of so many renders was one of the second search."""
+    """Run that number of renders; whether each was one of the second search [renders]."""
     seconds: list[bool] = []
     while len(seconds) < renders:
         is_second, theta = surrogate._is_second_next, surrogate.ask()
