@@ -12,11 +12,13 @@ of them that a classifier reads. `--table` makes the means over seeds from the r
 
 import argparse
 import csv
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from time import process_time
 from typing import Any
 
+from benchmarks.rows import append
 from tasks.spline_vae import SplineVAE
 from zg.config.compose import compose, read_yaml
 from zg.config.registry import CONFIGS
@@ -90,15 +92,8 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if not options.table:
-        is_new = not options.out.exists()
-        with options.out.open("a", newline="") as file:
-            rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if is_new:
-                rows.writeheader()
-            for seed in options.seeds:
-                for variant in options.variants:
-                    rows.writerow(measure(variant, seed, options.max_renders))
-                    file.flush()
+        cases = product(options.seeds, options.variants)
+        append(options.out, COLUMNS, (measure(variant, seed, options.max_renders) for seed, variant in cases))
     print(table(options.out))
 
 

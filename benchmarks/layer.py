@@ -16,6 +16,7 @@ import copy
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from time import process_time
 from typing import Any, cast
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 import zg
+from benchmarks.rows import append
 from tests.zg.layer.renderers import PIXELS, hard, hard_smoothed, smooth, vector_jacobian
 from zg.layer.surrogate import Surrogate
 from zg.run.provenance import machine, revision
@@ -125,16 +127,8 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     if not options.table:
-        is_new = not options.out.exists()
-        with options.out.open("a", newline="") as file:
-            rows = csv.DictWriter(file, COLUMNS.split(), lineterminator="\n")
-            if is_new:
-                rows.writeheader()
-            for n in options.n:
-                for name in RENDERERS:
-                    for row in measure(name, n, options.steps):
-                        rows.writerow(row)
-                        file.flush()
+        cases = product(options.n, RENDERERS)
+        append(options.out, COLUMNS.split(), (row for n, name in cases for row in measure(name, n, options.steps)))
     print(table(options.out))
 
 

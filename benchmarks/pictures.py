@@ -15,7 +15,6 @@ by 4 to 14 texels, and some texels are not seen.
 """
 
 import argparse
-import csv
 import resource
 import shlex
 import time
@@ -27,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.rows import append
 from tasks.images import load_image
 from tasks.led_display import LedDisplay
 from tasks.texture import Texture
@@ -215,13 +215,7 @@ def main() -> None:
     row |= {"revision": revision(), "machine": machine()}
     words = [options.task, "--seed", str(options.seed), "--method", options.method, "--renders", str(row["renders"])]
     row["command"] = "python -m benchmarks.pictures " + shlex.join(words)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not options.out.is_file()
-    with options.out.open("a", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if is_new:
-            rows.writeheader()
-        rows.writerow(row)
+    append(options.out, COLUMNS, [row])
     print(", ".join(f"{name} {row[name]}" for name in COLUMNS[:13]))
 
 
