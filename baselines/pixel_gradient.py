@@ -61,6 +61,8 @@ class PixelGradient(Descent):
         # Running means over pairs: of the change of cell k times Δ_i [K, n], and of its square [K]; number of pairs.
         self.correlated, self.energy = torch.empty(0, self.space.n), torch.empty(0)
         self.seen = 0
+        #: The cell and the sign of each number of a picture, from the first picture on.
+        self.layout: tuple[Tensor, Tensor] | None = None
 
     def ask(self) -> Tensor:
         signs = torch.randint(2, (self.pairs, self.space.n), generator=self.generator, device=self.theta.device)
@@ -78,7 +80,8 @@ class PixelGradient(Descent):
         there, back = images[:whole][valid], images[self.pairs :][valid]
         changes = (there - back).reshape(len(deltas), -1)
         slopes = loss_gradient(self.problem.image_loss, (there + back) / 2, evaluation.reference, "pixel_gradient")
-        cells, coins = self._cells(images.shape[1:], changes)
+        self.layout = self.layout or self._cells(images.shape[1:], changes)
+        cells, coins = self.layout
         self._correlate(deltas, summed(coins * changes, cells))
         of_cells = summed(slopes.reshape_as(changes) * changes, cells).float()
         estimates = deltas * (of_cells @ self._weights()).to(deltas)
