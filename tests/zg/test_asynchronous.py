@@ -59,9 +59,9 @@ def test_a_method_that_is_told_losses_as_they_come_finds_the_minimum_within_its_
 
 def test_a_surrogate_of_the_picture_is_told_pictures_as_they_come():
     start, solution = np.array([0.1, 0.2, 0.0]), [0.6, -0.4, 0.3]
-    settings = {"workers": 3, "asynchronous": True, "max_renders": 60, "curve_points": 0}
+    settings = {"workers": 3, "asynchronous": True, "max_renders": 150, "curve_points": 0}
     result = zg.optimize(picture, start, reference=picture(solution), linear=True, **settings)
-    assert result.loss < 1e-3 * result.row["init_loss"]
+    assert result.theta.numpy() == pytest.approx(solution, abs=1e-2)
 
 
 @pytest.mark.parametrize("method", ["snes", "es", "cmaes"])

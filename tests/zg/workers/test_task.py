@@ -71,10 +71,10 @@ def test_a_failed_render_is_counted_once_and_its_reason_is_kept():
 
 
 def test_a_run_goes_on_when_renders_crash():
-    result = run(Disk(workers=2, crash=0.28), ZeroGrads(), Budget(60))
-    assert result.renders == 60 and result.row["failed_renders"] > 0
+    result = run(Disk(workers=2, crash=0.28), ZeroGrads(), Budget(90))
+    assert result.renders == 90 and result.row["failed_renders"] > 0
     assert result.row["error"] == "disk.py ended with code 3"
-    assert result.loss < 0.6 * result.row["init_loss"]
+    assert result.loss < 0.5 * result.row["init_loss"]
 
 
 def test_a_run_whose_renders_all_fail_stops_and_gives_the_reason():
