@@ -40,10 +40,9 @@ PRESET_FILE = "preset.json"
 PATIENCE = 120.0
 # Seconds of a render, for the days that are said before anything is measured.
 A_RENDER = 0.01
-# Seconds of a measurement besides its own time, and of the server that starts them, likewise measured.
+# Seconds of a measurement besides its own time, and of the server that starts them: estimates, not measured.
 PROBE, SERVER = 1.5, 8.0
-# Seconds until the process of a run begins with it, and of tables, figures and report after the last one, on two cores
-# of a server: `zg paper --preset smoke` and `time zg paper --out DIR`.
+# Seconds until the process of a run starts to render, and of tables, figures and report after the last one: estimates.
 START, FIGURES = 0.5, 30.0
 # The renders by which a task is measured.
 MEASURED_RENDERS = 8
