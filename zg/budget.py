@@ -9,6 +9,8 @@ from zg.ledger import Ledger
 
 #: The fraction of failed renders is checked once this many renders are counted.
 JUDGED_FROM = 20
+#: A run ends after REPEATS + REPEATS_PER_PARAMETER n losses in a row that were known without a render.
+REPEATS, REPEATS_PER_PARAMETER = 1000, 100
 #: The largest budget of renders.
 MOST_RENDERS = 10**15
 # Seconds of a render that costs nothing, with the method; and of a year.
@@ -30,6 +32,8 @@ class StopReason(StrEnum):
     FAILED_RENDERS = "failed renders"
     #: `patience` renders brought no new lowest loss.
     NO_PROGRESS = "no progress"
+    #: The method comes back to x that were rendered before, and asks for no other: all are known, for small spaces.
+    NOTHING_NEW = "nothing new"
     #: The method found nothing left to improve.
     CONVERGED = "converged"
     #: The callback returned a true value.
@@ -93,5 +97,6 @@ class Budget:
             StopReason.TIME: out_of_time,
             StopReason.FAILED_RENDERS: mostly_failing,
             StopReason.NO_PROGRESS: out_of_patience,
+            StopReason.NOTHING_NEW: ledger.repeats_in_a_row >= REPEATS + REPEATS_PER_PARAMETER * len(ledger.best_theta),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)

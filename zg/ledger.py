@@ -46,6 +46,7 @@ class Ledger:
     renders: number of counted renders. failed: how many of them failed. seconds_render: seconds spent on them.
     last_loss: mean of the valid losses of the last batch that has any.
     improved_at: value of `renders` when `best_loss` was found.
+    repeats, repeats_in_a_row: number of losses that were known without a render, in all and since the last render.
     first_error, last_error: messages of the first and the last failed render, where the reason is known.
     """
 
@@ -60,6 +61,8 @@ class Ledger:
     last_error: str = ""
     first_error: str = ""
     best_violation: float = math.inf
+    repeats: int = 0
+    repeats_in_a_row: int = 0
 
     def __post_init__(self) -> None:
         if self.max_renders < 1:
@@ -75,12 +78,17 @@ class Ledger:
         """Number of renders that remain in the budget."""
         return self.max_renders - self.renders
 
-    def account(self, theta: Tensor, losses: Tensor, violations: Tensor | None = None) -> Evaluation:
+    def account(
+        self, theta: Tensor, losses: Tensor, violations: Tensor | None = None, rendered: int | None = None
+    ) -> Evaluation:
         """Count the renders of θ [B, n] in scaled units, with losses [B]. A loss that is not finite is a failure.
 
-        violations: g [B, m] of the constraints, if there are some.
+        violations: g [B, m] of the constraints, if there are some. rendered: how many were rendered, if not all.
         """
-        self.renders += len(theta)
+        rendered = len(theta) if rendered is None else rendered
+        self.renders += rendered
+        self.repeats += len(theta) - rendered
+        self.repeats_in_a_row = 0 if rendered else self.repeats_in_a_row + len(theta)
         valid = losses.isfinite()
         values = losses.tolist()  # for small batches, floats are faster than tensor operations
         finite = [value for value in values if math.isfinite(value)]

@@ -21,6 +21,7 @@ from zg.ledger import Evaluation, Ledger
 from zg.method import Method, Sample
 from zg.objective import Objective
 from zg.problem import ImageLoss, Problem
+from zg.repeats import Repeats
 from zg.space import ParameterSpace
 
 
@@ -186,6 +187,11 @@ class Loop:
         cannot_fall = self.ledger.best_loss <= least
         return limit or (StopReason.LOWEST if cannot_fall else self.method.finished())
 
+    @property
+    def _repeats(self) -> Repeats | None:
+        """The losses that are known without a render; None where there are none, and in ask-and-tell."""
+        return self.objective.repeats if hasattr(self, "objective") else None
+
     def _identity(self) -> dict[str, Any]:
         """What a state is a state of."""
         method = type(self.method.core)
@@ -227,6 +233,7 @@ class Loop:
             "seconds": self.seconds,
             "ledger": self.ledger.state(),
             "path": list(self.objective.path) if hasattr(self, "objective") else [],
+            "repeats": self._repeats.state() if self._repeats else None,
             "generator": self.method.generator.get_state() if before is None else before,
             "method": self.method.state(),
             "asked": self.under_way.asked,
@@ -247,6 +254,8 @@ class Loop:
         self.ledger.load_state(on_device(state["ledger"], device))
         if hasattr(self, "objective"):
             self.objective.path = list(state["path"])
+        if self._repeats and state.get("repeats"):  # older checkpoints have none
+            self._repeats.load_state(state["repeats"])
         self.method.load_state(on_device(state["method"], device))
         self.method.generator.set_state(state["generator"].cpu())
         pending = on_device(state.get("pending", {}), device)

@@ -11,6 +11,7 @@ from zg.errors import SettingError, in_words
 from zg.images import mismatch
 from zg.ledger import Evaluation, Ledger
 from zg.problem import ImageLoss
+from zg.repeats import Repeats
 from zg.seeding import derive_seed, render_seeds
 from zg.task import Task
 
@@ -41,6 +42,9 @@ class Objective:
         # Whether a render has succeeded, in this process.
         self._has_rendered = False
         self._last_measured: tuple[Tensor, float, Tensor] | None = None  # θ, its loss and its image
+        is_repeatable = bool(self.space.discrete.all()) and not task.noisy and type(task).reference is Task.reference
+        #: The losses of x that were rendered before, where methods come back to them.
+        self.repeats = Repeats() if is_repeatable else None
 
     @property
     def start(self) -> Tensor:
@@ -51,8 +55,10 @@ class Objective:
         """Render θ [B, n] in scaled units at iteration i. The budget may cut the batch to its first rows.
 
         images: also return the images and the reference. Raises SettingError if `render`, the loss or the regulariser
-        returns a wrong shape.
+        returns a wrong shape. An x of whole numbers that was rendered before is not rendered again (`zg.repeats`).
         """
+        if self.repeats is not None and self.repeats.is_trusted is not False and not images:
+            return self._evaluate_new(self.repeats, theta, i)
         theta = theta[: self.ledger.left]
         seeds = render_seeds(self.seed, self.ledger.renders, len(theta)) if self.task.noisy else None
         start = perf_counter()
@@ -61,6 +67,18 @@ class Objective:
         violations = self.task.violations(self.space.to_user(theta)) if self.task.constrained else None
         evaluation = self.ledger.account(theta, losses, violations)
         return replace(evaluation, images=rendered, reference=self.task.reference(i)) if images else evaluation
+
+    def _evaluate_new(self, repeats: Repeats, theta: Tensor, i: int) -> Evaluation:
+        """As `evaluate`, but only what is not known is rendered."""
+        keys, rows = repeats.new(self.space.to_user(theta), self.ledger.left)
+        theta, losses = theta[: len(keys)], theta.new_empty(0, dtype=torch.float64)
+        start = perf_counter()
+        if rows:
+            losses, _ = self._render(theta[rows], None, i, images=False)
+        losses = repeats.learn(keys, rows, losses)
+        self.ledger.seconds_render += perf_counter() - start
+        violations = self.task.violations(self.space.to_user(theta)) if self.task.constrained else None
+        return self.ledger.account(theta, losses, violations, rendered=len(rows))
 
     def submit(self, theta: Tensor, number: int) -> None:
         """Have θ [n] in scaled units rendered in the pool of the task, without waiting; `take` hands it over.
