@@ -218,6 +218,21 @@ def test_ctrl_c_cancels_what_is_rendered_and_the_pool_renders_again(tmp_path):
         assert pool.run(np.zeros((1, 1)))[0].image == 0
 
 
+def test_an_exception_that_is_no_failed_render_ends_a_batch_in_threads_as_it_ends_a_call():
+    class Cancelled(BaseException):
+        """As asyncio.CancelledError, or what pytest.fail raises: no Exception."""
+
+    def cancel(x, seed):
+        if x[0] == 4:
+            raise Cancelled
+        return x[0]
+
+    with open_pool(Function(cancel), PoolSettings(2, "threads")) as pool:
+        with pytest.raises(Cancelled):
+            pool.run(X)
+        assert [float(result.image) for result in pool.run(X[:2])] == X[:2, 0].tolist()
+
+
 def test_what_is_printed_in_words_when_settings_do_not_fit():
     lock = threading.Lock()
     for said, settings in {
