@@ -133,7 +133,7 @@ class Replayed(Method):
             return self._replay(state["told_one"].tolist(), state["count"])
         for heard in state["told"].split(state["batches"]) if state["batches"] else ():
             self.ask()
-            self._pass_on(heard)
+            self._pass_on(heard.cpu())
         return None
 
     def _replay(self, told: list[list[float]], count: int) -> None:

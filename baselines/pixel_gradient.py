@@ -85,7 +85,8 @@ class PixelGradient(Descent):
         self._correlate(deltas, summed(coins * changes, cells))
         of_cells = summed(slopes.reshape_as(changes) * changes, cells).float()
         estimates = deltas * (of_cells @ self._weights()).to(deltas)
-        penalty = torch.as_tensor(self.problem.image_loss.regulariser(self.space.to_user(theta))).expand(len(theta))
+        penalty = torch.as_tensor(self.problem.image_loss.regulariser(self.space.to_user(theta))).to(deltas.device)
+        penalty = penalty.expand(len(theta))
         penalties = (penalty[:whole] - penalty[self.pairs :])[valid].to(deltas)
         self.descend((estimates + deltas * penalties[:, None]).mean(0) / (2 * self.c))
 

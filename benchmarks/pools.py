@@ -1,4 +1,4 @@
-"""What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart scene
+"""What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart wait scene
 
 - overhead: a render of a function that only fills a picture, against a call of it, for each pool; and the time of a
   core that a render costs this process, which bounds how many workers it can keep busy.
@@ -7,6 +7,7 @@
 - sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker. 8 only on
   Ray: its own processes beside 32 workers need gigabytes.
 - quickstart: a function of two parameters with 50 ms of pure Python a call, 2 workers in processes against 1.
+- wait: the time of a core that Ray takes to find one result among 1, 100 and 1,000 that are not there yet.
 - scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file.
 
 All are ratios of medians over pairs timed in turn, so that neighbours on the machine count little. Ray is a real one on
@@ -167,6 +168,21 @@ def measure_quickstart(pairs: int) -> None:
     print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1", flush=True)
 
 
+def measure_wait(looks: int = 60) -> None:
+    with connected(None, 2) as ray:
+        quick, never = ray.remote(num_cpus=1)(lambda: None), ray.remote(num_cpus=9)(lambda: None)
+        ray.get(quick.remote())
+        for count in (1, 100, 1000):
+            waiting = [never.remote() for _ in range(count)]
+            took = []
+            for _ in range(looks):
+                result = quick.remote()
+                start = time.process_time()
+                ray.wait([*waiting, result], num_returns=1)
+                took.append(time.process_time() - start)
+            print(f"ray.wait with {count:5,} others: {1e3 * statistics.median(took):.2f} ms of a core", flush=True)
+
+
 def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> None:
     bare = child.load(str(scene), dict(settings))
 
@@ -184,7 +200,7 @@ def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="+", choices=["overhead", "work", "sleep", "quickstart", "scene"])
+    parser.add_argument("what", nargs="+", choices=["overhead", "work", "sleep", "quickstart", "wait", "scene"])
     parser.add_argument("--pools", nargs="+", default=["threads", "processes", "ray"])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--scene", type=Path, help="a scene file to measure instead of Mitsuba's Cornell box")
@@ -206,6 +222,8 @@ def main() -> None:
                 measure_sleep(name, workers, options.pairs)
     if "quickstart" in options.what:
         measure_quickstart(options.pairs)
+    if "wait" in options.what:
+        measure_wait()
     if "scene" in options.what:
         own = Path(cornell_scene.__file__), {"size": 64, "samples": 16}, np.linspace(-0.3, 0.3, 10)[:, None]
         given = options.scene, options.settings, np.tile(options.x or [], (10, 1))

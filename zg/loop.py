@@ -7,7 +7,8 @@ ask-and-tell (`zg.ask_and_tell.Optimizer`), the user renders in place of the obj
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -138,9 +139,8 @@ class Loop:
         assert self.under_way.samples, "a method must ask for a sample where nothing is under way"
         number, evaluation = self.objective.take(images=self.method.feedback == "image")
         self.resumable = False
-        start = perf_counter()
-        self.method.tell_one(self.under_way.samples.pop(number), evaluation)
-        self.seconds_method += perf_counter() - start
+        with self._method_timed():
+            self.method.tell_one(self.under_way.samples.pop(number), evaluation)
         self.iteration += 1
         self.resumable = True
 
@@ -148,9 +148,8 @@ class Loop:
         """Ask for samples until no worker is free, the budget is given out, or the method waits for a loss."""
         while len(self.under_way.samples) < min(self.method.problem.parallel, self.ledger.left):
             self.resumable = False
-            start = perf_counter()
-            sample = self.method.ask_one()
-            self.seconds_method += perf_counter() - start
+            with self._method_timed():
+                sample = self.method.ask_one()
             if sample is not None:
                 self.under_way.add(sample)
             self.resumable = True
@@ -158,12 +157,21 @@ class Loop:
                 return
             self.objective.submit(sample.theta, self.under_way.asked - 1)
 
+    @contextmanager
+    def _method_timed(self) -> Iterator[None]:
+        """What is done within counts as time of the method."""
+        start = perf_counter()
+        yield
+        device = self.method.space.init.device
+        if device.type == "cuda":  # its work is only queued so far
+            torch.cuda.synchronize(device)
+        self.seconds_method += perf_counter() - start
+
     def ask(self) -> Tensor:
         """The next θ [B, n] to render, in scaled units."""
         self._generator_before = self.method.generator.get_state()
-        start = perf_counter()
-        theta = self.method.ask()
-        self.seconds_method += perf_counter() - start
+        with self._method_timed():
+            theta = self.method.ask()
         return theta
 
     def tell(self, theta: Tensor, evaluation: Evaluation) -> None:
@@ -172,10 +180,9 @@ class Loop:
         self.resumable = False
         count = len(evaluation.losses)
         self.batch = theta[:count], evaluation.losses
-        start = perf_counter()
-        if count == len(theta) or not self.method.whole_batches:
-            self.method.tell(theta[:count], evaluation)
-        self.seconds_method += perf_counter() - start
+        with self._method_timed():
+            if count == len(theta) or not self.method.whole_batches:
+                self.method.tell(theta[:count], evaluation)
         self.iteration += 1
         self.resumable = True
 

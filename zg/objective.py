@@ -63,6 +63,8 @@ class Objective:
         seeds = render_seeds(self.seed, self.ledger.renders, len(theta)) if self.task.noisy else None
         start = perf_counter()
         losses, rendered = self._render(theta, seeds, i, images)
+        if losses.device.type == "cuda":  # its work is only queued so far
+            torch.cuda.synchronize(losses.device)
         self.ledger.seconds_render += perf_counter() - start
         violations = self.task.violations(self.space.to_user(theta)) if self.task.constrained else None
         evaluation = self.ledger.account(theta, losses, violations)
@@ -130,7 +132,7 @@ class Objective:
 
     def _render(self, theta: Tensor, seeds: Tensor | None, i: int, images: bool) -> tuple[Tensor, Tensor | None]:
         """Losses [B] of θ [B, n] in scaled units, and images [B, ...] if asked for. seeds: [B] if the task is noisy."""
-        size = self.task.chunk or self._chunk_size(theta)
+        size = (self.task.chunk or self._chunk_size(theta)) * max(1, len(self.task.devices))
         losses, kept = [], []
         for k in range(0, max(1, len(theta)), size):
             chunk = slice(k, k + size)

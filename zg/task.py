@@ -24,6 +24,7 @@ from zg.errors import SettingError
 from zg.losses import LOSSES, Losses, resolve_loss
 from zg.seeding import make_generator
 from zg.space import ParameterSpace
+from zg.workers.devices import Shards, parse_devices
 from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene, open_pool
 
 # Bytes of the images that a pool renders in one call of `render_in_pool`: their losses are computed after it.
@@ -93,6 +94,9 @@ class Task:
         self.pool: PoolSettings | None = None
         #: The workers, once there are some.
         self.workers: Pool | None = None
+        #: Where batches are rendered in parts side by side; the first is `device`. Empty: on `device` alone.
+        self.devices: tuple[torch.device, ...] = ()
+        self.shards: Shards | None = None
         self._reference: Tensor | None = None
         self._built = False
 
@@ -195,12 +199,27 @@ class Task:
 
     def close(self) -> None:
         """End the workers. A later render starts them again."""
-        if self.workers is not None:
-            self.workers.close()
+        for ended in (self.workers, self.shards):
+            if ended is not None:
+                ended.close()
 
     def use_pool(self, **settings: Any) -> None:
         """Have renders made in a pool. Call it before `setup`. settings: of `PoolSettings`; others stay as they are."""
         self.pool = replace(self.pool or PoolSettings(), **settings)
+
+    def use_devices(self, devices: str | Sequence[str]) -> None:
+        """Render each batch in parts, one on each of these devices, side by side. Call it before `setup`.
+
+        Method and loss are on the first. devices: as in `zg.workers.devices.parse_devices`. Raises SettingError for
+        more than one device where `render` is called with one x at a time.
+        """
+        found = parse_devices(devices)
+        if len(found) > 1 and (self.pool is not None or type(self).render is Task.render):
+            raise SettingError(
+                f"devices must be one device for {type(self).__name__}, which renders one x at a time, in workers if "
+                f"there are some; got {len(found)}"
+            )
+        self.devices, self.device = found, found[0]
 
     @property
     def parallel(self) -> int:
@@ -208,8 +227,10 @@ class Task:
         return 1 if self.pool is None else self.pool.workers
 
     def render_batch(self, x: Tensor, *seeds: Tensor) -> Tensor:
-        """What the objective calls: `render` here, or in the workers of the pool if there is one."""
-        return self.render(x, *seeds) if self.pool is None else self.render_in_pool(x, *seeds)
+        """What the objective calls: `render` here, on several devices or in the workers of the pool."""
+        if self.pool is not None:
+            return self.render_in_pool(x, *seeds)
+        return self.render(x, *seeds) if self.shards is None else self.shards.render(x, *seeds)
 
     def render_in_pool(self, x: Tensor, *seeds: Tensor) -> Tensor:
         """As `render`, by the workers; each gets one x at a time. `last_error` says why a render failed."""
@@ -251,14 +272,26 @@ class Task:
         return make_generator(self.seed, "task", *words)
 
     def setup(self, device: torch.device | str | None = None) -> None:
-        """Build the task on a device, by default `self.device`. A second call does nothing."""
+        """Build the task on a device, by default `self.device`, or on those of `use_devices`.
+
+        A second call does nothing.
+        """
         if self._built:
             return
-        self.device = torch.device(device or self.device)
+        self.device = self.devices[0] if self.devices else torch.device(device or self.device)
         self._unbuilt = copy.copy(self)
         self.build()
         self.space.to(self.device)
         self._built = True
+        if len(self.devices) > 1:
+            self.shards = Shards(self.devices, [self, *map(self._twin, self.devices[1:])])
+
+    def _twin(self, device: torch.device) -> "Task":
+        """The same task, built on another device."""
+        twin = copy.copy(self._unbuilt)
+        twin.devices, twin.device = (), device
+        twin.setup()
+        return twin
 
 
 class _TaskRenderer:

@@ -60,6 +60,21 @@ def test_a_batch_equals_its_single_renders(maker, device):
     assert (batch[0] - batch[1]).abs().max() > 0
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_batch_in_parts_on_three_devices_has_the_images_of_one(maker, device):
+    one, three = built(maker(), device=device), maker()
+    three.use_devices([device] * 3)
+    built(three)
+    x = around_the_start(one, 7)
+    alone, in_parts = one.render_batch(x), three.render_batch(x)
+    three.close()
+    if isinstance(one, Mlp):  # the order of the sums in a matrix product depends on its size
+        assert (alone - in_parts).abs().max() < 1e-6
+    else:
+        assert torch.equal(alone, in_parts)
+    assert three.loss(in_parts, three.reference()).shape == (7,)
+
+
 @pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU")
 def test_cpu_and_gpu_give_the_same_images(maker):
     here, there = (built(maker(), device=device) for device in ("cpu", "cuda"))

@@ -34,6 +34,7 @@ OPTIONS = (
     ("--pool NAME", "threads, processes or ray (default processes)"),
     ("--address HOST:PORT", "the Ray cluster of --pool ray (default: Ray on this machine)"),
     ("--asynchronous true", "tell results as they come; seed then promises less (docs/scale.md) (default false)"),
+    ("--devices NAMES", "cpu, cuda:0,cuda:1 or all GPUs: a task in PyTorch renders a part on each (default cpu)"),
     ("--wandb MODE", "auto, online, offline or disabled (default auto)"),
     ("--group NAME", "group of the run in W&B (default: none)"),
     ("--tensorboard true", "write for TensorBoard, too, into the run folder (default false)"),

@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "pool": str,
     "address": str | None,
     "asynchronous": bool,
+    "devices": str | list[str],
     "about": str,
 }
 

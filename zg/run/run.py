@@ -60,6 +60,7 @@ def run(
     pool: str | None = None,
     address: str | None = None,
     asynchronous: bool = False,
+    devices: str | Sequence[str] | None = None,
 ) -> Result:
     """Optimise a task with a method until a limit of the budget is reached.
 
@@ -82,6 +83,7 @@ def run(
     asynchronous: tell results as they come, and give each worker its next θ at once, for methods that allow it
         (`Method.asynchronous`). Which result comes first then depends on time, and the result of a run on more than its
         seed.
+    devices: where a task in PyTorch is rendered: each batch in parts, one on each device (`zg.task.Task.use_devices`).
 
     Raises SettingError for a wrong setting. Any other exception is first written to row.json, and then raised.
     """
@@ -93,9 +95,7 @@ def run(
     mode, seed = wandb_mode(wandb), int(seed)
     folder = folder.absolute() if folder else None  # the task may change the working directory
     task.seed = seed
-    chosen = {"workers": workers, "pool": pool, "address": address}
-    if given := {name: value for name, value in chosen.items() if value is not None}:
-        task.use_pool(**given)
+    _choose_place(task, {"workers": workers, "pool": pool, "address": address}, devices, trainer or {})
     labels = label(task, method, config or {}, jobs, names)
     about = {"seed": seed, "max_renders": budget.max_renders}
     loop = Loop(method, budget, seed, labels.method_settings, asynchronous)
@@ -127,6 +127,18 @@ def run(
         result = _finish(loop, labels, history, folder, loggers)
         result.signal, result.evidence = signals.number, evidence.evidence()
         return result
+
+
+def _choose_place(
+    task: Task, pool: dict[str, Any], devices: str | Sequence[str] | None, trainer: dict[str, Any]
+) -> None:
+    """Tell the task where it is rendered. pool: settings of its pool, None for those that are not given."""
+    if given := {name: value for name, value in pool.items() if value is not None}:
+        task.use_pool(**given)
+    if devices is not None:
+        if "accelerator" in trainer:
+            raise SettingError("trainer.accelerator must not be given with devices, which say where the run is")
+        task.use_devices(devices)
 
 
 def _drive(

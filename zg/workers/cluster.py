@@ -7,9 +7,10 @@ the next render to a free actor, and ask for a new actor and for the render once
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ from zg.workers.processes import Processes
 TRIES = 3
 # How many actors in a row may be lost before they have started, for each worker.
 STARTS = 3
+# Seconds in which the head of a cluster must accept a connection.
+CONNECT_SECONDS = 10.0
 # Seconds in which actors end their processes and remove their files, before they are killed.
 CLOSE_SECONDS = 2.0
 # Bytes of shared memory for objects, where this process starts Ray by itself.
@@ -206,11 +209,16 @@ class RayPool(Pool):
             else:
                 text = f"{self.name} was lost with its node or worker {TRIES} times: {type(error).__name__}"
                 self._ended.append(Result(job.ticket, None, RenderError(text)))
+        # Idle actors may have been on the same node. They have to answer first, else each dead one would cost a try.
+        for idle in self._free:
+            self._actors[idle.handle.start.remote()] = idle
+        self._free = []
         self._start()
 
 
-# Pools of this process that use a connection made here.
+# Pools of this process that use a connection made here; the lock is held while one connects or disconnects.
 _users = 0
+_connecting = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -221,28 +229,33 @@ def connected(address: str | None, cpus: int) -> Iterator[Any]:
     ray is not installed or there is no cluster.
     """
     global _users
-    before = {name: os.environ.get(name) for name in AT_HOME}
-    try:
-        if address is None:
-            os.environ.update(AT_HOME)
+    with _connecting, _environment({} if address else AT_HOME):
         ray = load_package("ray", "pool: ray")
-        if _users or not ray.is_initialized():
+        is_own = bool(_users) or not ray.is_initialized()
+        if is_own:
             if not _users:
                 _init(ray, address, cpus)
             _users += 1
-            is_own = True
-        else:
-            is_own = False
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     try:
         yield ray
     finally:
         if is_own:
-            _users -= 1
-            if not _users:
-                ray.shutdown()
+            with _connecting:
+                _users -= 1
+                if not _users:
+                    ray.shutdown()
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These variables of the environment are set; afterwards they are as before."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _init(ray: Any, address: str | None, cpus: int) -> None:
@@ -270,6 +283,15 @@ def _connect(ray: Any, address: str | None, cpus: int) -> None:
         )
         return
     try:
+        _knock(address)
         ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise SettingError(f"address must be that of a Ray cluster, host:6379, got '{address}': {error}") from error
+    except (OSError, RuntimeError, ValueError, OverflowError, SystemExit) as error:
+        reason = "Ray does not answer there" if isinstance(error, SystemExit) else in_words(error)
+        raise SettingError(f"address must be that of a Ray cluster, host:6379, got '{address}': {reason}") from error
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nothing listens at host:port. Ray itself tries for two minutes, and then exits."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:  # else it is a word of Ray's, such as `auto`
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()

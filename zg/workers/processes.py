@@ -34,6 +34,8 @@ from zg.workers.process import Guard, Job, Order, RendererProcess, describe_exit
 
 # How often a render is tried whose process is lost.
 TRIES = 2
+# How many processes in a row may be lost before they have loaded the renderer, once one has loaded it.
+STARTS = 3
 # Bytes of the smallest renderer process: Python and NumPy.
 PROCESS_BYTES = 2e7
 # Grace period in seconds after the pipes close, so that the exit code can be reported.
@@ -60,6 +62,7 @@ class Processes(Pool):
         self._running: _Running | None = None
         self._waiting: deque[Job] = deque()
         self._ended: deque[Result] = deque()
+        self._failed_starts = STARTS  # none may be lost before the first has loaded the renderer
 
     @property
     def pids(self) -> list[int]:
@@ -137,7 +140,7 @@ class Processes(Pool):
         kind, number, payload = message
         text = payload.decode(errors="replace")
         if not process.ready and kind == READY:
-            self.version = text
+            self.version, self._failed_starts = text, 0
             process.loaded()
         elif not process.ready and kind == FAILED:
             raise SettingError(f"{self.name} must load: {text}")
@@ -158,7 +161,8 @@ class Processes(Pool):
         code = process.end(0 if reason else GRACE)
         output = process.pipes.last_lines()
         text = f"{self.name} {reason or describe_exit(code)}" + (f"; last output: {output}" if output else "")
-        if not process.ready:
+        self._failed_starts += not process.ready
+        if self._failed_starts > STARTS:
             raise SettingError(f"'{' '.join(running.order.argv)}' must run a Python file: {text}")
         self.lost += 1
         if process.job is not None:

@@ -48,7 +48,10 @@ class Threads(Pool):
         return ticket
 
     def next(self) -> Result:
-        return self._ended.get()
+        result = self._ended.get()
+        if isinstance(result.error, Exception | SystemExit | None):
+            return result
+        raise result.error  # no failed render: it ends the run, as it does where a function is called without threads
 
     def end(self) -> None:
         if self._threads is not None:
@@ -69,7 +72,7 @@ class Threads(Pool):
     def _render(self, ticket: int, x: NDArray[np.float64], seed: int) -> None:
         try:
             result = Result(ticket, self.call(x, seed))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # of every kind: `next` waits for something
             result = Result(ticket, None, error)
         self._ended.put(result)
 

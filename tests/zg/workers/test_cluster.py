@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +37,17 @@ def bowl(x):
 @pytest.fixture(scope="module")
 def at_home():
     """One Ray on this machine for all tests that use it: its start takes seconds."""
-    with connected(None, 2) as ray:
+    with connected(None, 3) as ray:
         yield ray
+
+
+def test_an_address_where_nothing_answers_is_told_at_once():
+    """Before a Ray of this process is started: what is connected needs no address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    for address, why in ((f"127.0.0.1:{free}", "refused"), ("nonsense", "Invalid address format")):
+        with pytest.raises(SettingError, match=f"address must be that of a Ray cluster, .* got '{address}': .*{why}"):
+            zg.minimize(bowl, [3.0, 2.0], pool="ray", address=address, max_renders=10)
 
 
 def test_a_function_on_ray_gives_the_bits_of_processes_and_ray_listens_on_loopback_only(at_home):
@@ -86,6 +97,22 @@ def test_an_actor_that_is_killed_is_replaced_and_its_render_is_made_again(at_hom
     until(lambda: not Path((tmp_path / "once").read_text()).parent.exists())
 
 
+def test_idle_actors_that_are_killed_cost_a_render_one_try_in_all(at_home):
+    def parent(x, seed):
+        time.sleep(0.2)  # so that each actor takes one
+        return os.getppid()
+
+    with open_pool(Function(parent), replace(ON_RAY, workers=3)) as pool:
+        until(lambda: len(pool._free) == 3 or pool._turn())
+        pids = {int(result.image) for result in pool.run(np.zeros((3, 1)))}
+        assert len(pids) == 3
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        [result] = pool.run(np.zeros((1, 1)))
+        assert result.error is None and int(result.image) not in pids
+        assert pool.lost == 3
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_the_same_bits_when_a_node_is_killed():
     def slow(x):
@@ -119,6 +146,40 @@ def test_a_task_with_a_scene_runs_on_a_cluster():
             for settings in ({"workers": 2, "pool": "ray", "address": made.address}, {})
         ]
     assert torch.equal(found[0].theta, found[1].theta)
+
+
+@pytest.mark.slow
+def test_an_asynchronous_run_on_a_cluster_waits_for_no_slow_render_and_outlives_a_node(tmp_path):
+    picture = np.arange(12.0).reshape(3, 4) / 12
+
+    def draw(x):
+        time.sleep(0.02)
+        return x[0] * picture + np.sin(x[1] + picture) + x[2] * picture**2
+
+    def first_is_slow(x):
+        is_first = not (tmp_path / "first").exists()
+        (tmp_path / "first").touch()
+        time.sleep(15.0 if is_first else 0.02)
+        return bowl(x)
+
+    with cluster(cpus=2) as (made, nodes):
+        settings = {"workers": 3, "pool": "ray", "address": made.address, "asynchronous": True, "curve_points": 0}
+        for method in ("es", "snes", "cmaes", {"name": "nevergrad", "optimizer": "CMA"}):
+            result = zg.minimize(bowl, [3.0, 2.0], method=method, max_renders=40, **settings)
+            assert result.renders == 40 and result.row["failed_renders"] == 0
+        solution = [0.6, -0.4, 0.3]
+        seen = zg.optimize(draw, [0.1, 0.2, 0.0], reference=draw(solution), linear=True, max_renders=150, **settings)
+        assert seen.theta.numpy() == pytest.approx(solution, abs=1e-2)
+        times = []
+
+        def observe(loop):
+            times.append(time.monotonic())
+            if loop.renders == 100:
+                loses(made, nodes)
+
+        lost = zg.minimize(first_is_slow, [3.0, 2.0], method="snes", max_renders=200, callback=observe, **settings)
+    assert lost.renders == 200 and lost.row["failed_renders"] == 0 and lost.loss < 0.1 * bowl(np.array([3.0, 2.0]))
+    assert times[39] - times[0] < 14.0, "39 results are told while the first render sleeps"
 
 
 RUN = """

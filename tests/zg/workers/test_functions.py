@@ -200,6 +200,37 @@ def test_a_crash_a_hang_and_a_leak_cost_a_worker_and_not_the_run(tmp_path):
         assert pool.lost == 5
 
 
+def test_a_process_that_dies_as_it_loads_is_started_again_where_another_has_loaded(tmp_path):
+    class DiesAsItLoads:
+        """A function that ends the process that loads it, for each file in a folder once."""
+
+        def __init__(self, folder):
+            self.folder = folder
+
+        def __setstate__(self, state):
+            self.folder = state["folder"]
+            for path in self.folder.glob("die*"):
+                path.unlink()
+                os._exit(5)
+
+        def __call__(self, x, seed):
+            if x[0] == 6 and not (self.folder / "once").exists():
+                (self.folder / "once").touch()
+                os._exit(3)
+            return x[0]
+
+    with open_pool(Function(DiesAsItLoads(tmp_path), "trouble"), PoolSettings(1)) as pool:
+        for k in range(3):
+            (tmp_path / f"die{k}").touch()
+        assert [float(result.image) for result in pool.run(X)] == X[:, 0].tolist()
+        assert pool.lost == 4
+        (tmp_path / "once").unlink()
+        for k in range(4):
+            (tmp_path / f"die{k}").touch()
+        with pytest.raises(SettingError, match="trouble ended with code 5"):
+            pool.run(X)
+
+
 def test_ctrl_c_cancels_what_is_rendered_and_the_pool_renders_again(tmp_path):
     def wait(x, seed):
         (tmp_path / f"{os.getpid()}").touch()
@@ -216,6 +247,21 @@ def test_ctrl_c_cancels_what_is_rendered_and_the_pool_renders_again(tmp_path):
             pool.run(np.full((4, 1), 600.0))
         assert not renderers(tmp_path)
         assert pool.run(np.zeros((1, 1)))[0].image == 0
+
+
+def test_an_exception_that_is_no_failed_render_ends_a_batch_in_threads_as_it_ends_a_call():
+    class Cancelled(BaseException):
+        """As asyncio.CancelledError, or what pytest.fail raises: no Exception."""
+
+    def cancel(x, seed):
+        if x[0] == 4:
+            raise Cancelled
+        return x[0]
+
+    with open_pool(Function(cancel), PoolSettings(2, "threads")) as pool:
+        with pytest.raises(Cancelled):
+            pool.run(X)
+        assert [float(result.image) for result in pool.run(X[:2])] == X[:2, 0].tolist()
 
 
 def test_what_is_printed_in_words_when_settings_do_not_fit():

@@ -110,7 +110,8 @@ class AssistedCMAES(DDCMAES):
         state, model = self.state, self.state.model
         has_samples = len(state.samples) > 0
         self.drawn = state.samples if has_samples else self._draw_with_minimum()
-        unknown = state.losses.isnan().nonzero()[:, 0] if has_samples else torch.arange(len(self.drawn))
+        every = torch.arange(len(self.drawn), device=self.drawn.device)
+        unknown = state.losses.isnan().nonzero()[:, 0] if has_samples else every
         if not model.is_known:
             self.chosen = unknown
         else:
