@@ -7,6 +7,7 @@ Each finding is a sentence with its numbers and what can be done. The numbers co
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -28,8 +29,8 @@ OUTSIDE = 2.0
 ROUNDING = 1e-7
 #: Most parameters for which renders of single changes are advised.
 FEW = 100
-#: Most parameters that are listed.
-LISTED = 12
+#: Most parameters that are listed; characters of a line of text.
+LISTED, WIDTH = 12, 100
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Explanation:
                 lines.append(f"  {one.name:{width}}  {one.value:<10.4g} {said}")
             if len(self.parameters) > LISTED:
                 lines.append(f"  … and {len(self.parameters) - LISTED} more, which are surer")
-        return "\n".join(lines)
+        return "\n".join(fill(line, WIDTH, subsequent_indent="  ") if len(line) > WIDTH else line for line in lines)
 
     __repr__ = __str__
 

@@ -118,7 +118,7 @@ def test_the_kept_renders_change_no_result(monkeypatch):
     monkeypatch.setattr(KeepEvidence, "iterated", lambda self, loop: None)
     without = run(Noisy(), ZeroGrads(), Budget(200))
     assert torch.equal(kept.theta, without.theta) and without.evidence is None
-    assert "nothing can be said" in str(without.explain())
+    assert "nothing can be said" in without.explain().summary
 
 
 def test_renders_that_are_asked_for_tell_what_the_record_does_not():
