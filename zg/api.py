@@ -203,8 +203,10 @@ def warn_of(result: Result, stacklevel: int) -> None:
 def minimize(f: Callable[..., Any], x0: Init | None = None, **settings: Any) -> Result:
     """Find the x with the lowest f(x), where f returns a number. The other settings are those of `optimize`.
 
-    x0: the initial x; left out with `bounds` or `space`. loss: {name: weight}, where f returns several losses as
-    {name: loss}; their weighted sum is minimised, and each one is logged as `loss_NAME`.
+    x0: the initial x; left out with `bounds` or `space`.
+
+    Where f returns several losses as {name: loss}, their weights are the setting `loss`, {name: weight}. The weighted
+    sum is minimised, and each loss is logged as `loss_NAME`.
 
     >>> import zg
     >>> result = zg.minimize(lambda x: (x[0] - 3) ** 2 + (x[1] + 1) ** 2, x0=[0.0, 0.0], max_renders=60)

@@ -47,8 +47,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         add(path, files, config)
     while waiting:
         home = waiting.pop()
-        made = files.get_file_from_path(home.removeprefix("docs/"))
-        text = made.content_string if made else (ROOT / home).read_text(encoding="utf-8")
+        page = files.get_file_from_path(home.removeprefix("docs/")) if home.startswith("docs/") else None
+        text = page.content_string if page else (ROOT / home).read_text(encoding="utf-8")  # a guide is no file
         for found in LINK.finditer(text):
             path = in_repository(home, found["path"])
             if path and not path.startswith("docs/") and uri_of(path) not in origins:
