@@ -60,36 +60,14 @@ print(result.x.round(2), "for 0.8, -1, 0.5, 14")
 # With `workers=8`, eight programs run at once.
 #
 # A program that writes an image file needs no Python: a YAML says its command line, and `zg fit` runs it, in processes
-# with a time-out. This one is POV-Ray's vase, whose outline and pattern are to be found.
+# with a time-out. [external_demo.yaml](../../configs/external_demo.yaml) does so for POV-Ray and a vase, whose profile,
+# glaze and light are to be found.
 
 # %% tags=["needs-povray"]
 from zg.cli.main import main
 
-Path("vase.pov").write_text("""
-#version 3.7;
-global_settings { assumed_gamma 1.0 }
-background { rgb <0.1, 0.12, 0.2> }
-camera { location <0, 1, -5> look_at <0, 0, 0> angle 40 }
-light_source { <-4, 6, -6> rgb 1 }
-lathe {
-    cubic_spline 6, <0, -1.4>, <0.4, -1.2>, <r0, -0.4>, <r1, 0.5>, <0.35, 1.1>, <0.4, 1.4>
-    pigment { rgb <0.8, 0.4, 0.2> } finish { phong 0.6 }
-}
-""")
-Path("vase.yaml").write_text("""
-data:
-  name: external
-  argv: [povray, +Ivase.pov, "+O{output}", "+W{width}", "+H{height}", -D,
-         "Declare=r0={radii[0]}", "Declare=r1={radii[1]}"]
-  shape: [3, 64, 64]
-  space:
-    radii: {init: [0.6, 0.6], low: 0.15, high: 1.2}
-  target: {radii: [0.45, 0.9]}
-  workers: 2
-max_renders: 60
-wandb: disabled
-""")
-main(["fit", "--config", "vase.yaml", "--out", "vase"])
+words = "fit --config configs/external_demo.yaml --max-renders 60 --curve-points 5 --video false --wandb disabled"
+main([*words.split(), "--out", "vase"])
 Image.open("vase/panel.png")
 
 # %% [markdown]

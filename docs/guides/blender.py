@@ -72,7 +72,7 @@ class Ring(BlenderTask):
 from zg.run.run import run
 from zg.zerograds.image import ImageZeroGrads
 
-result = run(Ring(workers=1), ImageZeroGrads(), zg.Budget(100), curve_points=0)
+result = run(Ring(workers=1), ImageZeroGrads(), zg.Budget(140), curve_points=0)
 result.show()
 
 # %%

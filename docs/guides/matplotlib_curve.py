@@ -32,7 +32,8 @@ result = zg.optimize(
     bounds={"amplitude": (0.1, 1.5), "decay": (0, 1), "frequency": (0.1, 1)},
     reference=printed,
     loss="multiscale",
-    max_renders=200,
+    max_renders=160,
+    curve_points=20,
 )
 result.show()
 

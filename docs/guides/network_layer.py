@@ -28,7 +28,7 @@ layer = zg.Layer(render, space=space, max_renders=40_000)
 encoder = nn.Sequential(nn.Flatten(), nn.Linear(256, 64), nn.SiLU(), nn.Linear(64, 3))
 adam = torch.optim.Adam(encoder.parameters(), lr=3e-3)
 losses = []
-for _ in range(250):
+for _ in range(220):
     batch = photos[torch.randint(32, (8,))]  # the last eight are kept for the end
     images = layer(space.init.float() + 0.3 * torch.tanh(encoder(batch)))  # [8, 1, 16, 16]
     loss = (images[:, 0] - batch)[layer.valid].square().mean()
