@@ -66,7 +66,7 @@ print(result.x.round(2), "for 0.8, -1, 0.5, 14")
 # %% tags=["needs-povray"]
 from zg.cli.main import main
 
-words = "fit --config configs/external_demo.yaml --max-renders 60 --curve-points 5 --video false --wandb disabled"
+words = "fit --config configs/external_demo.yaml --max-renders 60 --video false --wandb disabled"
 main([*words.split(), "--out", "vase"])
 Image.open("vase/panel.png")
 
