@@ -14,7 +14,7 @@ from torch import Tensor
 from tasks.hidden import guess_around
 from tasks.renderers.mitsuba import Scene, resolve_variant, use_variant
 from zg.errors import check_positive
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.memory import PIXEL_BYTES, check_memory
 from zg.space import Block
 from zg.task import Task
@@ -61,7 +61,7 @@ class Brdf(Task):
         far: float = 0.4,
         fixed_seed: bool = False,
         variant: str = "auto",
-        loss: str | Loss = "relative_mse",
+        loss: Losses = "relative_mse",
     ) -> None:
         super().__init__(loss)
         self.noisy = not fixed_seed

@@ -16,7 +16,7 @@ from torch import Tensor
 from tasks.images import BUNDLED, load_image
 from tasks.shapes import SHAPES, draw_shape
 from zg.errors import SettingError, nearest
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -69,7 +69,7 @@ class Caustic(Task):
         control_points: int = 32,
         size: int = 128,
         photons: int | None = None,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         released: bool = False,
     ) -> None:
         super().__init__(loss)

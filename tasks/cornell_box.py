@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tasks.renderers.mitsuba import Scene, use_variant
 from zg.errors import check_whole
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.memory import PIXEL_BYTES, check_memory
 from zg.pictures import srgb
 from zg.space import Block, ParameterSpace
@@ -35,7 +35,7 @@ class CornellBox(Task):
     noisy = True
 
     def __init__(
-        self, size: int = 64, samples: int = 16, variant: str = "scalar_rgb", loss: str | Loss = "multiscale"
+        self, size: int = 64, samples: int = 16, variant: str = "scalar_rgb", loss: Losses = "multiscale"
     ) -> None:
         super().__init__(loss)
         check_whole(size=size, samples=samples)

@@ -17,7 +17,7 @@ from tasks.renderers import external
 from zg.errors import SettingError, nearest
 from zg.extras import load_package
 from zg.images import read_picture
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.scenes import WorkerTask
 from zg.space import Block, ParameterSpace
 from zg.workers.pool import PYTHON
@@ -49,7 +49,7 @@ class External(WorkerTask):
         noisy: bool = False,
         version_argv: list[str] | None = None,
         at_least: str = "",
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         workers: int = 1,
         timeout: float = 30.0,
     ) -> None:

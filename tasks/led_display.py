@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tasks.renderers.blender import SCENES, BlenderTask
 from zg.errors import SettingError, check_positive, check_whole
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.space import Block, ParameterSpace
 
 COLUMNS, LAMPS = 6, 28
@@ -40,7 +40,7 @@ class LedDisplay(BlenderTask):
         self,
         word: str = "ZERO  GRADS",
         undecided: float = 0.05,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         engine: str = "workbench",
         oversample: int = 2,
         blender: str | None = None,

@@ -16,7 +16,7 @@ from tasks.meshes import SmoothCoordinates, chamfer, icosphere, sample_surface
 from tasks.renderers.mitsuba import resolve_variant
 from zg import pictures
 from zg.errors import SettingError, check_positive
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.memory import PIXEL_BYTES, check_memory
 from zg.space import Block, ParameterSpace
 from zg.task import RunView, Task
@@ -62,7 +62,7 @@ class Mesh(Task):
         fixed_seed: bool = False,
         head: Head = "auto",
         variant: str = "scalar_rgb",
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
     ) -> None:
         super().__init__(loss)
         self.noisy = not fixed_seed

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from zg.errors import SettingError
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.seeding import make_generator
 from zg.space import Block, ParameterSpace
 from zg.task import Task
@@ -39,7 +39,7 @@ class Mlp(Task):
         digit: int = 3,
         mnist: str | None = None,
         index: int | None = None,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         released: bool = False,
     ) -> None:
         super().__init__(loss)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tasks.hidden import guess_around
 from zg.errors import SettingError, check_positive, check_whole
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.memory import PIXEL_BYTES, check_memory
 from zg.space import Block
 from zg.task import Task
@@ -27,7 +27,7 @@ class Pattern(Task):
     #: Blocks whose init is the hidden value.
     hidden: ClassVar[Mapping[str, Block]]
 
-    def __init__(self, size: int = 64, far: float = 0.2, loss: str | Loss = "multiscale") -> None:
+    def __init__(self, size: int = 64, far: float = 0.2, loss: Losses = "multiscale") -> None:
         super().__init__(loss)
         check_positive(far=far)
         check_whole(size=size)

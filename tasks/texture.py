@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tasks.images import load_image
 from zg.errors import SettingError
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.space import Block, ParameterSpace
 from zg.task import Task
 
@@ -16,7 +16,7 @@ class Texture(Task):
     size: pixels along a side, 1 to 256. reference: a path or one of scikit-image's bundled images.
     """
 
-    def __init__(self, size: int = 64, reference: str = "astronaut", loss: str | Loss = "scale_independent") -> None:
+    def __init__(self, size: int = 64, reference: str = "astronaut", loss: Losses = "scale_independent") -> None:
         super().__init__(loss)
         if not 1 <= size <= 256:
             raise SettingError(f"size must be from 1 to 256, got {size}")

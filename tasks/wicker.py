@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 from tasks.hidden import guess_around
 from tasks.renderers.blender import SCENES, BlenderTask
 from zg.errors import SettingError, check_positive
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.space import Block
 
 HIDDEN = {
@@ -33,7 +33,7 @@ class Wicker(BlenderTask):
         self,
         far: float = 0.3,
         window: int = 32,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         engine: str = "workbench",
         oversample: int = 2,
         blender: str | None = None,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jupytext import read as read_notebook
 
 from baselines.compare import options as compare_words
 from docs.write_tables import TABLES, renewed
@@ -54,7 +55,7 @@ addEventListener("load", async () => {
 })</script><body></body>"""
 LINK = re.compile(r"(?:\]\(|(?:src|href)=\")([^)\s\"]+)[)\"]")
 #: Names in commands that stand for something of the reader.
-PLACEHOLDERS = ("disk.yaml", "mine.yaml", "mine.Light", "mine.Coil", "disk,toy")
+PLACEHOLDERS = ("disk.yaml", "mine.yaml", "mine.Light", "mine.Ring", "disk,toy")
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 #: What the site may fetch nothing with: tags, and functions of a style sheet.
 FETCHES = re.compile(
@@ -164,6 +165,26 @@ def test_the_site_fetches_nothing_from_the_network(site: Path) -> None:
     assert len(files) > 50
     fetched = {path.name: found for path in files if (found := FETCHES.findall(path.read_text(encoding="utf-8")))}
     assert not fetched
+
+
+@pytest.mark.parametrize("guide", sorted(path.stem for path in (DOCS / "guides").glob("*.py")))
+def test_a_guide_was_run_and_its_page_has_pictures_and_a_notebook(guide: str, site: Path) -> None:
+    shown = (site / "guides" / f"{guide}.html").read_text()
+    cells = [cell for cell in read_notebook(DOCS / "guides" / f"{guide}.py").cells if cell.cell_type == "code"]
+    assert len(re.findall(r"<pre>.*?<code>", shown, re.DOTALL)) >= len(cells) > 0
+    assert re.search(rf'<img [^>]*src="(?:{guide}_\d+_\d+\.png|data:image/png)', shown)
+    assert "Traceback" not in shown and "Warning" not in shown
+    notebook = read_notebook(site / "guides" / f"{guide}.ipynb")
+    assert [cell.source for cell in notebook.cells if cell.cell_type == "code"] == [cell.source for cell in cells]
+    assert f'href="{guide}.html"' in (site / "guides" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("program", ["cc", "povray"])
+def test_the_cells_of_guides_that_need_a_program_were_run(program: str, site: Path) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    shown = (site / "guides" / "any_program.html").read_text()
+    assert f"{program} is missing" not in shown and not re.search(rf"not run here: [^)]*{program}", shown)
 
 
 def test_the_site_has_every_page_every_setting_and_every_formula(site: Path) -> None:

@@ -83,7 +83,8 @@ def optimize(
     reference: the image to match, as numbers or as the path of a file. target: the x whose render is to be matched.
         Without both, `render` returns a loss.
     loss: mse, scale_independent, relative_mse, multiscale, or a function (images [B, ...], reference) -> [B]. Several:
-        {name: weight} or {name: (function, weight)}; each is logged as `loss_NAME`.
+        {name: weight} or {name: (function, weight)}; each is logged as `loss_NAME`. Without reference and target,
+        {name: weight} of the losses that `render` returns as {name: loss}.
     regulariser: a function of x [B, n] in the user's units -> [B], added to the loss.
     constraints: a function with the arguments of `render` that returns g, a number or m numbers; x is feasible where
         all are ≤ 0. The result is the best feasible x that was rendered, `Result.row["metric_violation"]` Σ max(0, g).
@@ -204,6 +205,9 @@ def minimize(f: Callable[..., Any], x0: Init | None = None, **settings: Any) -> 
 
     x0: the initial x; left out with `bounds` or `space`.
 
+    Where f returns several losses as {name: loss}, their weights are the setting `loss`, {name: weight}. The weighted
+    sum is minimised, and each loss is logged as `loss_NAME`.
+
     >>> import zg
     >>> result = zg.minimize(lambda x: (x[0] - 3) ** 2 + (x[1] + 1) ** 2, x0=[0.0, 0.0], max_renders=60)
     >>> result.theta.round(decimals=3).tolist()
@@ -212,8 +216,10 @@ def minimize(f: Callable[..., Any], x0: Init | None = None, **settings: Any) -> 
     >>> result.theta.round(decimals=3).abs().tolist()
     [0.0, 0.0]
     """
-    for name in ("reference", "target", "loss", "linear"):
+    for name in ("reference", "target", "linear"):
         if name in settings:
             raise SettingError(f"{name} is a setting of optimize; minimize uses the number that f returns")
+    if "loss" in settings and not isinstance(settings["loss"], Mapping):
+        raise SettingError(f"loss of minimize must be weights of what f returns by name, got {settings['loss']!r:.80}")
     check_callable(f, "f")
     return optimize(f, x0=x0, **settings)

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from zg.budget import Budget
+from zg.constraints import Constrained
 from zg.errors import SettingError, check_whole
-from zg.functions import Judge
-from zg.given import as_losses, choose_method
+from zg.functions import Judge, violations_of
+from zg.given import as_losses, check_functions, choose_method, one_of
 from zg.loop import Loop
 from zg.losses import Losses
 from zg.method import Method
 from zg.run.known import read_known
-from zg.space import Block, ParameterSpace
-from zg.spaces import Init, make_space
+from zg.spaces import Init, Space, make_space
 from zg.task import params_of
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ class Best(NamedTuple):
 class Optimizer:
     """Ask-and-tell, for programs in which the caller renders.
 
-    space: a ParameterSpace, or blocks by name.
-    method: as in `optimize`; the default is `zerograds-image` with a reference, for which `tell(images=…)` is needed.
+    space, init, x0, bounds, integer: as in `optimize`; a space, or a start, bounds and whole numbers.
+    method: as in `optimize`; the default is `zerograds-image` with a reference and without constraints, for which
+        `tell(images=…)` is needed.
     max_renders: the budget, for methods with a schedule. It does not stop `ask`.
-    reference, loss, regulariser, linear: as in `optimize`, for programs that tell images.
+    reference, loss, regulariser, linear: as in `optimize`, for programs that tell images. Without reference, `loss` may
+        be {name: weight}, for programs that tell several losses of each x, as {name: loss}.
+    constraints: a function of x [n], as `ask` returns it, that returns g, a number or m numbers; x is feasible where
+        all are ≤ 0. It is called once for each x, in `tell`. `best` and `recommend` are of feasible x, if there is one.
     known: evaluations from before, pairs (x, loss), as in `optimize`.
     Raises SettingError for a wrong setting, and for calls of `ask` and `tell` in the wrong order.
 
@@ -71,39 +75,48 @@ class Optimizer:
 
     def __init__(
         self,
-        space: ParameterSpace | Mapping[str, Block],
+        space: Space | None = None,
         method: str | Method | Mapping[str, Any] | None = None,
         *,
+        init: Init | None = None,
+        x0: Init | None = None,
+        bounds: Any = None,
+        integer: Any = None,
         seed: int = 0,
         max_renders: int = 10**9,
         reference: Any = None,
         loss: Losses = "mse",
         regulariser: Callable[[Tensor], Tensor] | None = None,
+        constraints: Callable[[Tensor], Any] | None = None,
         linear: bool = False,
         known: Iterable[tuple[Init, float]] | None = None,
     ) -> None:
-        self.space, evaluations = (make_space(None, space), None) if known is None else read_known(known, None, space)
-        self._judge: Judge | None = None
-        if reference is not None:
-            self._judge = Judge(self.space, reference, loss, regulariser, linear)
-        chosen, config = choose_method(method, None, reference is not None)
+        check_functions(constraints=constraints)
+        check_whole(0, seed=seed)
+        given = one_of(init=init, x0=x0), space, bounds, integer
+        self.space, evaluations = (make_space(*given), None) if known is None else read_known(known, *given)
+        self._judge, self._constraints = Judge(self.space, reference, loss, regulariser, linear), constraints
+        chosen, config = choose_method(method, None, reference is not None and constraints is None)
         if chosen.feedback != "loss" and reference is None:
             raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs a reference")
-        check_whole(0, seed=seed)
+        chosen = chosen if constraints is None else Constrained(chosen)
         settings = config.get("model", {}).get("init_args", {})
         self._loop = Loop(chosen, Budget(max_renders), int(seed), settings)
-        self._loop.start_without_renderer(self.space, self._judge.image_loss if self._judge else None)
+        self._loop.start_without_renderer(self.space, self._judge.image_loss)
         if evaluations is not None:
             evaluations.give(self.method)
         self._rows: list[dict[str, float]] = []
         self._every = 1
+        #: Each of several losses at the best x so far, as `loss_NAME`.
+        self._best_each: dict[str, float] = {}
         self._drop_batch()
 
     def _drop_batch(self) -> None:
         """Forget the batch of the method in scaled units, and how many of its rows were handed out and told."""
         self._batch = self.space.init.new_empty(0, self.space.n)
         self._losses: list[Tensor] = []
-        self._images: list[Tensor] = []
+        #: What the losses are of: images, or losses by name.
+        self._seen: list[Tensor] = []
         self._handed = self._told = 0
 
     @property
@@ -132,7 +145,8 @@ class Optimizer:
     def history(self) -> "pd.DataFrame":
         """One row for each whole batch, or for every second, fourth, … one after thousands of them.
 
-        `renders`; `batch_loss`, the mean loss of the batch; `best_loss`; and what the method reports, such as `sigma`.
+        `renders`; `batch_loss`, the mean loss of the batch; `best_loss`, and of several losses each one of the best x
+        as `loss_NAME`, without its weight; and what the method reports, such as `sigma`.
         """
         import pandas as pd
 
@@ -158,7 +172,8 @@ class Optimizer:
     def tell(self, losses: Any = None, *, images: Any = None) -> None:
         """Tell the losses [B] or the images of the x that `ask` returned, in the same order.
 
-        NaN or None is a failed render. images: with a reference alone, one for each x; their losses follow.
+        NaN or None is a failed render. losses: of several losses, a {name: loss} for each x. images: with a reference
+        alone, one for each x; their losses follow.
         """
         if self._handed == self._told:
             raise SettingError("tell must follow ask: no losses are missing")
@@ -168,32 +183,42 @@ class Optimizer:
         if images is None and self.method.feedback == "image":
             raise SettingError(f"tell must be given images for {type(self.method).__name__}, got losses")
         if images is not None:
-            if self._judge is None:
-                raise SettingError("images need the reference of Optimizer to be compared with; there is none")
             x = self.space.to_user(self._batch[self._told : self._handed])
             seen, losses = self._judge.evaluate(x, images)
+        elif self._judge.takes_names:
+            seen, losses = self._judge.of_names(list(losses))
         told = as_losses(losses).to(self._batch.device)
         if len(told) != count:
             raise SettingError(f"losses must be {count} numbers, one for each x, got {len(told)}")
         self._losses.append(told)
-        self._images += [] if seen is None else [seen]
+        self._seen += [] if seen is None else [seen]
         self._told = self._handed
         if self._told == len(self._batch):
             self._tell_batch()
 
     def _tell_batch(self) -> None:
         losses, self._losses = torch.cat(self._losses), []
-        images, self._images = self._images, []
-        evaluation = self._loop.ledger.account(self._batch, losses)
-        if images and self._judge is not None and self.method.feedback == "image":
-            evaluation = replace(evaluation, images=torch.cat(images), reference=self._judge.reference)
+        seen = torch.cat(self._seen) if self._seen else None
+        self._seen, ledger = [], self._loop.ledger
+        violations = None
+        if self._constraints is not None:
+            violations = violations_of(self._constraints, self.space.to_user(self._batch)).to(losses.device)
+        evaluation = ledger.account(self._batch, losses, violations)
+        if seen is not None and len(seen) == len(losses) and ledger.improved_at == ledger.renders:
+            best = (self._batch == ledger.best_theta).all(1)
+            self._best_each = self._each(seen[int(torch.where(best, evaluation.ranked(), math.inf).argmin())])
+        if seen is not None and self.method.feedback == "image":
+            evaluation = replace(evaluation, images=seen, reference=self._judge.reference)
         self._loop.tell(self._batch, evaluation)
         if self._loop.iteration % self._every == 0:
-            ledger = self._loop.ledger
             row = {"renders": ledger.renders, "batch_loss": ledger.last_loss, "best_loss": ledger.best_loss}
-            self._rows.append(row | self.method.status())
+            self._rows.append(row | self._best_each | self.method.status())
             if len(self._rows) > MOST_ROWS:
                 self._rows, self._every = self._rows[1::2], 2 * self._every
+
+    def _each(self, told: Tensor) -> dict[str, float]:
+        """Each of several losses of what was told of one x, as the history has it."""
+        return {f"loss_{name}": loss for name, loss in self._judge.each(told).items()}
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state, as tensors and plain values. Call it when all x of a batch have been told."""
@@ -201,7 +226,8 @@ class Optimizer:
             raise SettingError(
                 f"state_dict must follow a whole batch: {len(self._batch) - self._told} losses are missing"
             )
-        return copy.deepcopy(self._loop.state() | {"history": {"rows": self._rows, "every": self._every}})
+        history = {"rows": self._rows, "every": self._every, "best_each": self._best_each}
+        return copy.deepcopy(self._loop.state() | {"history": history})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, and drop the x that are not told yet.
@@ -212,6 +238,7 @@ class Optimizer:
         self._loop.load_state(copy.deepcopy(state))
         history = copy.deepcopy(state.get("history", {}))  # states of earlier versions have none
         self._rows, self._every = history.get("rows", []), history.get("every", 1)
+        self._best_each = history.get("best_each", {})
         self._drop_batch()
 
     def recommend(self) -> Tensor:

@@ -10,6 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from zg.arrays import as_array
+from zg.errors import SettingError
+
 
 class Argument(NamedTuple):
     """A block of x: its name, its shape, whether it holds integers, and its choices if it is categorical.
@@ -43,6 +46,7 @@ class Calling:
     batched: each parameter has a leading dimension B.
     named: the blocks are keyword arguments; else x is the first argument.
     kind: x is a tensor, an array of NumPy, or one number.
+    losses: names of the losses that the function returns, if it returns several by name; in this order they come back.
     """
 
     function: Callable[..., Any]
@@ -53,9 +57,14 @@ class Calling:
     batched: bool
     named: bool
     kind: Literal["tensor", "array", "number"]
+    losses: Sequence[str] = ()
 
     def __call__(self, x: Any, seed: int = 0) -> Any:
         """Call the function with a copy of x [(B,) n], a tensor or an array. It draws its own random numbers."""
+        returned = self._returned(x)
+        return in_order(returned, self.losses, self.batched) if self.losses else returned
+
+    def _returned(self, x: Any) -> Any:
         if isinstance(x, np.ndarray):
             x = x.astype(self.dtype, copy=False)
         if self.named:
@@ -81,6 +90,23 @@ class Calling:
             return x.to(torch.int64) if is_whole else x.clone()
         array = x if isinstance(x, np.ndarray) else x.cpu().numpy()
         return array.astype(np.int64)[()] if is_whole else array.copy()[()]
+
+
+def in_order(returned: Any, names: Sequence[str], batched: bool = False) -> Any:
+    """Losses that were returned by name, as an array [m] or [B, m] in the order of the names; None stays None.
+
+    Raises SettingError for anything but one number, or [B] of them, for each of the names.
+    """
+    if returned is None:
+        return None
+    if not isinstance(returned, Mapping) or set(returned) != set(names):
+        got = sorted(map(str, returned)) if isinstance(returned, Mapping) else type(returned).__name__
+        raise SettingError(f"the returned losses must have the names of loss, {list(names)}, got {got}")
+    told = [as_array(returned[name], f"the loss {name}").astype(np.float64) for name in names]
+    for name, loss in zip(names, told, strict=True):
+        if loss.ndim > batched and loss.size != 1:
+            raise SettingError(f"the loss {name} must be one number for each x, got shape {list(loss.shape)}")
+    return np.stack(told if batched else [loss.reshape(()) for loss in told], axis=-1)
 
 
 def divided(x: Any, blocks: Sequence[Argument]) -> Iterator[tuple[Argument, Any]]:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zg.calling import Calling
+from zg.calling import Calling, in_order
 from zg.errors import SettingError, check_switch
 from zg.images import as_image, as_numbers, channels_first, mismatch, read_reference
-from zg.losses import Losses
+from zg.losses import Losses, Weighted, returned_losses
 from zg.problem import ImageLoss
 from zg.space import ParameterSpace
 from zg.spaces import Init, solution_of
@@ -27,7 +27,7 @@ ALONE = PoolSettings(pool="threads")
 class FunctionTask(Task):
     """A function of the user as a task: with a reference image, a known solution, or neither.
 
-    render: the function; without reference and target it returns the loss.
+    render: the function; without reference and target it returns the loss, or several by name if `loss` has weights.
     reference: an image or the path of an image file. target: the solution θ, whose render becomes the reference.
     args, kwargs, batched, named: see `zg.calling.Calling`.
     like: a value of the type that x gets: a tensor, a number for a float, or anything else for a NumPy array.
@@ -55,7 +55,8 @@ class FunctionTask(Task):
         pool: PoolSettings = ALONE,
         constraints: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__(loss)
+        weights = loss if isinstance(loss, Mapping) and reference is None and target is None else {}
+        super().__init__(returned_losses(weights) if weights else loss)
         check_switch(batched=batched, linear=linear)
         if regulariser is not None and not callable(regulariser):
             raise SettingError(f"regulariser must be a function, got {type(regulariser).__name__}")
@@ -68,9 +69,10 @@ class FunctionTask(Task):
         is_number = not named and not batched and isinstance(like, int | float)
         kind: Any = "number" if is_number else "tensor" if isinstance(like, Tensor) else "array"
         dtype = str(space.dtype).removeprefix("torch.")
-        self.calling = Calling(render, args, dict(kwargs or {}), space.arguments, dtype, batched, named, kind)
+        names = tuple(weights)
+        self.calling = Calling(render, args, dict(kwargs or {}), space.arguments, dtype, batched, named, kind, names)
         self.constrained = constraints is not None
-        self.constraints = replace(self.calling, function=constraints) if constraints is not None else None
+        self.constraints = None if constraints is None else replace(self.calling, function=constraints, losses=())
         self._has_rendered = False
         #: Axes of the pictures that the function returns: 2 for [H, W]; colours first or last.
         self._axes, self._colours_last = 3, False
@@ -137,32 +139,31 @@ class FunctionTask(Task):
     def is_regularised(self) -> bool:
         return self.penalty is not None
 
+    def render_shape(self, i: int = 0) -> tuple[int, ...]:
+        return (len(self.calling.losses),) if self.calling.losses else super().render_shape(i)
+
     def regulariser(self, x: Tensor) -> Tensor | float:
         return 0.0 if self.penalty is None else self.penalty(x)
 
     def violations(self, x: Tensor) -> Tensor:
         assert self.constraints is not None
-        if self.calling.batched:
-            rows = as_numbers(self.constraints(x), "the value that constraints returns").double().reshape(len(x), -1)
-        else:
-            told = [as_numbers(self.constraints(one), "the value that constraints returns") for one in x]
-            if len({one.numel() for one in told}) > 1:
-                raise SettingError("constraints must return the same number of values for every x")
-            rows = torch.stack([one.double().reshape(-1) for one in told])
-        if rows.shape[1] == 0:
-            raise SettingError("constraints must return one value or more, got none")
-        return rows.to(self.device)
+        return violations_of(self.constraints, x, self.calling.batched).to(self.device)
 
     def image(self, rendered: Any, batch: int | None) -> Tensor:
-        """The returned value as images [(B,) C, H, W] float32, or as losses [(B)] float64. batch: B or None.
+        """The returned value as images [(B,) C, H, W] float32, or as losses [(B,)] or [(B,) m] float64.
 
-        None is a failed render: NaN.
+        batch: B or None. None as a value is a failed render: NaN.
         """
         reference = self.reference()
         if rendered is None and batch is None:
-            shape = () if reference is None else reference.shape
-            return torch.full(shape, math.nan, device=self.device, dtype=torch.float32 if shape else torch.float64)
+            dtype = torch.float64 if reference is None else torch.float32
+            return torch.full(self.render_shape(), math.nan, device=self.device, dtype=dtype)
+        if isinstance(rendered, Mapping):
+            names = ", ".join(f"{str(name)!r}: 1.0" for name in rendered)
+            raise SettingError(f"losses by name need weights: loss={{{names}}}")
         values = as_image(rendered, "the value that render returns").to(self.device)
+        if self.calling.losses:
+            return values.double()
         is_loss = reference is None and values.numel() == (1 if batch is None else batch)
         if is_loss:
             return values.double().reshape(() if batch is None else (batch,))
@@ -185,8 +186,22 @@ class FunctionTask(Task):
         return image.cpu() if self.calling.kind == "tensor" else image.cpu().numpy()
 
 
+def violations_of(constraints: Callable[..., Any], x: Tensor, batched: bool = False) -> Tensor:
+    """g [B, m] float64 of a function of the user at x [B, n] in the user's units. batched: it takes all x at once."""
+    if batched:
+        rows = as_numbers(constraints(x), "the value that constraints returns").double().reshape(len(x), -1)
+    else:
+        told = [as_numbers(constraints(one), "the value that constraints returns") for one in x]
+        if len({one.numel() for one in told}) > 1:
+            raise SettingError("constraints must return the same number of values for every x")
+        rows = torch.stack([one.double().reshape(-1) for one in told])
+    if rows.shape[1] == 0:
+        raise SettingError("constraints must return one value or more, got none")
+    return rows
+
+
 class Judge:
-    """The losses of images that the caller has rendered, by a reference."""
+    """The losses of what a caller who renders tells: images, by a reference; else losses, or several by name."""
 
     def __init__(
         self,
@@ -200,14 +215,30 @@ class Judge:
             lambda x: None, space, reference=reference, loss=loss, regulariser=regulariser, linear=linear
         )
         task.setup(space.init.device)
-        self.task, self.image_loss = task, ImageLoss(task.loss, task.regulariser)
-        reference_image = task.reference()
-        assert reference_image is not None
-        self.reference = reference_image
+        self.task, self.reference = task, task.reference()
+        self.image_loss = None if self.reference is None else ImageLoss(task.loss, task.regulariser)
+
+    def of_names(self, told: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Losses by name [B, m] and their sums [B]; NaN for None, a failed render."""
+        names = self.task.calling.losses
+        rows = torch.stack([self.task.image(in_order(one, names), None) for one in told])
+        return rows, self.task.loss(rows, None)
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether losses are told by name."""
+        return bool(self.task.calling.losses)
+
+    def each(self, told: Tensor) -> dict[str, float]:
+        """Each of several losses of what was told of one x: its image, or its losses [m]; without weights."""
+        criterion = self.task.criterion
+        return criterion.each(told, self.reference) if isinstance(criterion, Weighted) else {}
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, images: Any) -> tuple[Tensor, Tensor]:
         """Images [B, C, H, W] and their losses [B] at x [B, n] in the user's units; NaN for None, a failed render."""
+        if self.reference is None or self.image_loss is None:
+            raise SettingError("images need the reference of Optimizer to be compared with; there is none")
         rendered = [self.task.image(image, None) for image in images]
         if len(rendered) != len(x):
             raise SettingError(f"images must be {len(x)}, one for each x, got {len(rendered)}")

@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 
 from zg.errors import SettingError, nearest
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Any], Tensor]
 #: A loss as people give it: a name, a function, or several with weights.
 Losses = str | Loss | Mapping[str, Any] | Sequence[Any]
 
@@ -80,15 +80,31 @@ class Weighted:
             if not isinstance(name, str):
                 raise SettingError(f"loss must have names, got {name!r}")
             if not isinstance(weight, Real) or isinstance(weight, bool) or not math.isfinite(weight) or weight < 0:
-                raise SettingError(f"loss.{name} must be a weight ≥ 0, or a function and its weight, got {part!r}")
+                raise SettingError(f"loss.{name} must be a weight ≥ 0, or a function and its weight, got {weight!r}")
             self.losses[name], self.weights[name] = resolve_loss(function), float(weight)
 
-    def __call__(self, images: Tensor, reference: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, reference: Tensor | None) -> Tensor:
         return torch.stack([self.weights[name] * loss(images, reference) for name, loss in self.losses.items()]).sum(0)
 
-    def each(self, image: Tensor, reference: Tensor) -> dict[str, float]:
+    def each(self, image: Tensor, reference: Tensor | None) -> dict[str, float]:
         """Each loss of one image [...], without its weight, by name."""
         return {name: float(loss(image[None], reference)) for name, loss in self.losses.items()}
+
+
+def returned_losses(weights: Mapping[str, Any]) -> Weighted:
+    """The weighted sum of losses [B, m] that a function returns by name, in the order of `weights`, {name: weight}.
+
+    Raises SettingError for a loss with a function: it is the user's function that computes it.
+    """
+    for name, weight in weights.items():
+        if isinstance(weight, tuple):
+            raise SettingError(f"loss.{name} must be a weight where render returns the losses, got {weight!r}")
+    return Weighted({name: (_column(k), weight) for k, (name, weight) in enumerate(weights.items())})
+
+
+def _column(k: int) -> Loss:
+    """Loss k of those that were returned."""
+    return lambda losses, reference: losses[:, k].double()
 
 
 def resolve_loss(loss: Losses) -> Loss:

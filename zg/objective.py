@@ -107,7 +107,7 @@ class Objective:
             raise
         except (Exception, SystemExit) as error:
             self._fail(error)
-            rendered = self._render_singly(x, None, (1, *self._shape(number)))
+            rendered = self._render_singly(x, None, number)
         losses = self._losses(x, rendered, number)
         self.ledger.seconds_render += perf_counter() - start
         evaluation = self.ledger.account(theta[None], losses)
@@ -162,22 +162,17 @@ class Objective:
         except (Exception, SystemExit) as error:
             if len(x) == 1:
                 self._fail(error)
-            images = self._render_singly(x, seeds, (len(x), *self._shape(i)))
+            images = self._render_singly(x, seeds, i)
         if self.task.last_error:
             self.ledger.note_error(self.task.last_error)
             self.task.last_error = ""
         return self._losses(x, images, i), images
 
-    def _shape(self, i: int) -> tuple[int, ...]:
-        """The shape of an image of iteration i; () without a reference."""
-        reference = self.task.reference(i)
-        return () if reference is None else tuple(reference.shape)
-
     @torch.no_grad()
     def _losses(self, x: Tensor, images: Tensor, i: int) -> Tensor:
         """Losses [B] float64 of images [B, ...] of x [B, n] in the user's units."""
         task, reference = self.task, self.task.reference(i)
-        self._check_images(images, (len(x), *self._shape(i)), reference)
+        self._check_images(images, (len(x), *task.render_shape(i)), reference)
         losses, penalty = task.loss(images, reference), torch.as_tensor(task.regulariser(x))
         if tuple(losses.shape) != (len(x),) or (penalty.ndim and tuple(penalty.shape) != (len(x),)):
             raise SettingError(
@@ -186,10 +181,10 @@ class Objective:
             )
         return losses.double() + penalty
 
-    def _render_singly(self, x: Tensor, seeds: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Images [B, ...] after an exception in a batch. Each x is rendered alone; NaN where it raises again."""
-        are_losses = len(shape) == 1
-        dtype = torch.float64 if are_losses else torch.float32
+    def _render_singly(self, x: Tensor, seeds: Tensor | None, i: int) -> Tensor:
+        """Images [B, ...] of iteration i, after an exception in a batch: each x alone; NaN where it raises again."""
+        dtype = torch.float64 if self.task.reference(i) is None else torch.float32
+        shape = (len(x), *self.task.render_shape(i))
         images = torch.full(shape, math.nan, device=self.task.device, dtype=dtype)
         if len(x) == 1:
             return images

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 import zg.workers.processes  # noqa: F401  # what renders belongs to the hash of a run's code, which follows imports
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.task import Task
 from zg.workers.pool import PoolSettings, Scene, open_pool
 
@@ -28,7 +28,7 @@ class WorkerTask(Task):
 
     def __init__(
         self,
-        loss: str | Loss = "mse",
+        loss: Losses = "mse",
         workers: int = PoolSettings.workers,
         timeout: float = 30.0,
         recycle_renders: int = PoolSettings.recycle_renders,

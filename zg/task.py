@@ -123,12 +123,20 @@ class Task:
         raise NotImplementedError(f"{type(self).__name__} must implement render or render_one")
 
     def loss(self, images: Tensor, reference: Tensor | None) -> Tensor:
-        """images [B, C, H, W], reference [C, H, W] -> losses [B]. Without a reference, `images` are the losses [B]."""
-        return images.double() if reference is None else self.criterion(images, reference)
+        """images [B, C, H, W], reference [C, H, W] -> losses [B].
+
+        Without a reference, `images` are the losses [B]; or several losses [B, m], of which `criterion` makes one.
+        """
+        return images.double() if reference is None and images.ndim == 1 else self.criterion(images, reference)
 
     def regulariser(self, x: Tensor) -> Tensor | float:
         """x [B, n] in the user's units -> [B] or a number, added to the loss; already weighted."""
         return 0.0
+
+    def render_shape(self, i: int = 0) -> tuple[int, ...]:
+        """The shape of one render of iteration i: that of the reference, or () where renders are losses."""
+        reference = self.reference(i)
+        return () if reference is None else tuple(reference.shape)
 
     @property
     def is_regularised(self) -> bool:
@@ -187,8 +195,7 @@ class Task:
     def images_of(self, results: Sequence[Result]) -> Tensor:
         """Images [B, C, H, W], or losses [B], of results of the pool; failed ones are NaN."""
         assert self.workers is not None
-        reference = self.reference()
-        shape = self.workers.shape or (() if reference is None else tuple(reference.shape))
+        shape = self.workers.shape or self.render_shape()
         images = torch.full((len(results), *shape), torch.nan, dtype=torch.float32 if shape else torch.float64)
         for image, result in zip(images, results, strict=True):
             if result.image is not None:

@@ -29,8 +29,8 @@ UNBROKEN = re.compile(
 #: What is no text: tags, and formulas with all that is in them.
 MARKUP = re.compile(r"(<math.*?</math>|<[^>]+>)", re.DOTALL)
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".md": "markdown", ".csv": "text", ".cfg": "ini"}
-#: The page whose sections become cards.
-GALLERY = "gallery.md"
+#: The pages whose sections become cards.
+GALLERIES = ("gallery.md", "guides/index.md")
 #: Files that are copied as they are.
 PICTURES = (".png", ".gif", ".mp4", ".html")
 #: Longest text that is shown as a page, in characters.
@@ -47,7 +47,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         add(path, files, config)
     while waiting:
         home = waiting.pop()
-        for found in LINK.finditer((ROOT / home).read_text(encoding="utf-8")):
+        page = files.get_file_from_path(home.removeprefix("docs/")) if home.startswith("docs/") else None
+        text = page.content_string if page else (ROOT / home).read_text(encoding="utf-8")  # a guide is no file
+        for found in LINK.finditer(text):
             path = in_repository(home, found["path"])
             if path and not path.startswith("docs/") and uri_of(path) not in origins:
                 add(path, files, config)
@@ -58,7 +60,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Make links lead to pages of the site, and set in the tables of settings."""
-    if page.file.src_uri == GALLERY or page.file.src_uri.startswith("source/"):
+    if page.file.src_uri in GALLERIES or page.file.src_uri.startswith("source/"):
         page.meta["hide"] = ["toc"]  # room for pictures and wide tables
     uri = page.file.src_uri
     markdown = re.sub(r"\A\s*##+ ", "# ", markdown)  # a page without a heading `# ` is titled by its file's name
@@ -73,7 +75,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     if page.file.src_uri.endswith(".py.md"):
         return html  # code, as it is
     html = unbroken(FORMULA.sub(formula, html))
-    return gallery(html) if page.file.src_uri == GALLERY else html
+    return gallery(html) if page.file.src_uri in GALLERIES else html
 
 
 def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
@@ -89,6 +91,8 @@ def in_repository(home: str, link: str) -> str | None:
 
 def uri_of(path: str) -> str:
     """Where the site has a file of the repository."""
+    if path.startswith("docs/guides/") and path.endswith(".py"):
+        return path.removeprefix("docs/").removesuffix(".py") + ".md"  # a guide has a page of its own
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     if path in PAGES:
@@ -128,9 +132,9 @@ def shown(path: str) -> str:
 def relinked(found: re.Match[str], home: str, uri: str) -> str:
     """A link in the file `home`, as the page `uri` has to have it."""
     path = in_repository(home, found["path"])
-    if path is None or (path.startswith("docs/") and home.startswith("docs/")):
+    target = None if path is None else uri_of(path)
+    if target is None or (f"docs/{target}" == path and home.startswith("docs/")):
         return found[0]
-    target = uri_of(path)
     is_html = found["before"] != "]("  # MkDocs does not look into HTML
     relative = os.path.relpath(target, posixpath.dirname(uri) or ".")
     if is_html and relative.endswith(".md"):

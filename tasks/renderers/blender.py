@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zg.errors import SettingError, check_positive, nearest
-from zg.losses import Loss
+from zg.losses import Losses
 from zg.scenes import WorkerTask
 from zg.workers.pool import PYTHON
 
@@ -47,7 +47,7 @@ class BlenderTask(WorkerTask):
 
     def __init__(
         self,
-        loss: str | Loss = "multiscale",
+        loss: Losses = "multiscale",
         engine: str = "workbench",
         oversample: int = 2,
         blender: str | None = None,

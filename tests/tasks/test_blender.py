@@ -44,7 +44,7 @@ def test_where_blender_is_not_installed_one_line_says_how_to_install_it(monkeypa
 
 
 class Coil(BlenderTask):
-    """The example in docs/renderers.md."""
+    """A task with a scene file of its own."""
 
     def build(self):
         self.space = ParameterSpace(turns=Block([5.0], low=2, high=12, kind="integer"))

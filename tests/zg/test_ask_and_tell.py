@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 import zg
@@ -47,3 +48,44 @@ def test_a_long_history_is_thinned_out(monkeypatch):
     renders = optimizer.history["renders"].tolist()
     assert 10 <= len(renders) <= 20
     assert len({b - a for a, b in itertools.pairwise(renders)}) == 1, "evenly spaced"
+
+
+def test_bounds_whole_numbers_and_constraints_are_given_as_in_a_call():
+    optimizer = zg.Optimizer(bounds={"a": (-2, 2), "k": (0, 9)}, integer=["k"], constraints=lambda x: 3 - x[1])
+    assert optimizer.space.to_user(optimizer.space.init).tolist() == [0, 4]
+    while optimizer.renders < 150:
+        optimizer.tell([float((x[0] - 1) ** 2 + x[1]) for x in optimizer.ask()])
+    assert optimizer.recommend().tolist() == pytest.approx([1, 3], abs=0.05)
+    assert optimizer.best.params["k"] == 3 and optimizer.history["violation"].iloc[-1] == 0
+    with pytest.raises(zg.SettingError, match="init and x0 exclude each other"):
+        zg.Optimizer(init=[0.0], x0=[1.0])
+    with pytest.raises(zg.SettingError, match="method must be told losses where there are constraints"):
+        zg.Optimizer(x0=[0.5], method="zerograds-image", reference=[[0.0]], constraints=lambda x: x[0])
+
+
+def test_several_losses_are_told_by_name_and_each_is_in_the_history():
+    optimizer = zg.Optimizer(x0=[2.0, 1.0], loss={"place": 1.0, "size": 0.5})
+
+    def each(x):
+        return {"place": float((x[0] - 1) ** 2), "size": float(x[1] ** 2)}
+
+    while optimizer.renders < 60:
+        optimizer.tell([None if x[1] > 3 else each(x) for x in optimizer.ask(2)])
+    last = optimizer.history.iloc[-1]
+    assert last["best_loss"] == last["loss_place"] + 0.5 * last["loss_size"] < 0.1
+    assert {"place": last["loss_place"], "size": last["loss_size"]} == each(optimizer.best.x)
+    other = zg.Optimizer(x0=[2.0, 1.0], loss={"place": 1.0, "size": 0.5})
+    other.load_state_dict(optimizer.state_dict())
+    other.tell([{"place": 9.0, "size": 9.0}] * len(other.ask()))
+    assert other.history.iloc[-1]["loss_place"] == last["loss_place"]
+    with pytest.raises(zg.SettingError, match="the returned losses must have the names"):
+        other.tell([1.0] * len(other.ask()))
+
+
+def test_several_losses_of_told_images_are_in_the_history():
+    reference = np.array([[0.9, 0.5, 0.1]])
+    optimizer = zg.Optimizer(x0=[0.2, 0.4], reference=reference, loss={"mse": 1.0, "relative_mse": 0.1})
+    while optimizer.renders < 9:
+        optimizer.tell(images=[x[0] - x[1] * np.arange(3.0)[None] for x in optimizer.ask().numpy()])
+    last = optimizer.history.iloc[-1]
+    assert last["best_loss"] == pytest.approx(last["loss_mse"] + 0.1 * last["loss_relative_mse"])

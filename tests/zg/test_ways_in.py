@@ -130,6 +130,46 @@ def test_each_of_several_losses_is_logged_without_its_weight():
     assert list(Weighted({"mse": 1, "multiscale": 0}).weights.values()) == [1, 0]
 
 
+def parts(x):
+    return {"fit": float(((x - 1) ** 2).sum()), "length": float(abs(x).sum())}
+
+
+@pytest.mark.parametrize("places", [{}, {"workers": 2, "pool": "processes"}])
+def test_losses_that_a_function_returns_by_name_are_weighted_and_logged(places):
+    weights = {"length": 0.1, "fit": 1.0}
+    result = zg.minimize(parts, [0.0, 0.0], loss=weights, max_renders=60, curve_points=3, **places)
+    assert result.theta == pytest.approx(torch.full((2,), 0.95).double(), abs=1e-3)
+    told = {name: result.row[f"metric_loss_{name}"] for name in weights}
+    assert told == pytest.approx(parts(result.theta.numpy()))
+    assert result.loss == pytest.approx(told["fit"] + 0.1 * told["length"])
+    assert {"loss_fit", "loss_length"} <= set(result.history.columns)
+
+
+def test_named_losses_of_a_batch_and_failed_ones_are_understood():
+    batched = zg.minimize(
+        lambda x: {"a": (x**2).sum(1), "b": abs(x).sum(1)}, [1.0, 1.0], loss={"a": 1, "b": 0}, batched=True
+    )
+    assert batched.loss < 1e-6
+    with pytest.warns(UserWarning, match="renders failed"):
+        zg.minimize(lambda x: None if x[0] > 1 else parts(x), [0.9, 0.9], loss={"fit": 1, "length": 0}, max_renders=40)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (None, "losses by name need weights: loss={'fit': 1.0, 'length': 1.0}"),
+        ({"fit": 1.0}, "the returned losses must have the names of loss, ['fit'], got ['fit', 'length']"),
+        ({"fit": 1.0, "length": -1}, "loss.length must be a weight ≥ 0, or a function and its weight, got -1"),
+        ({"fit": (max, 1.0), "length": 1.0}, "loss.fit must be a weight where render returns the losses"),
+        ("mse", "loss of minimize must be weights of what f returns by name, got 'mse'"),
+    ],
+)
+def test_weights_that_do_not_fit_the_returned_losses_are_refused(loss, message):
+    with pytest.raises(zg.SettingError) as refused:
+        zg.minimize(parts, [0.0, 0.0], max_renders=9, **({} if loss is None else {"loss": loss}))
+    assert message in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [

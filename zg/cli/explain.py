@@ -15,20 +15,17 @@ from zg.config.compose import compose, read_yaml
 from zg.errors import SettingError
 from zg.objective import Objective
 from zg.run.checkpoint import CHECKPOINT_FILE, KEY, PREVIOUS_FILE, damage
-from zg.run.evidence import Evidence, KeepEvidence, probed
+from zg.run.evidence import FEWEST, Evidence, KeepEvidence, probed
 from zg.run.explain import explain
 from zg.run.files import CONFIG_FILE, ROW_FILE
 from zg.run.record import Record
-
-#: Fewest additional renders that tell something: the result twice, and one change.
-FEWEST = 3
 
 
 def explain_command(words: list[str]) -> int:
     """Run `zg explain`. words: the words of the command line after `explain`. Returns the exit code."""
     parser = OptionParser(prog="zg explain", description=(__doc__ or "").strip())
     parser.add_argument("folder", type=Path, help="the folder of a run, such as runs/toy-zerograds-0")
-    more = "make N renders: the result again, and single parameters changed"
+    more = "make N renders: the result again, and single parameters changed, the least known first"
     parser.add_argument("--renders", type=int, default=0, help=more)
     options = parser.parse_args(words)
     if options.renders and options.renders < FEWEST:
@@ -39,8 +36,7 @@ def explain_command(words: list[str]) -> int:
     kept = observers.get(KeepEvidence.__name__)
     evidence = Evidence.from_state(kept["evidence"]) if kept else None
     if evidence is not None and options.renders:
-        sigma = next((row["sigma"] for row in reversed(records) if row.get("sigma")), 0.0)
-        evidence = with_renders(options.folder, evidence, sigma, options.renders)
+        evidence = with_renders(options.folder, evidence, records, options.renders)
     say(str(explain(evidence, read_row(options.folder, checkpoint[KEY], records), records)))
     return 0
 
@@ -72,7 +68,7 @@ def read_row(folder: Path, loop: dict[str, Any], records: list[dict[str, float]]
     }
 
 
-def with_renders(folder: Path, evidence: Evidence, sigma: float, count: int) -> Evidence:
+def with_renders(folder: Path, evidence: Evidence, records: list[dict[str, float]], count: int) -> Evidence:
     """The evidence with `count` more renders of the task that the config in the folder describes."""
     config = compose(read_yaml(folder / CONFIG_FILE))
     if "class_path" not in config.get("data", {}):
@@ -82,4 +78,4 @@ def with_renders(folder: Path, evidence: Evidence, sigma: float, count: int) -> 
     with contextlib.closing(task):
         task.seed = parsed.get("seed", 0)
         task.setup()
-        return probed(evidence, Objective(task, count, task.seed), sigma, count)
+        return probed(evidence, Objective(task, count, task.seed), records, count)

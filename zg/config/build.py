@@ -178,7 +178,7 @@ def one_line(message: str) -> str:
     key = re.findall(r'[Kk]ey "([\w.]+)"', message)
     if about_setting := re.search(r"given class_path.*?\n(.*?)\n    - Expected", message, re.DOTALL):
         message = about_setting[1]
-    wanted = dict.fromkeys(re.findall(r"Expected (?:an? )?(.*?)\.?(?: Got value:|\n|$)", message))
+    wanted = dict.fromkeys(re.findall(r"Expected (?:an? )?(.*?)(?:, but got .*?)?\.?(?: Got value:|\n|$)", message))
     given = re.search(r"(?:Got|Given) value: (.*?)(?:\n|$)", message)
     if key and wanted and given:
         kinds = " or ".join(

@@ -1,15 +1,17 @@
 """What a run keeps for `zg explain`: some of the θ that it rendered, with their losses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zg.errors import check_whole
 from zg.loop import Loop
 from zg.objective import Objective
 from zg.run.observer import Observer
+from zg.seeding import make_generator
 from zg.space import ParameterSpace
 
 #: Most renders that are kept, and most numbers of θ among them (1 MB in double precision).
@@ -18,6 +20,8 @@ MOST_ROWS, MOST_NUMBERS = 1000, 2**17
 OF_THE_START = 0.25
 #: Distance of additional renders from the result, in scaled units, where the method has no σ.
 PROBE = 0.05
+#: Fewest additional renders that tell something: the result twice, and one change. Share of them that is of the result.
+FEWEST, OF_THE_RESULT = 3, 0.2
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Evidence:
 
     names, sizes: of the blocks. scale, log, discrete, low, high [n]: of the space (`ParameterSpace`).
     start, end [n]: the initial and the recommended θ. theta [N, n], losses [N]: the renders; NaN where one failed.
+    asked: how many of them, the last ones, were made after the run, by `probed`.
     """
 
     names: list[str]
@@ -39,6 +44,7 @@ class Evidence:
     end: Tensor
     theta: Tensor
     losses: Tensor
+    asked: int = 0
 
     @classmethod
     def of(cls, space: ParameterSpace, end: Tensor, theta: Tensor, losses: Tensor) -> "Evidence":
@@ -135,22 +141,31 @@ class KeepEvidence(Observer):
         self._counts = [count, len(known.losses) - count]
 
 
-def probed(evidence: Evidence, objective: Objective, sigma: float, count: int) -> Evidence:
-    """With `count` ≥ 3 more renders: of the result, first and last, and of changes of single parameters by ± σ.
+def probed(evidence: Evidence, objective: Objective, records: Sequence[Mapping[str, float]], count: int) -> Evidence:
+    """With `count` more renders: the result several times, for the noise, and single parameters changed by ± σ.
 
-    They are not counted by the run. sigma: in scaled units; 0 for PROBE.
+    Those that the kept renders have changed least often come first; after 2 n changes, all parameters change at once.
+    The run does not count these renders. records: of the run; their last σ, in scaled units, is the size of the
+    changes, or PROBE without one. Raises SettingError for fewer than FEWEST.
     """
-    device, step = objective.space.init.device, sigma or PROBE
+    check_whole(FEWEST, renders=count)
+    device = objective.space.init.device
+    step = next((row["sigma"] for row in reversed(records) if row.get("sigma")), PROBE)
+    order = (evidence.theta != evidence.end).sum(0).argsort(stable=True).tolist()
+    of_result = torch.linspace(0, count - 1, max(2, int(OF_THE_RESULT * count))).round().long().tolist()
     offsets = torch.zeros(count, evidence.n, dtype=evidence.end.dtype)
-    for row in range(1, count - 1):
-        i, sign = (row - 1) // 2 % evidence.n, 2 * (row % 2) - 1
+    for number, row in enumerate(row for row in range(count) if row not in of_result):
+        if number >= 2 * evidence.n:
+            offsets[row] = step * torch.randn(evidence.n, generator=make_generator(0, "explain", str(number)))
+            continue
+        i, sign = order[number // 2], 1 - 2 * (number % 2)
         lattice = float(1 / evidence.scale[i]) if evidence.discrete[i] else 0.0
         offsets[row, i] = sign * max(step, lattice)
     theta = evidence.end + offsets
     losses = [objective.measure(one.to(device), f"explain {row}")[0] for row, one in enumerate(theta)]
     more = Evidence.of(objective.space, evidence.end, theta.to(device), torch.tensor(losses, dtype=torch.float64))
     theta, told = torch.cat([evidence.theta, more.theta]), torch.cat([evidence.losses, more.losses])
-    return replace(evidence, theta=theta, losses=told)
+    return replace(evidence, theta=theta, losses=told, asked=count)
 
 
 def _kept(values: Tensor) -> Tensor:

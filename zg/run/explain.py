@@ -7,6 +7,7 @@ Each finding is a sentence with its numbers and what can be done. The numbers co
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -28,13 +29,13 @@ OUTSIDE = 2.0
 ROUNDING = 1e-7
 #: Most parameters for which renders of single changes are advised.
 FEW = 100
-#: Most parameters that are listed.
-LISTED = 12
+#: Most parameters that are listed; characters of a line of text.
+LISTED, WIDTH = 12, 100
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: flat, failed, noise, sigma, inert, unvaried, bound, units, outside, model or budget. text: a sentence."""
+    """kind: one of QUESTIONS. text: a sentence."""
 
     kind: str
     text: str
@@ -79,7 +80,7 @@ class Explanation:
                 lines.append(f"  {one.name:{width}}  {one.value:<10.4g} {said}")
             if len(self.parameters) > LISTED:
                 lines.append(f"  … and {len(self.parameters) - LISTED} more, which are surer")
-        return "\n".join(lines)
+        return "\n".join(fill(line, WIDTH, subsequent_indent="  ") if len(line) > WIDTH else line for line in lines)
 
     __repr__ = __str__
 
@@ -213,6 +214,38 @@ def _noise(case: Case) -> list[str]:
     ]
 
 
+def _slope(case: Case) -> list[str]:
+    """What the renders that were asked for say of single parameters."""
+    evidence, noise = case.evidence, case.noise or 0.0
+    theta, losses = evidence.theta[-evidence.asked :], evidence.losses[-evidence.asked :]
+    changed, here = theta != evidence.end, losses[(theta == evidence.end).all(1)].nanmean()
+    if not evidence.asked or not here.isfinite():
+        return []
+    singly = (changed.sum(1) == 1) & losses.isfinite()
+    seen = max(SURE * noise, ROUNDING * float(here.abs()))
+    falls, nothing, rest = [], [], []
+    for i in changed[singly].any(0).nonzero()[:, 0].tolist():
+        rows = singly & changed[:, i]
+        lowest = int(torch.where(rows, losses, torch.inf).argmin())
+        fall, place = float(here - losses[lowest]), float(evidence.to_user(theta[lowest])[i])
+        if fall > seen:
+            falls.append((fall, f"{evidence.label(i)} = {place:.4g} (by {fall:.2g})"))
+        elif float((losses[rows] - here).abs().max()) <= seen:
+            nothing.append(evidence.label(i))
+        else:
+            rest.append(evidence.label(i))
+    found = []
+    if falls:
+        found.append(
+            f"Downhill of the result, one parameter at a time: {_listed([one for _, one in sorted(falls)[::-1]])}."
+        )
+    if rest:
+        found.append(f"The result is lowest in {_listed(rest)}: both changes raise the loss.")
+    if nothing:
+        found.append(f"Changes of {_listed(nothing)} alone show nothing{' above the noise' if noise else ''}.")
+    return found
+
+
 def _sigma(case: Case) -> list[str]:
     """What σ did."""
     sigmas = [row["sigma"] for row in case.records if row.get("sigma", 0) > 0]
@@ -317,8 +350,9 @@ def _model(case: Case) -> list[str]:
     if model is None:
         rows = f"{len(evidence.losses)} kept renders"
         said = f"{rows} are too few, or too much alike, to tell {evidence.n} parameters apart."
-        more = f" `zg explain DIR --renders {4 * evidence.n}` changes each parameter on its own."
-        return [said + (more if evidence.n <= FEW else "")]
+        asked = f"`zg explain DIR --renders {4 * evidence.n}` or result.explain(renders={4 * evidence.n})"
+        more = f" {asked} changes each parameter on its own."
+        return [said + (more if evidence.n <= FEW and not evidence.asked else "")]
     if model.is_believed or model.deviation == 0:
         return []
     if case.noise and model.misfit < SURE * case.noise:
@@ -348,6 +382,7 @@ QUESTIONS: dict[str, Callable[[Case], list[str]]] = {
     "failed": _failed,
     "flat": _flat,
     "noise": _noise,
+    "slope": _slope,
     "inert": _inert,
     "unvaried": _unvaried,
     "bound": _bound,

@@ -26,6 +26,8 @@ ROUNDING = 1e-16
 MOVED = 0.01
 #: Least end of the scale of errors: one step of 8 bits. Smaller errors are not seen.
 STEP = 1 / 255
+#: Size of a title times its letters, in points, that a picture has room for.
+TITLE_POINTS = 240.0
 #: Inches of a picture, and most pictures in a row.
 PICTURE_INCHES, ROW = 2.4, 4
 
@@ -127,7 +129,7 @@ def draw_images(images: Images, figure: Figure | None = None) -> Figure:
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, part in zip(grid, parts, strict=False):
         _draw_picture(figure, axes, *part)
-    for axes in grid:  # the empty places of the last row
+    for axes in grid[len(parts) :]:  # the empty places of the last row
         axes.axis("off")
     return figure
 
@@ -138,7 +140,8 @@ def _mean_difference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _draw_picture(figure: Figure, axes: Axes, title: str, picture: Tensor, is_error: bool) -> None:
-    axes.set_title(title, fontsize=9)
+    size = min(9.0, TITLE_POINTS / len(title))
+    axes.set_title(title, fontsize=size)
     axes.set_xticks([])
     axes.set_yticks([])
     if not is_error:
@@ -146,7 +149,7 @@ def _draw_picture(figure: Figure, axes: Axes, title: str, picture: Tensor, is_er
         return
     most = float(picture.max())
     if most < STEP / 2:  # rounds to 0 in a file of 8 bits
-        axes.set_title(f"{title.partition(':')[0]}: {f'at most {most:.0e}' if most else '0 everywhere'}", fontsize=9)
+        axes.set_title(f"{title.partition(':')[0]}: {f'at most {most:.0e}' if most else '0 everywhere'}", fontsize=size)
     drawn = axes.imshow(picture.numpy(), cmap="magma", vmin=0.0, vmax=max(most, STEP), interpolation="nearest")
     if most > 0:
         bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.03)

@@ -39,7 +39,7 @@ def result_metrics(loop: Loop, theta: Tensor, image: Tensor) -> dict[str, float]
     reference = task.reference()
     if reference is not None and image.ndim >= 3 and image.isfinite().all():
         found |= image_metrics(image, reference, task.linear)
-    if reference is not None and isinstance(task.criterion, Weighted):
+    if isinstance(task.criterion, Weighted) and (reference is not None or image.ndim == 1):
         found |= {f"loss_{name}": loss for name, loss in task.criterion.each(image, reference).items()}
     return found | task.metrics(x, image)
 

@@ -71,7 +71,8 @@ class Record(Observer):
             self._advance(renders)
 
     def ended(self, loop: Loop) -> None:
-        if self.logged < loop.renders:
+        is_measured = bool(self.history.rows) and "loss" in self.history.rows[-1]
+        if self.logged < loop.renders or (self.curve_at and not is_measured):  # the curve has its end in any case
             self.record(loop, measured=bool(self.curve_at))
 
     def failed(self, loop: Loop) -> None:

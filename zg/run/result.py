@@ -1,13 +1,16 @@
 """The result of a run."""
 
 import base64
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from zg.run.evidence import Evidence
+from zg.errors import SettingError
+from zg.objective import Objective
+from zg.run.evidence import Evidence, probed
 from zg.run.explain import Explanation, explain
 from zg.run.images import Images
 from zg.run.row import Row
@@ -37,6 +40,7 @@ class Result:
     images: start, render, reference and what the surrogate predicted, as tensors; None where there are no images.
     evidence: what `explain` reads.
     known: what became of the evaluations that were known before, in words.
+    objective: what `explain` renders with, where it is asked to; None in a copy that was pickled.
 
     >>> import zg
     >>> blocks = {"count": zg.Block(8, low=1, high=40, kind="integer"), "angle": zg.Block([0.5, 0.5])}
@@ -59,6 +63,12 @@ class Result:
     images: Images | None = None
     evidence: Evidence | None = None
     known: str = ""
+    objective: Objective | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {
+            "objective": None
+        }  # it holds the user's function, which may be one that does not travel
 
     @property
     def x(self) -> Any:
@@ -91,9 +101,20 @@ class Result:
 
         return self.plot(figure) if self.images is None else figures.draw_images(self.images, figure)
 
-    def explain(self) -> Explanation:
-        """Why the run moved as far as it did, and how sure each parameter is. It renders nothing; `print` it."""
-        return explain(self.evidence, self.row, self.records)
+    def explain(self, renders: int = 0) -> Explanation:
+        """Why the run moved as far as it did, and how sure each parameter is; `print` it.
+
+        renders: 0, or the number of renders to make, at least 3. A fifth, two at least, are of the result and measure
+        the noise. The others change one parameter each, those first that the run has changed least. They are not
+        counted, and neither the result nor a file changes. Raises SettingError for a result that was unpickled.
+        """
+        evidence = self.evidence
+        if renders and evidence is not None:
+            if self.objective is None:
+                raise SettingError("renders needs the renderer of the run, which a pickled result has not")
+            with contextlib.closing(self.objective.task):
+                evidence = probed(evidence, self.objective, self.records, renders)
+        return explain(evidence, self.row, self.records)
 
     def __repr__(self) -> str:
         where = f"{self.folder}" if self.folder else ".params .image .history .plot() .show() .explain()"

@@ -125,7 +125,7 @@ def run(
                 _record_failure(folder, exception, task, loop, labels, loggers, resume)
             raise
         result = _finish(loop, labels, history, folder, loggers)
-        result.signal, result.evidence = signals.number, evidence.evidence()
+        result.signal, result.evidence, result.objective = signals.number, evidence.evidence(), loop.objective
         return result
 
 

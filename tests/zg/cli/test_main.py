@@ -39,6 +39,17 @@ def test_fit_prints_the_result_and_the_paths_of_its_files(capsys, tmp_path):
     assert row["final_loss"] < 1e-20
 
 
+def test_a_yaml_may_have_several_losses_with_weights_and_its_run_is_resumed(capsys, tmp_path):
+    (tmp_path / "two.yaml").write_text("data: {name: texture, size: 16, loss: {mse: 1.0, multiscale: 0.5}}\n")
+    words = ["--video", "false", "--curve-points", "2", "--out", "run"]
+    assert main(["fit", "--config", "two.yaml", "--max-renders", "20", *words]) == 0
+    assert main(["fit", "--out", "run", "--resume", "--max-renders", "30"]) == 0
+    row = json.loads((tmp_path / "run" / "row.json").read_text())
+    assert row["renders"] == 30
+    assert row["final_loss"] == pytest.approx(row["metric_loss_mse"] + 0.5 * row["metric_loss_multiscale"])
+    assert "loss_multiscale" in (tmp_path / "run" / "history.csv").read_text().splitlines()[0]
+
+
 def test_later_configs_and_settings_override_earlier_ones(capsys, tmp_path):
     (tmp_path / "mine.yaml").write_text("model: {name: es, lr: 1.0e-3, pairs: 7}\nmax_renders: 9\n")
     words = ["fit", "--config", "configs/toy.yaml", "--config", "mine.yaml", "--model.lr", "2e-3", "--print-config"]
@@ -335,6 +346,8 @@ def test_data_accepts_the_name_of_a_config(capsys):
         ("data: toy\ntrainer: [a]", "trainer must be settings of Lightning's Trainer, got ['a']"),
         ("data: toy\n5: 3", "must have strings as keys, got 5"),
         ("data: toy\nmax_renders: [1]", "max_renders must be int, got [1]"),
+        ("data: {name: texture, loss: {mze: 1}}", "data.loss 'mze' is unknown; did you mean 'mse'?"),
+        ("data: {name: texture, loss: 3}", "a subclass spec or Mapping or Sequence, got 3"),
         ("data: mine.Task", "data must be a class that can be imported, got 'mine.Task' (NameError:"),
     ],
 )

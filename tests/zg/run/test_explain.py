@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -117,7 +118,39 @@ def test_the_kept_renders_change_no_result(monkeypatch):
     monkeypatch.setattr(KeepEvidence, "iterated", lambda self, loop: None)
     without = run(Noisy(), ZeroGrads(), Budget(200))
     assert torch.equal(kept.theta, without.theta) and without.evidence is None
-    assert "nothing can be said" in str(without.explain())
+    assert "nothing can be said" in without.explain().summary
+
+
+def test_renders_that_are_asked_for_tell_what_the_record_does_not():
+    calls = []
+
+    def f(x):
+        calls.append(x.copy())
+        return float(((x - 1) ** 2).sum())
+
+    result = zg.minimize(f, [0.0] * 4, method="bfgs", max_renders=3)  # differences along two of four coordinates
+    before, counted = str(result.explain()), len(calls)
+    said = result.explain(renders=20)
+    assert len(calls) == counted + 20
+    assert result.renders == 3 and str(result.explain()) == before
+    assert "unvaried" in result.explain().kinds and "unvaried" not in said.kinds
+    assert "x[3] = 0.05 (by 0.098)" in text_of(said, "slope")
+    assert all((call == result.theta.numpy()).all() for call in calls[counted : counted + 20 : 19])
+    with pytest.raises(zg.SettingError, match="renders must be at least 3, got 2"):
+        result.explain(renders=2)
+    copied = pickle.loads(pickle.dumps(result))
+    assert str(copied.explain()) == before
+    with pytest.raises(zg.SettingError, match="a pickled result has not"):
+        copied.explain(renders=5)
+
+
+def test_renders_that_are_asked_for_measure_the_noise():
+    draws = np.random.default_rng(0)
+    result = zg.minimize(lambda x: float(x @ x) + 0.1 * draws.normal(), [0.0, 0.0], method="es", max_renders=40)
+    said = result.explain(renders=60)
+    noise = float(text_of(said, "noise").split("differ by ")[1].split(",")[0])
+    assert noise == pytest.approx(0.1, rel=0.6)
+    assert "Changes of x[0], x[1] alone show nothing above the noise." in text_of(said, "slope")
 
 
 @pytest.fixture(scope="module")

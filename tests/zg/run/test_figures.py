@@ -111,6 +111,8 @@ def test_what_a_surrogate_of_the_picture_knows_is_shown_too():
         "error of the prediction",
         "which parameter moves which pixel",
     ]
+    shown = [axes for axes in draw_images(images).axes if axes.axison]
+    assert all(axes.images or axes.collections for axes in shown), "an empty place has no axes"
 
 
 def test_views_stand_side_by_side_and_a_figure_of_the_caller_is_drawn_on():

@@ -53,6 +53,12 @@ def test_curve_points_have_a_loss_and_other_records_have_not():
     assert all(free <= row.keys() for row in records[1:]), "numbers that need no render are in every record"
 
 
+def test_the_curve_of_a_run_that_ends_early_has_its_end():
+    result = run(Sphere(), ES(), Budget(2000), observers=[stop_at(400)], curve_points=3)
+    assert result.renders == 400 and result.stop_reason == "callback"
+    assert result.records[-1]["renders"] == 400 and result.records[-1]["loss"] == result.loss
+
+
 def test_zero_curve_points_measure_nothing():
     assert not any("loss" in row for row in run(Noisy(), ES(), Budget(200), curve_points=0).records)
 
