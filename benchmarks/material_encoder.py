@@ -27,9 +27,9 @@ import torch
 
 import zg
 from benchmarks.rows import append
+from tasks.balls import Balls
 from tasks.brdf import HIDDEN
 from tasks.material_encoder import MaterialEncoder
-from tasks.renderers.balls import Balls
 from zg.config.compose import compose, read_yaml
 from zg.config.registry import CONFIGS
 from zg.run.provenance import machine, revision

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import zg
-from tasks.renderers.balls import Balls, material_space, undeveloped
+from tasks.balls import Balls, material_space, undeveloped
 from tasks.spline_pictures import COLUMNS, heading, row
 from tasks.spline_vae import perceptron, rate
 from zg.errors import SettingError, check_positive, check_whole, nearest
