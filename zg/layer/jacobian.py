@@ -16,11 +16,9 @@ from torch import Tensor
 from zg.errors import SettingError
 from zg.layer.estimator import Pairs
 from zg.layer.regions import JacobianSettings, Region
-from zg.layer.replay import BYTES
-from zg.memory import check_memory
 
-#: By default the most regions, and the steps without a row after which a region gives way to a new one.
-REGIONS, IDLE = 256, 200
+#: Steps without a row after which a region gives way to a new one.
+IDLE = 200
 
 
 class Jacobians:
@@ -37,18 +35,16 @@ class Jacobians:
         return len(self.regions)
 
     def changes(self, x: Tensor, steps: Tensor, v: Tensor) -> Tensor:
-        """v · Δg [pairs, B] for x [B, n], steps σ ε [pairs, B, n] and v [B, D], by the region of x."""
-        return torch.einsum("bn,mbn->mb", self.gradient(x[None], v), steps)
+        """v · Δg [pairs, B] for x [B, n], steps σ ε [pairs, B, n] and v [B, D]; g is that of the region of x."""
+        return torch.einsum("bn,mbn->mb", self.gradient(x, steps, v), steps)
 
-    def gradient(self, places: Tensor, v: Tensor) -> Tensor:
-        """The mean of vᵀ ∂g/∂x over places [K, B, n], for v [B, D]: [B, n]."""
-        found, nearest = torch.zeros_like(places), self._nearest(places)
-        for number in sorted(set(nearest.flatten().tolist())):
-            is_there = nearest == number
-            rows = is_there.any(0)
-            slopes = (v[rows].float() @ self.regions[number].slopes.T).to(places)
-            found[:, rows] += is_there[:, rows, None] * slopes
-        return found.mean(0)
+    def gradient(self, x: Tensor, steps: Tensor, v: Tensor) -> Tensor:
+        """vᵀ J [B, n] of the region of each row of x [B, n], for v [B, D]. It is linear, so needs no samples."""
+        found, nearest = torch.zeros_like(x), self._nearest(x)
+        for number in sorted(set(nearest.tolist())):
+            rows = nearest == number
+            found[rows] = (v[rows].float() @ self.regions[number].slopes.T).to(x)
+        return found
 
     def predict(self, x: Tensor) -> Tensor:
         """g(x) [B, D] of x [B, n], with a gradient for x alone. Raises SettingError before the first pair."""
@@ -58,11 +54,11 @@ class Jacobians:
         return torch.stack([self.regions[number].predict(row) for number, row in zip(numbers, x, strict=True)])
 
     def _nearest(self, x: Tensor) -> Tensor:
-        """The number of the region of x [..., n]."""
+        """The number of the region of each row of x [B, n]."""
         if self.regions[0].anchor.device != x.device:
             self.regions = [region.to(x.device) for region in self.regions]
         anchors = torch.stack([region.anchor for region in self.regions])
-        return torch.cdist(x.float().flatten(0, -2), anchors).argmin(1).reshape(x.shape[:-1])
+        return torch.cdist(x.float(), anchors).argmin(1)
 
     def learn(self, x: Tensor, steps: Tensor, pairs: Pairs) -> None:
         """Learn from the valid pairs in the regions of their rows; make new regions."""
@@ -71,10 +67,11 @@ class Jacobians:
         if not len(x):
             return
         if not self.regions:
-            self._start(x[0], steps, middle[0])
+            self.most, self.unit = self.options.most(x.shape[1], half.shape[1]), float(steps.square().mean().sqrt())
+            self.regions = [Region.first(x[0].clone(), middle[0].clone())]
         self.steps += 1
         nearest = self._nearest(x)
-        for number in sorted(set(nearest.flatten().tolist())):
+        for number in sorted(set(nearest.tolist())):
             rows, region = nearest == number, self.regions[number]
             errors = half[rows] - steps[rows] @ region.slopes
             lost = errors.square().sum(1) - self.options.new * half[rows].square().sum(1)
@@ -84,21 +81,12 @@ class Jacobians:
                 self._add(region.child(x[rows][worst], middle[rows][worst], self.steps))
             region.learn(x[rows], steps[rows], errors, middle[rows], self.unit)
 
-    def _start(self, x: Tensor, steps: Tensor, image: Tensor) -> None:
-        (n, pixels), options = (len(x), len(image)), self.options
-        bytes_each = 4 * (pixels * (n + 1) + n * (n + 1))
-        self.most = options.regions or max(1, min(REGIONS, BYTES // bytes_each))
-        check_memory(float(self.most * bytes_each), regions=self.most)
-        self.unit = float(steps.square().mean().sqrt())
-        self.regions = [Region.first(x.clone(), image.clone())]
-
     def _add(self, region: Region) -> None:
         """Add a region, in the place of the one that was used longest ago if there are enough."""
+        oldest = min(range(len(self.regions)), key=lambda number: self.regions[number].used)
         if len(self.regions) < self.most:
             self.regions.append(region)
-            return
-        oldest = min(range(self.most), key=lambda number: self.regions[number].used)
-        if self.regions[oldest].used < self.steps - IDLE:
+        elif self.regions[oldest].used < self.steps - IDLE:
             self.regions[oldest] = region
 
     def state(self) -> dict[str, Any]:

@@ -17,8 +17,8 @@ class Model(Protocol):
     def changes(self, x: Tensor, steps: Tensor, v: Tensor) -> Tensor:
         """v · Δg [pairs, B] for x [B, n], steps σ ε [pairs, B, n] and v [B, D]."""
 
-    def gradient(self, places: Tensor, v: Tensor) -> Tensor:
-        """The mean of vᵀ ∂g/∂x over places [K, B, n], for v [B, D]: [B, n]."""
+    def gradient(self, x: Tensor, steps: Tensor, v: Tensor) -> Tensor:
+        """vᵀ ∂(g ∗ κ)/∂x [B, n] for x [B, n] and v [B, D], from samples σ ε [K, B, n] of κ."""
 
     def predict(self, x: Tensor) -> Tensor:
         """g(x) [B, D] of x [B, n], with a gradient for x alone. Raises SettingError before the first pair."""

@@ -15,7 +15,11 @@ import torch
 from torch import Tensor
 
 from zg.errors import SettingError, check_positive, check_whole
+from zg.layer.replay import BYTES
+from zg.memory import check_memory
 
+#: By default the most regions.
+REGIONS = 256
 # First variance of a slope, over that of an error: where nothing is known, and for slopes of another region.
 UNKNOWN, INHERITED = 100.0, 1.0
 
@@ -39,6 +43,13 @@ class JacobianSettings:
             check_whole(regions=self.regions)
         if not 0 <= self.correction <= 1:
             raise SettingError(f"correction must be in 0 … 1, got {self.correction}")
+
+    def most(self, n: int, pixels: int) -> int:
+        """The most regions. Raises SettingError for more than the available memory."""
+        bytes_each = 4 * (pixels + n) * (n + 1)
+        most = self.regions or max(1, min(REGIONS, BYTES // bytes_each))
+        check_memory(float(most * bytes_each), regions=most)
+        return most
 
 
 @dataclass

@@ -43,7 +43,7 @@ class Surrogate(Estimator):
         if self.learner.memory:
             predicted = self.learner.changes(x, steps, v)
             noise = torch.randn(self.predictions, *x.shape, generator=self.generator, dtype=x.dtype)
-            smooth = self.learner.gradient(x + sigma * noise.to(x.device), v)
+            smooth = self.learner.gradient(x, sigma * noise.to(x.device), v)
             weight = 1 - share * (1 - self.correction)  # without a surrogate, the sampled estimate is whole
             residual = changes - share * predicted
             found = share * smooth + weight * weighted_mean(residual, pairs.valid, pairs.draws, sigma)
