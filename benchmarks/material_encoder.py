@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "jacobian": {"gradient": "jacobian", "options": {"correction": 0.2}},
     "surrogate_anisotropic": {"named": ["base_color", "roughness", "metallic", "anisotropic"]},
     "labels_all": {"gradient": "labels", "named": list(HIDDEN)},
-    **{f"{EACH}{renders}": {} for renders in (5, 50, 250)},
+    **{f"{EACH}{renders}": {} for renders in (5, 50)},
 }
 
 
