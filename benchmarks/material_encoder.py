@@ -45,7 +45,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mitsuba": {"gradient": "mitsuba"},
     "sampled": {"gradient": "sampled", "options": None},
     "labels": {"gradient": "labels"},
-    "jacobian": {"gradient": "jacobian", "options": {"correction": 0.2}},
     "surrogate_anisotropic": {"named": ["base_color", "roughness", "metallic", "anisotropic"]},
     "labels_all": {"gradient": "labels", "named": list(HIDDEN)},
     **{f"{EACH}{renders}": {} for renders in (5, 50)},
