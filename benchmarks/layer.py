@@ -1,25 +1,24 @@
 """The gradient of a layer against the truth, for each estimator and number of renders a row.
 
-    python -m benchmarks.layer [--n 6 60] [--steps 1000] [--out results/layer.csv] [--table]
+    python -m benchmarks.layer [--estimators sampled …] [--n 6 60] [--steps 1000] [--out results/layer.csv] [--table]
 
 Renderers of `tests.zg.layer.renderers`: a smooth image, and hard edges in n coordinates. Truth: the derivative of the
 image convolved with a Gaussian of width σ; for hard edges in closed form, for the smooth image the mean of 1,000 exact
 derivatives. Every step draws new rows, so the rows that are measured were never seen before.
 
 cosine: mean over 64 rows, of single estimates. bias: |mean of 40 estimates − truth| / |truth| over all rows, less what
-is expected of its noise. A surrogate is measured after `steps` backward steps of 32 rows each. Rows of the table are
-appended to the file.
+is expected of its noise. Estimators with memory are measured after `steps` backward steps of 32 rows each. Rows of the
+table are appended to the file.
 """
 
 import argparse
 import copy
 import csv
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from time import process_time
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ from torch import Tensor
 import zg
 from benchmarks.rows import append
 from tests.zg.layer.renderers import PIXELS, hard, hard_smoothed, smooth, vector_jacobian
+from zg.layer.module import Name
 from zg.layer.surrogate import Surrogate
 from zg.run.provenance import machine, revision
 
@@ -70,32 +70,31 @@ def accuracy(layer: zg.Layer, x: Tensor, v: Tensor, wanted: Tensor) -> tuple[flo
     )
 
 
-def layers(name: str, n: int, steps: int) -> Iterator[tuple[zg.Layer, dict[str, Any]]]:
+def layers(name: str, n: int, steps: int, estimators: Sequence[Name]) -> Iterator[tuple[zg.Layer, dict[str, Any]]]:
     """Each layer, trained if it learns, with what stands in its row."""
     common: dict[str, Any] = {"batched": True, "tensors": True, "sigma": SIGMA}
-    for pairs in (1, 5, 16):
+    for pairs in (1, 5, 16) if "sampled" in estimators else ():
         for draws in ("gaussian", "orthogonal", "fr22"):
             layer = zg.Layer(RENDERERS[name], estimator="sampled", pairs=pairs, draws=draws, **common)
             yield layer, {"estimator": "sampled", "draws": draws, "renders_a_row": 2 * pairs}
-    for pairs in (1, 5):
-        layer, start = zg.Layer(RENDERERS[name], pairs=pairs, **common), process_time()
+    for estimator, pairs in product([name for name in estimators if name != "sampled"], (1, 5)):
+        layer, start = zg.Layer(RENDERERS[name], estimator=estimator, pairs=pairs, **common), process_time()
         for step in range(steps):
             x, v = batch(BATCH, n, seed=step)
             vector_jacobian(layer(x), x, v)
-        row = {"estimator": "surrogate", "draws": "orthogonal", "renders_a_row": 2 * pairs, "steps": steps}
+        row = {"estimator": estimator, "draws": "orthogonal", "renders_a_row": 2 * pairs, "steps": steps}
         row["ms_a_step"] = f"{1e3 * (process_time() - start) / steps:.2f}"
         row |= {key: f"{layer.status()[key]:.3f}" for key in ("share", "explained")}
-        estimator = cast(Surrogate, layer.estimator)
         for correction in (1.0, 0.2, 0.0):
-            estimator.options = replace(estimator.options, correction=correction)
+            cast(Surrogate, layer.estimator).correction = correction
             yield layer, {**row, "correction": correction}
 
 
-def measure(name: str, n: int, steps: int) -> Iterator[dict[str, Any]]:
+def measure(name: str, n: int, steps: int, estimators: Sequence[Name]) -> Iterator[dict[str, Any]]:
     """The rows of one renderer."""
     x, v = batch(MEASURED, n, seed=-1)
     wanted = truth(name, x, v)
-    for layer, row in layers(name, n, steps):
+    for layer, row in layers(name, n, steps, estimators):
         cosine, bias = accuracy(layer, x, v, wanted)
         measured = {"renderer": name, "n": n, "cosine": f"{cosine:.3f}", "bias": f"{bias:.3f}"}
         yield {**row, **measured, "revision": revision(), "machine": machine()}
@@ -107,8 +106,8 @@ def table(path: Path) -> str:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             name = f"{row['estimator']}, {row['draws']}"
-            if row["estimator"] == "surrogate":
-                name = f"surrogate, correction {float(row['correction']):g}, {int(row['steps']):,} steps"
+            if row["correction"]:
+                name = f"{row['estimator']}, correction {float(row['correction']):g}, {int(row['steps']):,} steps"
             bias = f" ({float(row['bias']):.2f})" if float(row["bias"]) >= SHOWN_BIAS else ""
             cells = found.setdefault((name, row["renders_a_row"]), {})
             cells[f"{row['renderer']}, n = {row['n']}"] = f"{float(row['cosine']):.2f}{bias}"
@@ -121,6 +120,7 @@ def table(path: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--estimators", nargs="+", choices=get_args(Name), default=get_args(Name))
     parser.add_argument("--n", type=int, nargs="+", default=(6, 60))
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=ROWS)
@@ -128,7 +128,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         cases = product(options.n, RENDERERS)
-        append(options.out, COLUMNS.split(), (row for n, name in cases for row in measure(name, n, options.steps)))
+        rows = (row for n, name in cases for row in measure(name, n, options.steps, options.estimators))
+        append(options.out, COLUMNS.split(), rows)
     print(table(options.out))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import autoencoder, large, layer, pictures, pictures_table, small, surrogates
+from benchmarks import autoencoder, large, layer, material_encoder, pictures, pictures_table, small, surrogates
 
 ROOT = Path(__file__).parents[1]
 #: The table of each page.
@@ -19,6 +19,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "docs/surrogates/picture.md": lambda: pictures_table.ablation(pictures.ROWS),
     "docs/layer.md": lambda: layer.table(layer.ROWS),
     "docs/spline_vae.md": lambda: autoencoder.table(autoencoder.ROWS),
+    "docs/material_encoder.md": lambda: material_encoder.table(material_encoder.ROWS),
     "README.md": lambda: pictures_table.peers(pictures.ROWS),
 }
 #: What is between the markers.

@@ -63,13 +63,15 @@ def read_claims() -> list[dict[str, Any]]:
 
 
 def judge(material: Material) -> list[Verdict]:
-    """A verdict for each claim, kind and view. Claims about cost and variance have one view only."""
+    """A verdict for each claim, kind and view. Claims about cost, variance and models have one view."""
     found = []
     for claim in read_claims():
         if "variance" in claim:
             said = {("variance", "as published"): judge_variance(material)}
         elif "cannot" in claim:
             said = {("cost", "any"): judge_cost(claim["cannot"], material)}
+        elif "model" in claim:
+            said = {("model", "any"): judge_model(claim["model"], material.autoencoder)}
         else:
             kinds = [kind for kind in KINDS if kind in claim]
             said = {
@@ -219,3 +221,24 @@ def judge_cost(claim: Mapping[str, Any], material: Material) -> tuple[str, str]:
     if other in ran:
         return PARTLY, f"{said}; its separable form runs at n = {max(row['n'] for row in rows):,}"
     return REPRODUCED, said
+
+
+def judge_model(asked: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Reproduced: digits are read, and the error is near the bound and below the control. Partly: two of these."""
+    names = [asked[name] for name in ("ours", "bound", "control")]
+    renders = max((int(row["max_renders"]) for row in rows), default=0)
+    by_name = {
+        name: [row for row in rows if (row["variant"], int(row["max_renders"])) == (name, renders)] for name in names
+    }
+    if not all(by_name.values()):
+        return UNTESTED, f"no rows of {', '.join(names)} with equal renders"
+    ours, bound, control = (float(np.mean([float(row["reconstruction"]) for row in by_name[name]])) for name in names)
+    read = float(np.mean([float(row["readable"]) for row in by_name[names[0]]]))
+    most = asked["most_over_bound"], asked["most_over_control"]
+    right = (read >= asked["least_read"]) + (ours <= most[0] * bound) + (ours <= most[1] * control)
+    seeds = min(map(len, by_name.values()))
+    said = f"{renders:,} renders (the paper's number is not stated by the paper), {seeds} seed{'s' * (seeds > 1)}: "
+    said += f"{percent(read)} of held-out digits are read (asked: {percent(asked['least_read'])}); error "
+    said += f"{ours / bound:.2f} × that with derivatives (asked: {most[0]}), {ours / control:.2f} × that of sampled "
+    said += f"gradients (asked: {most[1]}); our variant: the paper's digits and networks are not known"
+    return REPRODUCED if right == 3 else PARTLY if right == 2 else NOT, said

@@ -22,17 +22,23 @@ PARTS = ("published", "tuned", "ablations", "sensitivity", "frames")
 PROBES = ("tasks", "cost", "variance")
 # The two files that are kept of a part.
 ROWS, CURVES = "rows.csv", "curves.csv"
+# Rows of the autoencoder, by `python -m benchmarks.autoencoder`. They are the clone's, whatever folder is read.
+AUTOENCODER = Path(__file__).parents[1] / "results" / "autoencoder.csv"
 
 
 @dataclass(frozen=True)
 class Material:
-    """All rows and curves. parts: {part: its runs}. tasks, cost, variance: the rows of the probes."""
+    """All rows and curves. parts: {part: its runs}. tasks, cost, variance: the rows of the probes.
+
+    autoencoder: the rows of its benchmark.
+    """
 
     folder: Path
     parts: dict[str, list[Run]]
     tasks: list[Row] = field(default_factory=list)
     cost: list[Row] = field(default_factory=list)
     variance: list[Row] = field(default_factory=list)
+    autoencoder: list[Row] = field(default_factory=list)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -63,7 +69,8 @@ def read(folder: Path) -> Material:
         elif (below / ROWS).is_file():
             parts[part] = read_kept(below)
     probes = {kind: read_probes(folder, kind) for kind in PROBES}
-    return Material(folder, parts, **probes)
+    autoencoder = read_table(AUTOENCODER) if AUTOENCODER.is_file() else []
+    return Material(folder, parts, **probes, autoencoder=autoencoder)
 
 
 def read_probes(folder: Path, kind: str) -> list[Row]:

@@ -34,10 +34,10 @@ def autoencoder_panel(
 
 
 def row(images: Tensor) -> Tensor:
-    """Images [B, 1, H, W] side by side [3, CELL, W]."""
-    cells = interpolate(images.clamp(0, 1), size=(CELL, CELL), mode="nearest")[:, 0]
-    gap = torch.ones(CELL, GAP)
-    return torch.cat([part for cell in cells for part in (cell, gap)][:-1], dim=1).expand(3, -1, -1)
+    """Images [B, C, H, W], grey or RGB, side by side [3, CELL, W]."""
+    cells = interpolate(images.clamp(0, 1), size=(CELL, CELL), mode="nearest").expand(-1, 3, -1, -1)
+    gap = torch.ones(3, CELL, GAP)
+    return torch.cat([part for cell in cells for part in (cell, gap)][:-1], dim=2)
 
 
 def heading(name: str) -> Tensor:

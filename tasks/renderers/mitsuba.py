@@ -95,7 +95,11 @@ class Scene:
         self.mi.set_variant(self.variant)
         self.parameters.update()
         image = self.mi.render(self.scene, spp=self.samples, seed=seed)
-        pixels = from_dlpack(self.mi.TensorXf(image)).cpu().permute(2, 0, 1).contiguous().float()
+        return self.in_views(from_dlpack(self.mi.TensorXf(image)).cpu())
+
+    def in_views(self, image: Tensor) -> Tensor:
+        """Mitsuba's picture [H, V · W, 3] -> [3, H, W], or [V, 3, H, W] for V views, filtered."""
+        pixels = image.permute(2, 0, 1).contiguous().float()
         if self.views is None:
             return filtered(pixels)
         views = pixels.unflatten(-1, (self.views, -1)).movedim(-2, 0)

@@ -12,7 +12,7 @@ from paper import claims
 from paper.experiments import Experiment, experiment_of, percent
 from paper.pairs import compare
 from paper.plan import methods_of
-from paper.rows import Material
+from paper.rows import Material, read
 from paper.variance import loss_gradient
 from tests.problems import Quadratic
 from zg.objective import Objective
@@ -213,3 +213,39 @@ def test_a_full_covariance_that_cannot_run_where_its_separable_form_does():
 def test_every_method_that_a_claim_names_is_one():
     tiers = [tier for claim in claims.read_claims() for tier in claim.get("order", [])]
     assert set(np.concatenate(tiers)) - {"ours"} <= set(methods_of())
+
+
+def autoencoders(read=0.9, error=0.03, bound=0.027, control=0.08, renders=60_000):
+    errors = {"surrogate": error, "soft": bound, "sampled": control}
+    return [
+        {
+            "variant": name,
+            "max_renders": renders,
+            "reconstruction": value,
+            "readable": read if name == "surrogate" else 0.1,
+        }
+        for name, value in errors.items()
+        for _ in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (autoencoders(), claims.REPRODUCED),
+        (autoencoders(read=0.5), claims.PARTLY),
+        (autoencoders(read=0.5, bound=0.01), claims.NOT),
+        (autoencoders(read=0.5, renders=20_000) + autoencoders(), claims.REPRODUCED),
+        (autoencoders()[:6], claims.UNTESTED),
+        ([], claims.UNTESTED),
+    ],
+)
+def test_the_autoencoder_is_judged_by_what_is_read_and_by_its_error_against_bound_and_control(rows, expected):
+    found = verdict(material({}, autoencoder=rows), "autoencoder", "any")
+    assert found.verdict == expected and found.kind == "model"
+    if expected != claims.UNTESTED:
+        assert "60,000 renders (the paper's number is not stated by the paper), 3 seeds" in found.numbers
+
+
+def test_the_rows_of_the_clone_are_those_that_judge_the_autoencoder(tmp_path):
+    assert verdict(read(tmp_path), "autoencoder", "any").verdict == claims.REPRODUCED

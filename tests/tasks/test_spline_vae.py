@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tasks.digits import Digits
+from tasks.renderers.strokes import Strokes
 from tasks.spline_vae import SplineVAE
 from zg.cli.main import main
 from zg.errors import SettingError
@@ -72,6 +74,45 @@ def test_every_gradient_keeps_the_budget_and_moves_encoder_and_decoder(gradient:
     assert model.renders == model.steps * each <= 100 < model.renders + each
     assert all((a != b).any() for a, b in zip(before, model.parameters(), strict=True)), "every layer has learned"
     assert numbers["error"] > 0 and torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_autoencoder_learns_from_files_of_mnist_and_draws_in_their_size(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, (60, 28, 28))
+    images = write_idx(tmp_path / "images.gz", 2051, numbers)
+    labels = write_idx(tmp_path / "labels.gz", 2049, np.arange(60) % 10)
+    model = SplineVAE(**SMALL, images=images, labels=labels, sigma=0.1, pairs=1, options=OPTIONS)
+    model.start(seed=0, max_renders=100)
+    while model.has_budget:
+        model.advance()
+    found = model.measure()
+    assert model.layer and model.layer.rendering.shape == (1, 28, 28) and model.steps == 4
+    assert 0 < found["reconstruction"] < 1 and 0 <= found["readable"] <= 1
+    panel = model.panel()
+    assert panel.shape == (3, 5 * 84, 12 * 68 - 4) and panel.isfinite().all()
+
+
+class Failing(Strokes):
+    """Strokes whose renderer fails on a tenth of the rows."""
+
+    def __call__(self, points: Tensor, width: Tensor, grey: Tensor) -> Tensor:
+        images = super().__call__(points, width, grey)
+        images[(points.sum((1, 2, 3)) * 1e4).long() % 10 == 0] = torch.nan
+        return images
+
+
+@pytest.mark.parametrize("gradient", ["surrogate", "sampled"])
+def test_the_autoencoder_learns_with_a_renderer_that_fails_on_a_tenth_of_the_rows(gradient: Any) -> None:
+    options = OPTIONS if gradient == "surrogate" else None
+    model = SplineVAE(gradient=gradient, **SMALL, sigma=0.1, pairs=1, options=options, lr=5e-3, predicted=0)
+    model.strokes = Failing(8, samples=2)
+    model.start(seed=0, max_renders=2000)
+    errors = []
+    while model.has_budget:
+        numbers = model.advance()
+        errors.append(numbers["error"])
+    assert 0.05 < numbers["failed"] / numbers["renders"] < 0.15
+    assert all(weights.isfinite().all() for weights in model.parameters()) and np.isfinite(errors).all()
+    assert np.mean(errors[-20:]) < 0.9 * np.mean(errors[:20]), (np.mean(errors[-20:]), np.mean(errors[:20]))
 
 
 def test_strokes_stay_inside_their_bounds_and_start_from_the_task() -> None:

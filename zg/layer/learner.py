@@ -66,9 +66,9 @@ class Learner:
         changes: Tensor = (plus - minus) / 2
         return changes.to(x.dtype)
 
-    def gradient(self, places: Tensor, v: Tensor) -> Tensor:
-        """The mean of vᵀ ∂g/∂x over places [K, B, n], for v [B, D]: [B, n]."""
-        return self._network(places.device).gradient(places.float(), v.float()).to(places.dtype)
+    def gradient(self, x: Tensor, steps: Tensor, v: Tensor) -> Tensor:
+        """The mean of vᵀ ∂g/∂x over places x + σ ε [K, B, n], for v [B, D]: [B, n]."""
+        return self._network(x.device).gradient((x + steps).float(), v.float()).to(x.dtype)
 
     def predict(self, x: Tensor) -> Tensor:
         """g(x) [B, D] of x [B, n], with a gradient for x alone. Raises SettingError before the first pair."""

@@ -18,14 +18,19 @@ from zg.functions import check_callable
 from zg.layer.calibration import RENDERS, SPARED, START
 from zg.layer.draws import Kind
 from zg.layer.estimator import Estimator, Sampling
-from zg.layer.learner import SurrogateSettings
+from zg.layer.jacobian import Jacobians
+from zg.layer.learner import Learner, SurrogateSettings
+from zg.layer.regions import JacobianSettings
 from zg.layer.renders import Renders
 from zg.layer.sampled import Sampled
 from zg.layer.surrogate import Surrogate
 from zg.space import ParameterSpace
 from zg.workers.pool import PoolSettings, Scene
 
-Name = Literal["surrogate", "sampled"]
+Name = Literal["surrogate", "jacobian", "sampled"]
+
+#: The options of the estimators that have some.
+SETTINGS: dict[str, Any] = {"surrogate": SurrogateSettings, "jacobian": JacobianSettings}
 
 
 class Layer(nn.Module):
@@ -34,7 +39,8 @@ class Layer(nn.Module):
     render: a function of one x, called as `zg.optimize` calls it: of an array [n], or of the blocks of `space` by name
         if there are several. It returns an image, a vector or a number; None, NaN or an exception is a failed render.
         Or a `zg.Scene`.
-    estimator: `surrogate`, learned from all renders near the rows, or `sampled`, without memory (docs/layer.md).
+    estimator: `surrogate`, a network that is learned from all renders near the rows; `jacobian`, a picture that is
+        linear in each region of x; or `sampled`, without memory (docs/layer.md).
     space: bounds, scales and integers. x is in scaled units then, 0 … 1 for a parameter with the bounds 0 and 1, and
         the renderer gets the user's units. Without it, the renderer gets x as it is.
     sigma: width of the Gaussian that smooths the gradient, in units of x. Larger: the gradient sees further, and is
@@ -43,7 +49,8 @@ class Layer(nn.Module):
     pairs: antithetic pairs a row, each two renders. A backward step costs 2 · pairs renders for each row whose upstream
         gradient is not 0; a forward step one for each row. None: fewer, the more the surrogate explains.
     draws: `orthogonal` or `gaussian`, which smooth alike; for `sampled` also `spsa` or `fr22`.
-    options: of the surrogate (`zg.layer.learner.SurrogateSettings`).
+    options: of the surrogate (`zg.layer.learner.SurrogateSettings`), or of the Jacobian
+        (`zg.layer.regions.JacobianSettings`).
     batched: `render` gets all rows in one call. tensors: it gets tensors in place of NumPy's arrays.
     max_renders: budget of forward and backward together; None is no limit. A forward that needs a gradient is refused
         where the renders of its backward would not fit.
@@ -120,7 +127,7 @@ class Layer(nn.Module):
         For further steps between those that render. Raises SettingError without a surrogate that has learned.
         """
         if not isinstance(self.estimator, Surrogate):
-            raise SettingError("predict needs the estimator surrogate, got sampled")
+            raise SettingError("predict needs the estimator surrogate or jacobian, got sampled")
         images = self.estimator.learner.predict(x)
         assert self.rendering.shape is not None
         return images.reshape(len(x), *self.rendering.shape)
@@ -138,7 +145,8 @@ class Layer(nn.Module):
     def status(self) -> dict[str, float]:
         """Numbers for a log: renders, those that failed, those of the last backward step, seconds, σ, pairs a row.
 
-        Of a surrogate also the pairs in memory, its share β, and the part of the variance of v · ΔI that it explains.
+        Of a surrogate also the pairs or regions in memory, its share β, and the part of the variance of v · ΔI that it
+        explains.
         """
         counts = {"renders": self.rendering.made, "failed": self.rendering.failed}
         last = {"renders_backward": self.rendered_backward, "seconds": self.rendering.seconds}
@@ -223,8 +231,10 @@ def calling(render: Callable[..., Any], space: ParameterSpace | None, batched: b
 def make_estimator(name: str, sampling: Sampling, seed: int, options: Mapping[str, Any] | None) -> Estimator:
     """The estimator with this name. Raises SettingError for a name or an option that there is not."""
     if name not in get_args(Name):
-        raise SettingError(f"estimator must be surrogate or sampled, got '{name}'{nearest(name, get_args(Name))}")
-    known = SurrogateSettings.__dataclass_fields__ if name == "surrogate" else {}
+        raise SettingError(
+            f"estimator must be one of {', '.join(get_args(Name))}, got '{name}'{nearest(name, get_args(Name))}"
+        )
+    known = SETTINGS[name].__dataclass_fields__ if name in SETTINGS else {}
     for option in options or {}:
         if option not in known:
             raise SettingError(f"{name} has no option '{option}'{nearest(option, known)}")
@@ -232,9 +242,13 @@ def make_estimator(name: str, sampling: Sampling, seed: int, options: Mapping[st
         return Sampled(sampling, seed)
     if sampling.draws not in ("orthogonal", "gaussian"):
         raise SettingError(
-            f"draws must be orthogonal or gaussian for the surrogate, which is smoothed alike, got '{sampling.draws}'"
+            f"draws must be orthogonal or gaussian for the {name}, which is smoothed alike, got '{sampling.draws}'"
         )
-    return Surrogate(sampling, seed, SurrogateSettings(**(options or {})))
+    if name == "jacobian":
+        regions = JacobianSettings(**(options or {}))
+        return Surrogate(sampling, seed, Jacobians(regions), regions.correction, predictions=1)
+    learned = SurrogateSettings(**(options or {}))
+    return Surrogate(sampling, seed, Learner(learned, seed), learned.correction, learned.predictions)
 
 
 def described(x: Any) -> str:

@@ -16,19 +16,18 @@ from torch import Tensor
 
 from zg.layer.draws import weighted_mean
 from zg.layer.estimator import Estimator, Probe, Sampling
-from zg.layer.learner import Learner, SurrogateSettings
+from zg.layer.model import Model
 
 # Rate of the running moments that β comes from, and the least denominator.
 RATE, TINY = 0.1, 1e-30
 
 
 class Surrogate(Estimator):
-    """Renders 2 · pairs a row. options: how g is learned."""
+    """Renders 2 · pairs a row. correction: its weight where β = 1. predictions: samples of ∂g/∂x a row."""
 
-    def __init__(self, sampling: Sampling, seed: int, options: SurrogateSettings) -> None:
+    def __init__(self, sampling: Sampling, seed: int, learner: Model, correction: float, predictions: int) -> None:
         super().__init__(sampling, seed)
-        self.options = options
-        self.learner = Learner(options, seed)
+        self.learner, self.correction, self.predictions = learner, correction, predictions
         self.moments = torch.zeros(3, dtype=torch.float64)  # of v · ΔI and v · Δg: cross, of g, of I
 
     @property
@@ -43,9 +42,9 @@ class Surrogate(Estimator):
         changes = torch.einsum("mbd,bd->mb", pairs.half, v)
         if self.learner.memory:
             predicted = self.learner.changes(x, steps, v)
-            noise = torch.randn(self.options.predictions, *x.shape, generator=self.generator, dtype=x.dtype)
-            smooth = self.learner.gradient(x + sigma * noise.to(x.device), v)
-            weight = 1 - share * (1 - self.options.correction)  # without a surrogate, the sampled estimate is whole
+            noise = torch.randn(self.predictions, *x.shape, generator=self.generator, dtype=x.dtype)
+            smooth = self.learner.gradient(x, sigma * noise.to(x.device), v)
+            weight = 1 - share * (1 - self.correction)  # without a surrogate, the sampled estimate is whole
             residual = changes - share * predicted
             found = share * smooth + weight * weighted_mean(residual, pairs.valid, pairs.draws, sigma)
             self.judge(changes[pairs.valid], predicted[pairs.valid])

@@ -14,9 +14,8 @@ from pathlib import Path
 import torch
 
 from zg.errors import SettingError
-from zg.loop import Loop
 from zg.run.files import written_whole
-from zg.run.observer import Observer
+from zg.run.observer import Observer, Running
 
 CHECKPOINT_FILE = "last.ckpt"
 PREVIOUS_FILE = "previous.ckpt"
@@ -26,7 +25,7 @@ KEY = "loop"
 SEAL = b"\nzerograds checkpoint, sha256 "
 
 
-class WriteCheckpoint(Observer):
+class WriteCheckpoint(Observer[Running]):
     """Writes `last.ckpt` during the run, at its end, and after an exception. The former one becomes `previous.ckpt`.
 
     every_renders, every_seconds: it writes when one of them has passed since the last time; None is never.
@@ -43,26 +42,26 @@ class WriteCheckpoint(Observer):
         self._saved_time = time.monotonic()
         self._has_started = False
 
-    def started(self, loop: Loop) -> None:
+    def started(self, loop: Running) -> None:
         self._has_started = True
         if loop.renders == 0:
             self._write(loop)  # a run that is killed before its first checkpoint can be resumed, too
 
-    def iterated(self, loop: Loop) -> None:
+    def iterated(self, loop: Running) -> None:
         enough_seconds = time.monotonic() - self._saved_time >= self.every_seconds
         enough_renders = loop.renders - self._saved_renders >= self.every_renders
         if enough_seconds or enough_renders:
             self._write(loop)
 
-    def ended(self, loop: Loop) -> None:
+    def ended(self, loop: Running) -> None:
         self._write(loop)
 
-    def failed(self, loop: Loop) -> None:
+    def failed(self, loop: Running) -> None:
         # Before `started`, the loop may be partly restored, and the checkpoint that it is restored from must stay.
         if self._has_started and loop.resumable:
             self._write(loop)
 
-    def _write(self, loop: Loop) -> None:
+    def _write(self, loop: Running) -> None:
         with written_whole(self.path, former=self.path.with_name(PREVIOUS_FILE)) as partial:
             self.save(partial)
             seal(partial)

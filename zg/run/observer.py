@@ -2,24 +2,45 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar
 
 from zg.loop import Loop
 
 
-class Observer:
+class Running(Protocol):
+    """What every run shows to observers: a `Loop`, or a `zg.run.training.Training`.
+
+    asked_to_stop: the reason, set by an observer, to end the run after the present iteration. resumable: whether a run
+    can go on from the present state.
+    """
+
+    asked_to_stop: str | None
+    resumable: bool
+
+    @property
+    def renders(self) -> int:
+        """Number of counted renders so far."""
+
+
+#: The run that an observer observes. `Observer[Running]` observes any run; `Observer` alone, that of a method.
+Run = TypeVar("Run", bound=Running, contravariant=True, default=Loop)
+
+
+class Observer(Generic[Run]):
     """Base class, whose hooks do nothing. `iterated` must be fast: there may be thousands of iterations per second."""
 
-    def started(self, loop: Loop) -> None:
+    def started(self, loop: Run) -> None:
         """Task and method are built, or restored from a checkpoint. The first iteration follows."""
 
-    def iterated(self, loop: Loop) -> None:
+    def iterated(self, loop: Run) -> None:
         """An iteration has ended."""
 
-    def ended(self, loop: Loop) -> None:
+    def ended(self, loop: Run) -> None:
         """The run has ended without an exception."""
 
-    def failed(self, loop: Loop) -> None:
+    def failed(self, loop: Run) -> None:
         """An exception has ended the run, possibly before `started`."""
 
     def closed(self) -> None:
@@ -52,7 +73,7 @@ def drive(loop: Loop, observers: Sequence[Observer]) -> None:
 
 
 @contextmanager
-def closing_all(observers: Sequence[Observer]) -> Iterator[None]:
+def closing_all(observers: Sequence[Observer[Any]]) -> Iterator[None]:
     """Closes every observer at the end of the block, also where a method of another one raises."""
     with ExitStack() as stack:
         for observer in reversed(observers):

@@ -111,7 +111,7 @@ def run(
         track_run(folder, mode, group, labels, about, tensorboard) as tracked,
     ):
         # The line before the record, whose first picture takes a second.
-        every_observer = [signals, *shown, record, evidence, *observers]
+        every_observer: list[Observer] = [signals, *shown, record, evidence, *observers]
         loggers = [*loggers, *tracked]
         if folder:
             (folder / ERROR_FILE).unlink(missing_ok=True)  # of the run that is resumed

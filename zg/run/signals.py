@@ -7,13 +7,12 @@ from typing import Any
 
 from zg.budget import StopReason
 from zg.errors import Interrupted
-from zg.loop import Loop
-from zg.run.observer import Observer
+from zg.run.observer import Observer, Running
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Signals(Observer):
+class Signals(Observer[Running]):
     """Inside `with`, the first signal ends the run after the present iteration. The second raises `Interrupted`.
 
     Before the first iteration there is nothing to complete, such as while the task is built: the first signal raises.
@@ -28,7 +27,7 @@ class Signals(Observer):
         self.deliver_again = deliver_again
         self.number: int | None = None
         self._former: dict[int, Any] = {}
-        self._loop: Loop | None = None
+        self._loop: Running | None = None
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
@@ -49,7 +48,7 @@ class Signals(Observer):
         if self.deliver_again and self.number is not None:
             signal.raise_signal(self.number)
 
-    def started(self, loop: Loop) -> None:
+    def started(self, loop: Running) -> None:
         self._loop = loop
         self._set()  # again: Lightning has set handlers of its own
 

@@ -20,7 +20,6 @@ from zg import pictures
 from zg.budget import StopReason
 from zg.config.compose import Config
 from zg.errors import SettingError, check_positive, check_whole, in_words
-from zg.loop import Loop
 from zg.run.checkpoint import KEY, WriteCheckpoint, whole_checkpoint
 from zg.run.data import Counter
 from zg.run.files import ERROR_FILE, FRAMES, ROW_FILE, decoration, frames_in, write_error, write_json
@@ -49,7 +48,7 @@ class Training(LightningModule, ABC):
         self.numbers: dict[str, float] = {}
         self.signal: int | None = None
         self.asked_to_stop: str | None = None
-        self.observers: Sequence[Observer] = ()
+        self.observers: Sequence[Observer[Training]] = ()
 
     def start(self, seed: int, max_renders: int) -> None:
         """Make the network."""
@@ -106,7 +105,7 @@ class Training(LightningModule, ABC):
         """One step. The batch is only a number: the data are the network's own."""
         self.numbers = self.advance()
         for observer in self.observers:
-            observer.iterated(cast(Loop, self))
+            observer.iterated(self)
         self.trainer.should_stop |= self.stop_reason() is not None
 
     def stop_reason(self) -> str | None:
@@ -139,26 +138,26 @@ class Hooks(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         training = cast(Training, pl_module)
         for observer in training.observers:
-            observer.started(cast(Loop, training))
+            observer.started(training)
         trainer.should_stop |= training.stop_reason() is not None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         training = cast(Training, pl_module)
         for observer in training.observers:
-            observer.ended(cast(Loop, training))
+            observer.ended(training)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         training = cast(Training, pl_module)
         with closing_all(training.observers):
             for observer in training.observers:
-                observer.failed(cast(Loop, training))
+                observer.failed(training)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         with closing_all(cast(Training, pl_module).observers):
             pass
 
 
-class RecordTraining(Observer):
+class RecordTraining(Observer[Training]):
     """Measures a training, logs its numbers, and draws the frames of its video, at evenly spaced counts of renders."""
 
     def __init__(self, max_renders: int, history: History, folder: Path, points: int, video: bool) -> None:
@@ -171,7 +170,7 @@ class RecordTraining(Observer):
         self.loggers: Sequence[Any] = ()
         self.say: Callable[[str], None] | None = None
 
-    def started(self, loop: Any) -> None:
+    def started(self, loop: Training) -> None:
         if self.frames:
             self.frames.mkdir(exist_ok=True)
             for frame in frames_in(self.frames):
@@ -180,12 +179,12 @@ class RecordTraining(Observer):
         if self.logged < 0:
             self._record(loop, measured=bool(self.measured_at), numbers={})
 
-    def iterated(self, loop: Any) -> None:
+    def iterated(self, loop: Training) -> None:
         measured = _passed(self.measured_at, self.logged, loop.renders)
         if measured or _passed(self.logged_at, self.logged, loop.renders):
             self._record(loop, measured, loop.numbers)
 
-    def ended(self, loop: Any) -> None:
+    def ended(self, loop: Training) -> None:
         if self.measured < loop.renders:
             self._record(loop, True, loop.numbers)
 

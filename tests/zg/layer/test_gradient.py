@@ -45,7 +45,9 @@ def trained(n: int, steps: int, render: Callable[..., Any], **settings: Any) -> 
     """A surrogate that has seen batches of random rows with random upstream gradients."""
     layer = layer_of(render, **settings)
     for step in range(steps):
-        estimate(layer, inputs(32, n, seed=1 + step), upstream(32, step))
+        x = inputs(32, n, seed=1 + step)
+        images = layer(x)
+        vector_jacobian(images, x, upstream(32, step)[:, : images.shape[1]])
     return layer
 
 
@@ -124,6 +126,42 @@ def test_less_correction_has_less_noise() -> None:
         trained(60, 40, smooth, options={"hidden": 64, "fit_steps": 12, "correction": c}) for c in (1.0, 0.2)
     )
     assert cosine(estimate(half, x, v), truth) > cosine(estimate(whole, x, v), truth) + 0.05
+
+
+@pytest.mark.parametrize("n", [6, 60])
+def test_the_jacobian_of_a_linear_renderer_is_exact_without_correction(n: int) -> None:
+    matrix = torch.randn(n, PIXELS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    layer = trained(n, 20, lambda x: 2 + x @ matrix, pairs=1, estimator="jacobian", options={"correction": 0.0})
+    x, v = inputs(64, n, seed=10_000), upstream(64, 10_000)
+    found, truth = estimate(layer, x, v), v @ matrix.T
+    assert float((found - truth).norm() / truth.norm()) < 1e-2, "1e-2: UNKNOWN is large, but no infinity"
+    assert layer.status()["memory"] == 1 and layer.status()["explained"] > 0.8
+    predicted, images = layer.predict(x), x.detach() @ matrix
+    assert float((predicted.detach() - 2 - images).norm() / images.norm()) < 0.05
+    assert float((vector_jacobian(predicted, x, v) - truth).norm() / truth.norm()) < 1e-2
+
+
+def test_a_jacobian_that_errs_makes_new_regions_within_its_bound_and_is_right_in_each() -> None:
+    folded = trained(2, 60, lambda x: x.abs(), pairs=1, sigma=0.02, estimator="jacobian", options={"correction": 0.0})
+    x = torch.tensor([[0.5, 0.5], [-0.5, 0.5], [0.5, -0.5], [-0.5, -0.5]], dtype=torch.float64).requires_grad_()
+    v = torch.ones(4, 2, dtype=torch.float64)
+    assert folded.status()["memory"] >= 4
+    assert torch.allclose(estimate(folded, x, v), x.detach().sign(), atol=0.3)
+    bound = trained(2, 60, lambda x: x.abs(), pairs=1, sigma=0.02, estimator="jacobian", options={"regions": 3})
+    assert bound.status()["memory"] == 3
+
+
+def test_a_jacobian_that_is_wrong_leaves_no_bias() -> None:
+    layer = trained(6, 30, hard, pairs=4, sigma=0.3, estimator="jacobian")
+    x, v = inputs(4, 6, seed=99, spread=0.3), upstream(4, 99)
+    estimator: Any = layer.estimator
+    for region in estimator.learner.regions:  # wrong, with a share that was learned before
+        region.slopes = region.slopes + 0.3
+    share = estimator.share
+    estimator.learner.learn = lambda *pairs: None
+    estimator.judge = lambda *changes: None
+    bias, expected = mean_bias(layer, x, v, vector_jacobian(hard_smoothed(x, 0.3), x, v), repeats=400)
+    assert share > 0.2 and bias < 1.6 * expected < 0.3
 
 
 def test_a_surrogate_of_noise_explains_nothing() -> None:

@@ -16,7 +16,7 @@ from tests.zg.layer.renderers import hard_smoothed, smooth
 from zg.errors import RenderError, SettingError
 
 SMALL = {"hidden": 16, "fit_steps": 2, "fit_batch": 16}
-ESTIMATORS = [{"estimator": "sampled"}, {"estimator": "surrogate", "options": SMALL}]
+ESTIMATORS = [{"estimator": "sampled"}, {"estimator": "surrogate", "options": SMALL}, {"estimator": "jacobian"}]
 
 
 def disk(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -298,6 +298,11 @@ def test_a_derivative_of_the_gradient_is_refused_in_words() -> None:
         ({"draws": "orthogonl"}, "did you mean 'orthogonal'"),
         ({"draws": "fr22"}, "must be orthogonal or gaussian for the surrogate"),
         ({"draws": "spsa"}, "must be orthogonal or gaussian for the surrogate"),
+        ({"estimator": "jacobian", "draws": "spsa"}, "must be orthogonal or gaussian for the jacobian"),
+        ({"estimator": "jacobian", "options": {"hidden": 3}}, "jacobian has no option 'hidden'"),
+        ({"estimator": "jacobian", "options": {"new": 0.0}}, "new must be > 0"),
+        ({"estimator": "jacobian", "options": {"correction": -1.0}}, "correction must be in 0"),
+        ({"estimator": "jacobian", "options": {"regions": 10**12}}, "regions must fit into memory, got 1000"),
         ({"sigma": 0.0}, "sigma must be > 0"),
         ({"pairs": 0}, "pairs must be > 0"),
         ({"options": {"hiden": 3}}, "did you mean 'hidden'"),
@@ -367,5 +372,5 @@ def test_predictions_cost_no_renders_have_a_derivative_and_need_a_surrogate() ->
     assert x.grad is not None and (x.grad != 0).any(1).all() and layer.renders == before + 8
     network: Any = layer.estimator.learner.parts[0]  # type: ignore[attr-defined]
     assert all(weights.requires_grad for weights in network.parameters())
-    with pytest.raises(SettingError, match="predict needs the estimator surrogate"):
+    with pytest.raises(SettingError, match="predict needs the estimator surrogate or jacobian, got sampled"):
         zg.Layer(smooth, estimator="sampled").predict(rows())
