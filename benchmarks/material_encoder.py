@@ -36,6 +36,8 @@ from zg.run.provenance import machine, revision
 
 ROWS = Path(__file__).parents[1] / "results" / "material_encoder.csv"
 LABELS = ("variant", "seed", "max_renders", "photos", "renders", "steps")
+#: Columns of the table; the other parameters, which no photo shows, have one column together.
+SHOWN = 4
 COLUMNS = (*LABELS, *HIDDEN, "photo", "cpu_seconds", "mitsuba", "revision", "machine")
 # Photos that are optimised one by one, and the prefix of such variants.
 SOME, EACH = 40, "each_photo_"
@@ -102,13 +104,17 @@ def table(path: Path) -> str:
     for row in rows:
         groups.setdefault((int(row["max_renders"]), row["variant"]), []).append(row)
     names = [name for name in HIDDEN if any(row[name] for row in rows)]
+    shown, others = names[:SHOWN], names[SHOWN:]
     lines = [
-        f"| variant | seeds | renders | steps | {' | '.join(names)} | photo | CPU s |",
-        "|" + "---|" * (6 + len(names)),
+        f"| variant | seeds | renders | steps | {' | '.join(shown)} | others | photo | CPU s |",
+        "|" + "---|" * (7 + len(shown)),
     ]
     order = list(VARIANTS)
     for (_, variant), found in sorted(groups.items(), key=lambda item: (order.index(item[0][1]), item[0][0])):
-        cells = [f"{mean(float(row[name]) for row in found):.2f}" if found[0][name] else "" for name in names]
+        errors = {name: mean(float(row[name]) for row in found) for name in names if found[0][name]}
+        cells = [f"{errors[name]:.2f}" if name in errors else "" for name in shown]
+        unseen = [errors[name] for name in others if name in errors]
+        cells.append(f"{min(unseen):.2f} … {max(unseen):.2f}" if unseen else "")
         photo, seconds = (mean(float(row[name]) for row in found) for name in ("photo", "cpu_seconds"))
         counts = [f"{int(found[0][name]):,}" if found[0][name] else "" for name in ("renders", "steps")]
         cells = [variant, str(len(found)), *counts, *cells, f"{1e4 * photo:.1f}e-4", f"{seconds:.0f}"]
