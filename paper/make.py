@@ -26,6 +26,7 @@ from paper.plan import (
     tasks_of,
 )
 from paper.probes import run_probes, task_probe
+from paper.rows import PRESET_FILE
 from paper.variance import variance_probes
 from zg.config.compose import Config, class_name
 from zg.errors import SettingError, nearest
@@ -34,8 +35,6 @@ from zg.run.record import CURVE_POINTS, schedule
 from zg.run.tracking import wandb_mode
 from zg.run.words import duration
 
-# The preset that a folder was made with.
-PRESET_FILE = "preset.json"
 # Seconds without a sign of life, beyond its own time, after which a measurement is ended.
 PATIENCE = 120.0
 # Seconds of a render, for the days that are said before anything is measured.

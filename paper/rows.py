@@ -22,6 +22,8 @@ PARTS = ("published", "tuned", "ablations", "sensitivity", "frames")
 PROBES = ("tasks", "cost", "variance")
 # The two files that are kept of a part.
 ROWS, CURVES = "rows.csv", "curves.csv"
+# The preset that a folder was made with.
+PRESET_FILE = "preset.json"
 # Rows of the autoencoder, by `python -m benchmarks.autoencoder`. They are the clone's, whatever folder is read.
 AUTOENCODER = Path(__file__).parents[1] / "results" / "autoencoder.csv"
 
@@ -69,7 +71,9 @@ def read(folder: Path) -> Material:
         elif (below / ROWS).is_file():
             parts[part] = read_kept(below)
     probes = {kind: read_probes(folder, kind) for kind in PROBES}
-    autoencoder = read_table(AUTOENCODER) if AUTOENCODER.is_file() else []
+    preset = folder / PRESET_FILE
+    is_trial = preset.is_file() and json.loads(preset.read_text())["preset"] == "smoke"  # it judges nothing
+    autoencoder = read_table(AUTOENCODER) if AUTOENCODER.is_file() and not is_trial else []
     return Material(folder, parts, **probes, autoencoder=autoencoder)
 
 

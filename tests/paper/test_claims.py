@@ -249,3 +249,5 @@ def test_the_autoencoder_is_judged_by_what_is_read_and_by_its_error_against_boun
 
 def test_the_rows_of_the_clone_are_those_that_judge_the_autoencoder(tmp_path):
     assert verdict(read(tmp_path), "autoencoder", "any").verdict == claims.REPRODUCED
+    (tmp_path / "preset.json").write_text('{"preset": "smoke"}')
+    assert verdict(read(tmp_path), "autoencoder", "any").verdict == claims.UNTESTED, "a trial judges nothing"

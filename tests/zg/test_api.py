@@ -103,7 +103,7 @@ def test_a_run_ends_where_the_loss_of_a_picture_cannot_fall(regulariser):
     def bars(count):
         return np.arange(8.0)[None] < count
 
-    settings = {"space": zg.Block(2, low=0, high=8, kind="integer"), "regulariser": regulariser, "max_renders": 60}
+    settings = {"space": zg.Block(2.0, low=0, high=8), "regulariser": regulariser, "max_renders": 60}
     result = zg.optimize(bars, None, reference=bars(5), method="random_search", **settings)
     assert result.loss == 0
     assert (result.stop_reason == "lowest loss") == (regulariser is None)

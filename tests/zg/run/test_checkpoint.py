@@ -40,6 +40,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values_only(checkpoint):
         "method",
         "asked",
         "pending",
+        "repeats",
     }
 
 
