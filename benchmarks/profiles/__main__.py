@@ -68,14 +68,16 @@ def parser() -> argparse.ArgumentParser:
 
 def run_zoo(options: argparse.Namespace) -> None:
     """Run methods on one half of the zoo."""
-    out = options.out or RESULTS / f"{options.half}.jsonl"
+    out = options.out or RESULTS / "development.jsonl"
     marks, instances, names = {}, options.instances, zoo.names(options.half)
     if options.half == "held_out":
         if options.problems or options.one_block or options.out:
             raise SettingError("a held-out run is whole and kept: --problems, --one-block and --out are not for it")
         change = held_out.present_change()
-        marks = held_out.marks(change, grid.read(out), options.again)
-        instances = change.instances()
+        folder = RESULTS / "held_out"
+        earlier = [row for path in sorted(folder.glob("*.jsonl")) for row in grid.read(path)]
+        marks = held_out.marks(change, earlier, options.again)
+        instances, out = change.instances(), folder / f"{change.sha[:12]}.jsonl"
     else:
         names = options.problems or names
         unknown = set(names) - set(zoo.names("development"))
@@ -84,8 +86,6 @@ def run_zoo(options: argparse.Namespace) -> None:
     variant: Variant = "one block" if options.one_block else ""
     problems = [Problem("zoo", name, instance, variant) for instance in instances for name in names]
     rows = perform(options, problems, out, marks)
-    if options.half == "held_out":
-        rows = [row for row in rows if row["instance"] in instances]
     if not options.estimate:
         print(report(rows, best_known.floors(rows, best_known.read())))
 
@@ -108,7 +108,7 @@ def perform(options: argparse.Namespace, problems: list[Problem], out: Path, mar
     runs, refused = grid.plan(problems, options.methods)
     left = grid.missing(runs, rows)
     renders, seconds = grid.estimate(
-        left, [*rows, *(row for path in RESULTS.glob("*.jsonl") for row in grid.read(path))]
+        left, [*rows, *(row for path in RESULTS.rglob("*.jsonl") for row in grid.read(path))]
     )
     for why in refused:
         print(f"left out: {why}", file=sys.stderr)

@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
@@ -103,9 +103,16 @@ def perform(runs: list[Run], out: Path, jobs: int, marks: Mapping[str, Any]) -> 
     mend(out)
     with out.open("a") as file, contextlib.closing(executed(runs, jobs)) as rows:
         for row in rows:
-            file.write(json.dumps({**row, **marks}, ensure_ascii=False) + "\n")
+            kept = {**row, "curve": steps(row["curve"]), **marks}
+            file.write(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
             file.flush()
             yield row
+
+
+def steps(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The points of a curve at which the loss changes, and its last one: the others say the same again."""
+    last = len(curve) - 1
+    return [point for k, point in enumerate(curve) if k in (0, last) or point[1] != curve[k - 1][1]]
 
 
 def executed(runs: list[Run], jobs: int) -> Generator[Row]:

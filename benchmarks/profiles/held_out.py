@@ -1,8 +1,8 @@
 """The run on held-out families: which instances, and which run of a change counts.
 
-The instances follow from the hash of the commit, so nobody knows them before the change is committed. Rows are appended
-to a file that is kept. The first run of a change is the one that counts: a second run of the same code, also under
-another commit, is refused, or marked with `counts: false`.
+The instances follow from the hash of the commit, so nobody knows them before the change is committed. The rows of a
+commit are a file of their own, which is kept. The first run of a change is the one that counts: a second run of the
+same code, also under another commit, is refused, or marked with `counts: false`.
 """
 
 import hashlib

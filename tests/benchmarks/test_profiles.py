@@ -17,7 +17,7 @@ from benchmarks.profiles.__main__ import main
 from benchmarks.profiles.bbob import TARGETS, BBOBTask, solution, suite
 from benchmarks.profiles.figure import draw
 from benchmarks.profiles.held_out import Change, marks, present_change
-from benchmarks.profiles.measures import area, bbob_shares, hits, latest, profile, ratios, with_hindsight
+from benchmarks.profiles.measures import area, bbob_shares, hit, hits, latest, profile, ratios, with_hindsight
 from benchmarks.profiles.peers import PEERS, make_peer, refusal
 from benchmarks.profiles.problems import Problem
 from benchmarks.profiles.runs import Row, counts, execute, minimise
@@ -156,6 +156,13 @@ def test_a_run_ends_when_the_problem_is_solved(name: str) -> None:
 def test_a_curve_has_the_budgets_of_bbob_and_the_last_render() -> None:
     found = counts(10_000, 5)
     assert {1, 100, 250, 1000, 10_000} <= set(found) and found == sorted(found) and len(found) < 60
+
+
+def test_a_row_keeps_the_points_where_its_curve_changes_and_the_last_one() -> None:
+    curve = [(1, 3.0), (2, 3.0), (5, 2.0), (9, 3.0), (20, 3.0), (40, 3.0)]
+    assert grid.steps(curve) == [(1, 3.0), (5, 2.0), (9, 3.0), (40, 3.0)]
+    assert grid.steps([(1, 3.0)]) == [(1, 3.0)] and grid.steps([]) == []
+    assert all(hit(curve, value, 1) == hit(grid.steps(curve), value, 1) for value in (1.0, 2.0, 3.0))
 
 
 class NoisyBowl(Turned):
