@@ -189,15 +189,23 @@ class FunctionTask(Task):
 def violations_of(constraints: Callable[..., Any], x: Tensor, batched: bool = False) -> Tensor:
     """g [B, m] float64 of a function of the user at x [B, n] in the user's units. batched: it takes all x at once."""
     if batched:
-        rows = as_numbers(constraints(x), "the value that constraints returns").double().reshape(len(x), -1)
+        rows = _values(constraints(x)).double().reshape(len(x), -1)
     else:
-        told = [as_numbers(constraints(one), "the value that constraints returns") for one in x]
+        told = [_values(constraints(one)) for one in x]
         if len({one.numel() for one in told}) > 1:
             raise SettingError("constraints must return the same number of values for every x")
         rows = torch.stack([one.double().reshape(-1) for one in told])
     if rows.shape[1] == 0:
         raise SettingError("constraints must return one value or more, got none")
     return rows
+
+
+def _values(returned: Any) -> Tensor:
+    """What constraints return, as numbers. Raises SettingError for truths, of which True would count as violated."""
+    values = as_numbers(returned, "the value that constraints returns")
+    if values.dtype == torch.bool:
+        raise SettingError("constraints must return g, a number that is ≤ 0 where x is feasible, got True or False")
+    return values
 
 
 class Judge:

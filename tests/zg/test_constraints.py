@@ -117,3 +117,12 @@ def test_a_constraint_that_returns_no_numbers_is_refused():
     for returned, message in (("wide", "must be numbers"), ([], "one value or more")):
         with pytest.raises(zg.SettingError, match=message):
             zg.minimize(line, [0.5, 0.5], constraints=lambda x, returned=returned: returned, max_renders=9)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_constraint_that_returns_truths_is_refused(batched):
+    """True counts as 1, violated, where people mean that it is met."""
+    with pytest.raises(zg.SettingError, match=r"constraints must return g, a number that is ≤ 0 .*, got True or False"):
+        zg.minimize(
+            lambda x: (x**2).sum(-1), np.zeros(2), constraints=lambda x: x[..., 0] < 1, batched=batched, max_renders=20
+        )
