@@ -1,6 +1,7 @@
 """The ledger of a run: how many renders were counted, and the best of them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -79,22 +80,22 @@ class Ledger:
         return self.max_renders - self.renders
 
     def account(
-        self, theta: Tensor, losses: Tensor, violations: Tensor | None = None, rendered: int | None = None
+        self, theta: Tensor, losses: Tensor, violations: Tensor | None = None, rows: Sequence[int] | None = None
     ) -> Evaluation:
         """Count the renders of θ [B, n] in scaled units, with losses [B]. A loss that is not finite is a failure.
 
-        violations: g [B, m] of the constraints, if there are some. rendered: how many were rendered, if not all.
+        violations: g [B, m] of the constraints, if there are some. rows: those that were rendered, if not all.
         """
-        rendered = len(theta) if rendered is None else rendered
-        self.renders += rendered
-        self.repeats += len(theta) - rendered
-        self.repeats_in_a_row = 0 if rendered else self.repeats_in_a_row + len(theta)
+        rows = range(len(theta)) if rows is None else rows
+        self.renders += len(rows)
+        self.repeats += len(theta) - len(rows)
+        self.repeats_in_a_row = 0 if rows else self.repeats_in_a_row + len(theta)
         valid = losses.isfinite()
         values = losses.tolist()  # for small batches, floats are faster than tensor operations
         finite = [value for value in values if math.isfinite(value)]
         if len(finite) < len(values):
             losses = torch.where(valid, losses, math.nan)
-            self.failed += len(values) - len(finite)
+            self.failed += sum(not math.isfinite(values[row]) for row in rows)
         if finite:
             self.last_loss = _mean(finite)
             lowest = min(finite)

@@ -80,7 +80,7 @@ class Objective:
         losses = repeats.learn(keys, rows, losses)
         self.ledger.seconds_render += perf_counter() - start
         violations = self.task.violations(self.space.to_user(theta)) if self.task.constrained else None
-        return self.ledger.account(theta, losses, violations, rendered=len(rows))
+        return self.ledger.account(theta, losses, violations, rows)
 
     def submit(self, theta: Tensor, number: int) -> None:
         """Have θ [n] in scaled units rendered in the pool of the task, without waiting; `take` hands it over.

@@ -65,6 +65,8 @@ def test_a_failed_render_is_tried_again():
     assert math.isnan(ask(objective, [7, 0])[0])
     assert math.isnan(ask(objective, [7, 0])[0])
     assert (objective.ledger.renders, objective.ledger.failed) == (4, 2)
+    assert all(math.isnan(loss) for loss in ask(objective, [7, 1], [7, 1]))
+    assert (objective.ledger.renders, objective.ledger.failed) == (5, 3), "twice in a batch, it was rendered once"
 
 
 def test_the_budget_counts_renders_and_cuts_a_batch_before_the_first_one_too_many():

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zg.repeats import ROUNDING
 from zg.run.evidence import Evidence
-from zg.zerograds.parts.noise import ROUNDING
 from zg.zerograds.parts.quadratic_model import Terms, fit
 
 #: Most terms of H with products: 30 parameters.

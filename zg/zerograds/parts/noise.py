@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Relative difference of two losses of one θ up to which it is the rounding of batched or single-precision sums.
-ROUNDING = 1e-6
+from zg.repeats import ROUNDING
 
 
 def differ(first: Tensor, second: Tensor) -> bool:
