@@ -10,20 +10,18 @@ steps. A row of the file is one run: the squared error a pixel of held-out digit
 of them that a classifier reads. `--table` makes the means over seeds from the rows alone.
 """
 
-import argparse
-import csv
-from itertools import product
 from pathlib import Path
 from statistics import mean
 from time import process_time
 from typing import Any
 
-from benchmarks.rows import append
+from benchmarks.rows import groups, train_variants
 from tasks.spline_vae import SplineVAE
 from zg.config.compose import compose, read_yaml
 from zg.config.registry import CONFIGS
 from zg.run.provenance import machine, revision
 
+CONFIG = read_yaml(CONFIGS / "spline_vae.yaml")
 ROWS = Path(__file__).parents[1] / "results" / "autoencoder.csv"
 COLUMNS = (
     "variant seed max_renders renders steps parameters reconstruction readable readable_digits cpu_seconds "
@@ -45,7 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def measure(variant: str, seed: int, max_renders: int) -> dict[str, Any]:
     """Train one variant, and return the row."""
-    settings = compose(read_yaml(CONFIGS / "spline_vae.yaml"))["training"]["init_args"]
+    settings = compose(CONFIG)["training"]["init_args"]
     model, start = SplineVAE(**{**settings, **VARIANTS[variant]}), process_time()
     model.start(seed, max_renders)
     while model.has_budget:
@@ -61,14 +59,10 @@ def measure(variant: str, seed: int, max_renders: int) -> dict[str, Any]:
 
 def table(path: Path) -> str:
     """Means over seeds as a Markdown table. error ÷ bound: relative to `soft` at the same budget."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    groups: dict[tuple[int, str], list[dict[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((int(row["max_renders"]), row["variant"]), []).append(row)
-    errors = {key: mean(float(row["reconstruction"]) for row in found) for key, found in groups.items()}
+    by_variant = groups(path)
+    errors = {key: mean(float(row["reconstruction"]) for row in found) for key, found in by_variant.items()}
     lines = ["| renders | variant | seeds | steps | error | ÷ bound | read | CPU s |", "|" + "---|" * 8]
-    for (renders, variant), found in sorted(groups.items(), key=lambda item: (item[0][0], errors[item[0]])):
+    for (renders, variant), found in sorted(by_variant.items(), key=lambda item: (item[0][0], errors[item[0]])):
         bound, error = errors.get((renders, "soft")), errors[renders, variant]
         read, seconds = (mean(float(row[name]) for row in found) for name in ("readable", "cpu_seconds"))
         shown = [
@@ -83,19 +77,5 @@ def table(path: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=tuple(VARIANTS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
-    parser.add_argument("--max-renders", type=int, default=read_yaml(CONFIGS / "spline_vae.yaml")["max_renders"])
-    parser.add_argument("--out", type=Path, default=ROWS)
-    parser.add_argument("--table", action="store_true")
-    options = parser.parse_args()
-    if not options.table:
-        cases = product(options.seeds, options.variants)
-        append(options.out, COLUMNS, (measure(variant, seed, options.max_renders) for seed, variant in cases))
-    print(table(options.out))
-
-
 if __name__ == "__main__":
-    main()
+    train_variants(__doc__, list(VARIANTS), CONFIG["max_renders"], measure, table, COLUMNS, ROWS)

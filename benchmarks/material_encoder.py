@@ -15,9 +15,6 @@ A row of the file is one run: the mean error of each parameter on unseen photos,
 `--table` makes the means over seeds from the rows alone.
 """
 
-import argparse
-import csv
-from itertools import product
 from pathlib import Path
 from statistics import mean
 from time import process_time
@@ -26,7 +23,7 @@ from typing import Any
 import torch
 
 import zg
-from benchmarks.rows import append
+from benchmarks.rows import groups, train_variants
 from tasks.balls import Balls
 from tasks.brdf import HIDDEN
 from tasks.material_encoder import MaterialEncoder
@@ -34,6 +31,7 @@ from zg.config.compose import compose, read_yaml
 from zg.config.registry import CONFIGS
 from zg.run.provenance import machine, revision
 
+CONFIG = read_yaml(CONFIGS / "material_encoder.yaml")
 ROWS = Path(__file__).parents[1] / "results" / "material_encoder.csv"
 LABELS = ("variant", "seed", "max_renders", "photos", "renders", "steps")
 #: Columns of the table; the other parameters, which no photo shows, have one column together.
@@ -55,7 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def measure(variant: str, seed: int, max_renders: int) -> dict[str, Any]:
     """Train one variant, or optimise each photo, and return the row."""
-    settings = compose(read_yaml(CONFIGS / "material_encoder.yaml"))["training"]["init_args"]
+    settings = compose(CONFIG)["training"]["init_args"]
     model = MaterialEncoder(**{**settings, **VARIANTS[variant]})
     model.start(seed, 4 * max_renders if variant == "labels_all" else max_renders)
     start = process_time()
@@ -98,19 +96,15 @@ def optimise(model: MaterialEncoder, renders: int, seed: int) -> dict[str, float
 
 def table(path: Path) -> str:
     """Means over seeds as a Markdown table; errors are relative to those of guessing the mean."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    groups: dict[tuple[int, str], list[dict[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((int(row["max_renders"]), row["variant"]), []).append(row)
-    names = [name for name in HIDDEN if any(row[name] for row in rows)]
+    by_variant = groups(path)
+    names = [name for name in HIDDEN if any(row[name] for found in by_variant.values() for row in found)]
     shown, others = names[:SHOWN], names[SHOWN:]
     lines = [
         f"| variant | seeds | renders | steps | {' | '.join(shown)} | others | photo | CPU s |",
         "|" + "---|" * (7 + len(shown)),
     ]
     order = list(VARIANTS)
-    for (_, variant), found in sorted(groups.items(), key=lambda item: (order.index(item[0][1]), item[0][0])):
+    for (_, variant), found in sorted(by_variant.items(), key=lambda item: (order.index(item[0][1]), item[0][0])):
         errors = {name: mean(float(row[name]) for row in found) for name in names if found[0][name]}
         cells = [f"{errors[name]:.2f}" if name in errors else "" for name in shown]
         unseen = [errors[name] for name in others if name in errors]
@@ -122,19 +116,5 @@ def table(path: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=tuple(VARIANTS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
-    parser.add_argument("--max-renders", type=int, default=read_yaml(CONFIGS / "material_encoder.yaml")["max_renders"])
-    parser.add_argument("--out", type=Path, default=ROWS)
-    parser.add_argument("--table", action="store_true")
-    options = parser.parse_args()
-    if not options.table:
-        cases = product(options.seeds, options.variants)
-        append(options.out, COLUMNS, (measure(variant, seed, options.max_renders) for seed, variant in cases))
-    print(table(options.out))
-
-
 if __name__ == "__main__":
-    main()
+    train_variants(__doc__, list(VARIANTS), CONFIG["max_renders"], measure, table, COLUMNS, ROWS)
