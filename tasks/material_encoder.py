@@ -7,7 +7,7 @@ Nobody has to know the material of a photo: the encoder learns from photos alone
 """
 
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 import zg
 from tasks.balls import Balls, material_space, undeveloped
 from tasks.spline_pictures import COLUMNS, heading, row
-from tasks.spline_vae import perceptron, rate
-from zg.errors import SettingError, check_positive, check_whole, nearest
+from tasks.through_layer import ThroughLayer, perceptron
+from zg.errors import check_whole
 from zg.pictures import srgb
-from zg.run.training import Training
 from zg.seeding import make_generator
 
 #: How the encoder learns. `mitsuba`: by Mitsuba's own derivatives. `labels`: from the true parameters, no renders.
@@ -31,7 +30,7 @@ CHANNELS, MEAN = (16, 32, 64), 0.2
 SEEDS, MEASURED = {"train": 10**6, "unseen": 2 * 10**6}, 3 * 10**6
 
 
-class MaterialEncoder(Training):
+class MaterialEncoder(ThroughLayer):
     """A convolutional network that is trained on photos of balls of unknown material.
 
     gradient: how it learns (`Gradient`); `mitsuba` and `labels` are there to compare with.
@@ -61,23 +60,11 @@ class MaterialEncoder(Training):
         options: dict[str, Any] | None = None,
         predicted: int = 3,
     ) -> None:
-        super().__init__()
-        check_whole(0, predicted=predicted)
-        check_whole(photos=photos, unseen=unseen, size=size, samples=samples, batch=batch, hidden=hidden)
-        check_positive(lr=lr)
-        if gradient not in get_args(Gradient):
-            known = get_args(Gradient)
-            raise SettingError(
-                f"gradient must be one of {', '.join(known)}, got '{gradient}'{nearest(gradient, known)}"
-            )
-        self.gradient, self.batch, self.hidden, self.lr = gradient, batch, hidden, lr
-        self.counts, self.camera, self.space = (
-            (photos, unseen),
-            (size, samples, variant),
-            material_space(named or NAMED),
-        )
+        super().__init__(gradient, Gradient, batch, lr, predicted if gradient in ("surrogate", "jacobian") else 0)
+        check_whole(photos=photos, unseen=unseen, size=size, samples=samples, hidden=hidden)
+        self.gradient, self.hidden, self.space = gradient, hidden, material_space(named or NAMED)
+        self.counts, self.camera = (photos, unseen), (size, samples, variant)
         self.layer_settings: dict[str, Any] = {"sigma": sigma, "pairs": pairs, "options": options}
-        self.predicted = predicted if gradient in ("surrogate", "jacobian") else 0
 
     @property
     def names(self) -> tuple[str, str]:
@@ -88,7 +75,9 @@ class MaterialEncoder(Training):
         self.train_set, self.unseen = self._photos("train", self.counts[0]), self._photos("unseen", self.counts[1])
         self.network = Encoder(self.camera[0], self.space, self.hidden, make_generator(self.seed, "network"))
         self.adam = torch.optim.Adam(self.network.parameters(), lr=self.lr)
-        self.layer = None if self.gradient in ("mitsuba", "labels") else self._layer()
+        self.layer = None
+        if self.gradient not in ("mitsuba", "labels"):
+            self.layer = self.make_layer(self.balls, estimator=self.gradient, **self.layer_settings)
 
     def _photos(self, name: str, count: int) -> tuple[Tensor, Tensor]:
         """Materials x [count, n] in scaled units, and their photos [count, 3, H, W]. They are data, and not counted."""
@@ -102,42 +91,14 @@ class MaterialEncoder(Training):
         """Scaled x [K, n] as the renderer gets it."""
         return self.space.split(self.space.to_user(x).float())
 
-    def _layer(self) -> zg.Layer:
-        common: dict[str, Any] = {"batched": True, "tensors": True, "max_renders": self.max_renders, "seed": self.seed}
-        estimator: Any = self.gradient
-        return zg.Layer(self.balls, estimator=estimator, space=self.space, **self.layer_settings, **common)
-
-    @property
-    def renders(self) -> int:
-        return self.layer.renders if self.layer else self.steps * self.batch
-
-    @property
-    def has_budget(self) -> bool:
-        cost = self.batch + (self.layer.estimator.cost(self.batch, self.space.n) if self.layer else 0)
-        return self.renders + cost <= self.max_renders
-
-    def step(self) -> dict[str, float]:
-        numbers = self._descend(0)
-        status = self.layer.status() if self.layer else {}
-        for number in range(self.predicted if status.get("memory") else 0):
-            self._descend(1 + number)
-        return {**numbers, **status}
-
-    def _descend(self, number: int) -> dict[str, float]:
-        """One step of the optimiser, with renders where its number is 0, else with predictions."""
-        generator = make_generator(self.seed, "step", self.steps, number)
+    def descend(self, generator: torch.Generator, is_predicted: bool) -> tuple[Tensor, dict[str, float]]:
         rows = torch.randint(len(self.train_set[0]), (self.batch,), generator=generator)
         materials, photos = (part[rows] for part in self.train_set)
         x = self.network(photos)
-        wanted, found = (materials, x) if self.gradient == "labels" else (photos, self._photographed(x, number > 0))
+        wanted, found = (materials, x) if self.gradient == "labels" else (photos, self._photographed(x, is_predicted))
         valid = found.detach().isfinite().flatten(1).all(1)
         error = (found - wanted)[valid].square().mean()
-        if valid.any():
-            self.adam.param_groups[0]["lr"] = self.lr * rate(self.renders / self.max_renders)
-            self.adam.zero_grad()
-            error.backward()
-            self.adam.step()
-        return {"error": float(error.detach())}
+        return error, {"error": float(error.detach())}
 
     def _photographed(self, x: Tensor, is_predicted: bool) -> Tensor:
         """Photos of x [B, n] that the loss sees, with a gradient."""
@@ -175,10 +136,10 @@ class MaterialEncoder(Training):
         return torch.cat([part for name, images in rows.items() for part in (heading(name), row(images))], dim=1)
 
     def state(self) -> dict[str, Any]:
-        return {"adam": self.adam.state_dict(), "calls": self.balls.calls}
+        return {**super().state(), "calls": self.balls.calls}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
+        super().load_state(state)
         self.balls.calls = state["calls"]
 
 

@@ -6,10 +6,8 @@
 After the example on the project page of Fischer and Ritschel 2024; the autoencoder is that of Kingma and Welling 2014.
 """
 
-import math
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +16,18 @@ import zg
 from tasks.digits import Digits
 from tasks.renderers.strokes import SoftStrokes, Strokes, stroke_space
 from tasks.spline_pictures import CELL, COLUMNS, autoencoder_panel
-from zg.errors import SettingError, check_positive, check_whole, nearest
+from tasks.through_layer import ThroughLayer, perceptron
+from zg.errors import check_positive, check_whole
 from zg.layer.draws import Kind
-from zg.run.training import Training
 from zg.seeding import make_generator
-from zg.zerograds.parts.network import make_linear
 
 #: How the decoder gets its gradient. `soft`: by autograd, through edges with a slope. `plain`: of pixels, no strokes.
 Gradient = Literal["surrogate", "sampled", "spsa", "soft", "plain"]
-# The learning rate rises over this part of the budget, and then falls to 0 as half a cosine.
-WARM_UP = 0.05
 # Bounds of log s, so that it stays in the range of single precision, and its value at the start.
 LEAST_LOG, MOST_LOG, FIRST_LOG = -6.0, 2.0, -2.0
 
 
-class SplineVAE(Training):
+class SplineVAE(ThroughLayer):
     """A variational autoencoder whose decoder emits strokes.
 
     It starts as a plain autoencoder: s is small, and the weight of the divergence rises over the first half of the
@@ -65,21 +60,14 @@ class SplineVAE(Training):
         options: dict[str, Any] | None = None,
         predicted: int = 3,
     ) -> None:
-        super().__init__()
-        check_whole(0, predicted=predicted)
-        check_whole(strokes=strokes, latent=latent, hidden=hidden, batch=batch, samples=samples)
-        check_positive(lr=lr, kl=kl, slope=slope)
-        if gradient not in get_args(Gradient):
-            known = get_args(Gradient)
-            raise SettingError(
-                f"gradient must be one of {', '.join(known)}, got '{gradient}'{nearest(gradient, known)}"
-            )
-        self.gradient, self.batch, self.lr, self.kl, self.widths = gradient, batch, lr, kl, (latent, hidden)
+        super().__init__(gradient, Gradient, batch, lr, predicted if gradient == "surrogate" else 0)
+        check_whole(strokes=strokes, latent=latent, hidden=hidden, samples=samples)
+        check_positive(kl=kl, slope=slope)
+        self.gradient, self.kl, self.widths = gradient, kl, (latent, hidden)
         self.digits, self.space = Digits(images, labels), stroke_space(strokes)
         self.strokes = Strokes(self.digits.size, samples)
         self.soft = SoftStrokes(self.digits.size, samples, slope)
         self.layer_settings: Mapping[str, Any] = {"sigma": sigma, "pairs": pairs, "options": options}
-        self.predicted = predicted if gradient == "surrogate" else 0
 
     @property
     def names(self) -> tuple[str, str]:
@@ -98,17 +86,7 @@ class SplineVAE(Training):
         elif self.gradient == "spsa":
             draws: Kind = "spsa"
             settings |= {"draws": draws, "pairs": 1}
-        common: dict[str, Any] = {"batched": True, "tensors": True, "max_renders": self.max_renders, "seed": self.seed}
-        return zg.Layer(self.strokes, space=self.space, **settings, **common)
-
-    @property
-    def renders(self) -> int:
-        return self.layer.renders if self.layer else self.steps * self.batch
-
-    @property
-    def has_budget(self) -> bool:
-        cost = self.batch + (self.layer.estimator.cost(self.batch, self.space.n) if self.layer else 0)
-        return self.renders + cost <= self.max_renders
+        return self.make_layer(self.strokes, **settings)
 
     def draw(self, z: Tensor) -> Tensor:
         """z [B, latent] -> images [B, 1, H, W], with hard edges, not counted and without a gradient."""
@@ -129,31 +107,17 @@ class SplineVAE(Training):
         images: Tensor = self.layer.predict(x) if is_predicted else self.layer(x)
         return images
 
-    def step(self) -> dict[str, float]:
-        numbers = self._descend(0)
-        status = self.layer.status() if self.layer else {}
-        for number in range(self.predicted if status.get("memory") else 0):
-            self._descend(1 + number)
-        return {**numbers, **status}
-
-    def _descend(self, number: int) -> dict[str, float]:
-        """One step of the optimiser, with renders where its number is 0, else with predictions."""
-        generator = make_generator(self.seed, "step", self.steps, number)
+    def descend(self, generator: torch.Generator, is_predicted: bool) -> tuple[Tensor, dict[str, float]]:
         rows = torch.randint(len(self.digits.train), (self.batch,), generator=generator)
         digits = self.digits.train[rows]
         mean, log_width = self.network.encode(digits)
         z = mean + log_width.exp() * torch.randn(mean.shape, generator=generator)
-        images = self._render(z, is_predicted=number > 0)
+        images = self._render(z, is_predicted)
         valid = images.detach().isfinite().flatten(1).all(1)
         divergence = (0.5 * (mean**2 + (2 * log_width).exp() - 1) - log_width).sum(1).mean()
         error = (images - digits)[valid].square().sum((1, 2, 3)).mean()
-        if valid.any():
-            progress = self.renders / self.max_renders
-            self.adam.param_groups[0]["lr"] = self.lr * rate(progress)
-            self.adam.zero_grad()
-            (error + self.kl * min(1.0, 2 * progress) * divergence).backward()
-            self.adam.step()
-        return {"error": float(error.detach()) / self.digits.size**2, "divergence": float(divergence.detach())}
+        numbers = {"error": float(error.detach()) / self.digits.size**2, "divergence": float(divergence.detach())}
+        return error + self.kl * min(1.0, 2 * self.progress) * divergence, numbers
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
@@ -171,12 +135,6 @@ class SplineVAE(Training):
         digits = self.digits.one_of_each(COLUMNS)
         z = self.network.encode(digits)[0]
         return autoencoder_panel(digits, z, self.draw, lambda z: self.drawn(z, Strokes(CELL)))
-
-    def state(self) -> dict[str, Any]:
-        return {"adam": self.adam.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
 
 
 class Autoencoder(nn.Module):
@@ -201,18 +159,3 @@ class Autoencoder(nn.Module):
         assert self.space is not None
         low, high, init = (part.to(z) for part in (self.space.low, self.space.high, self.space.init))
         return low + (high - low) * torch.sigmoid(torch.logit((init - low) / (high - low)) + self.decoder(z))
-
-
-def rate(progress: float) -> float:
-    """The learning rate at a part 0 … 1 of the budget, relative to the largest one."""
-    if progress < WARM_UP:
-        return (progress + 0.01) / (WARM_UP + 0.01)
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
-
-
-def perceptron(widths: list[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers of these widths with SiLU between them."""
-    modules: list[nn.Module] = []
-    for width_in, width_out in pairwise(widths):
-        modules += [make_linear(width_in, width_out, generator, torch.float32), nn.SiLU()]
-    return nn.Sequential(*modules[:-1])
