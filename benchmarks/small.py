@@ -41,7 +41,8 @@ COMMON: dict[str, Callable[[], Method]] = {
 }
 BAYESIAN_QUADRATIC: dict[str, Callable[[], Method]] = {
     "no memory": ablation("bayesian_quadratic", pairs=6, window=15),
-    "no locality": ablation("bayesian_quadratic", locality=1e3),
+    "no cubic part": ablation("bayesian_quadratic", cubic=False),
+    "one noise for all": ablation("bayesian_quadratic", pairs_for_equal=1e9),
     "no curvature": ablation("bayesian_quadratic", curvature=False),
     "no smoothing": ablation("bayesian_quadratic", 1e-3 * SIGMA, grow=1.0),
 }
@@ -52,6 +53,7 @@ DD_CMAES: dict[str, Callable[[], Method]] = {
 QUASI_NEWTON: dict[str, Callable[[], Method]] = {"no curvature memory": ablation("quasi_newton", secant=False)}
 PROBLEMS: dict[str, tuple[Callable[[], Task], int, dict[str, Callable[[], Method]]]] = {
     "noisy, rotated, n = 12": (lambda: Turned(noise=0.03), 1000, BAYESIAN_QUADRATIC),
+    "noise as 0.1 of the loss, rotated, n = 12": (lambda: Turned(loud=0.1), 3000, BAYESIAN_QUADRATIC),
     "kinks, n = 10": (lambda: Kinks(10), 2000, DD_CMAES),
     "Rastrigin, n = 5": (Rastrigin, 3000, DD_CMAES),
     "Rosenbrock, n = 10": (lambda: Rosenbrock(10), 3500, QUASI_NEWTON),

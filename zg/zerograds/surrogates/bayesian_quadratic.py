@@ -3,16 +3,19 @@
     h(θ) = m + s (f + g·u + u·H u / 2),    u = A⁻¹ (θ − c) / σ
 
 m and s are the mean and the deviation of the losses in memory, c is the θ at the fit. The priors on f, g and H are
-Gaussian, and H is the sum of an isotropic and a general part. So h is a Gaussian process with the kernel
+Gaussian, and H is the sum of an isotropic and a general part. A cubic part (g·u) |u|² is fitted beside them and left
+out of h, so that it does not pass for a slope. So h is the mean of a Gaussian process with the kernel
 
-    k(u, v) = p₀ + u·v/n + p₁ |u|²|v|²/n² + p₂ ((u·v)² + Σ u_i² v_i²)/n²
+    k(u, v) = p₀ + u·v/n + p₁ |u|²|v|²/n² + p₂ ((u·v)² + Σ u_i² v_i²)/n² + p₃ (u·v) |u|²|v|²/n³
+    + s² (1 − a + a |u|⁴/n² + b |u|⁶/n³) on its diagonal
 
-and N samples take N × N numbers, whatever n is. p₁, p₂ and the variance of the noise follow the evidence (MacKay 1992,
-"Bayesian interpolation"), by a random walk of one step an iteration.
+and N samples take N × N numbers, whatever n is. s² is the noise at |u|² = n and (1 − a) s² that at θ, measured by
+rendering twice at both. b is the misfit, what no part explains. p₁, p₂, p₃ and b follow the evidence (MacKay 1992,
+"Bayesian interpolation"), by steps of a hill climb.
 
-θ moves to the minimum of h in the ball |u| ≤ √n, which the samples fill. Against noise the samples have to be far
-apart: σ grows while noise is more than a part of the variance of a batch. σ shrinks where the losses differ from h by
-more than noise. A turns towards A Aᵀ ∝ H⁻¹, the shape of the valley: then every direction raises the loss alike.
+θ moves to the minimum of h in the ball |u| ≤ r √n; for r = 1 the samples fill it. σ goes to where the error of the
+slope is least: samples that are far apart bring less noise into it, and more misfit. A turns towards A Aᵀ ∝ H⁻¹, the
+shape of the valley: then every direction raises the loss alike.
 
 Cost: O(n² + window²) numbers, O(n³ + window³) operations and 2 · pairs + 3 renders an iteration.
 """
@@ -26,7 +29,8 @@ from torch import Tensor
 from zg.errors import check_whole
 from zg.problem import Problem
 from zg.sampling import antithetic
-from zg.zerograds.parts.noise import NoiseVariance
+from zg.zerograds.parts.noise import Noise
+from zg.zerograds.parts.quadratic_kernel import CUBIC, GENERAL, ISOTROPIC, MISFIT, POWERS, QuadraticKernel, near
 from zg.zerograds.parts.trust_region import TINY, trusted
 from zg.zerograds.surrogates.base import Surrogate, resolution
 
@@ -41,51 +45,59 @@ class BayesianQuadraticSettings:
     fewest_pairs: int = 4
     #: Most pairs by default. ×10: too few steps where n is large.
     most_pairs: int = 25
-    #: Samples in memory; None for n² / 2, of H, + `extra_window` n. ×10: less noise, an older bowl, slow fits.
+    #: Samples in memory; None for n², twice those of H, + `extra_window` n. ×10: less noise, an older bowl, slow fits.
     window: int | None = None
     #: Samples in memory by default beside those of H, per parameter. ×10: as above.
-    extra_window: int = 4
+    extra_window: int = 8
     #: Smallest window by default. ×10: as above, where n is small.
-    smallest_window: int = 150
+    smallest_window: int = 300
     #: Largest window by default. ×10: as above, where n is large; a fit may take minutes.
     largest_window: int = 700
     #: Fewest samples for a fit. ×10: the first batches bring no step.
     samples_to_fit: int = 5
-    #: Samples count by distance, as a Gaussian of this width, in σ. ×10: all count alike, even far away.
-    locality: float = 2.0
-    #: Largest logarithm of the noise that distance adds. ×10: little, such samples count for nearly nothing already.
-    farthest: float = 12.0
+    #: Lengths of samples: from this to its inverse. ×10 (1 at most): a cubic part looks like a slope.
+    shortest: float = 0.5
     #: Losses further from their mean, in deviations, count as that far. ×10: one very bad sample decides the fit.
     outlier: float = 30.0
     #: p₀, the prior variance of f, in variances of the losses: f is of order 1. ×10: little, samples tell f well.
     prior_f: float = 4.0
-    #: First variance of the noise, in variances of the losses. ×10: little, the random walk goes on from there.
-    first_noise: float = 1e-2
     #: First p₁, the prior variance of the isotropic part of H. ×10: little, likewise.
     first_isotropic: float = 1.0
     #: First p₂, the prior variance of the general part of H. ×10: little, likewise.
     first_general: float = 1.0
-    #: Step of the random walk, in logarithms of a variance. ×10: no variance fits, and noise is averaged badly.
+    #: First p₃, the prior variance of the cubic part. ×10: little, likewise.
+    first_cubic: float = 0.01
+    #: First b, the misfit at |u|² = n in variances of the noise. ×10: little, likewise.
+    first_misfit: float = 0.5
+    #: Step of the hill climb, in logarithms of a variance; for p₃ and b also twice that. ×10: no variance fits.
     prior_step: float = 1.0
     #: Smallest and largest logarithm of these variances. ×10: little, few come near them.
     prior_range: tuple[float, float] = (-16.0, 6.0)
+    #: Whether a cubic part is fitted.
+    cubic: bool = True
     #: Whether h has H. Without it steps go to the edge of the samples (measured: 180 times the loss under noise).
     curvature: bool = True
-    #: Kept of the mean noise in each batch, so 5 batches count. At its most, 1, all batches count, however old.
-    noise_memory: float = 0.8
-    #: Noise / variance of the losses of a batch from which noise drowns differences. ×10: σ collapses under noise.
+    #: Kept of the mean noise in each pair, so 20 pairs count. At its most, 1, all pairs count, however old.
+    noise_memory: float = 0.95
+    #: Pairs for which noise is believed to be the same at samples and at θ. ×10: where noise is not, it counts as such.
+    pairs_for_equal: float = 10.0
+    #: a and 1 − a are at least this. ×10: where noise vanishes with the loss, it is believed to stay.
+    least_loud: float = 0.01
+    #: b at the right σ: there, a sample tells most of a slope (least s² (1 + b |u|⁶) / |u|²). ×10: bias, wide σ.
+    misfit: float = 0.5
+    #: Logarithm by which p₃ and b are expected below what would stop σ from growing. ×10: σ grows against evidence.
+    hope: float = 3.0
+    #: Standard deviation of that logarithm. ×10: σ drifts where evidence says nothing.
+    hope_spread: float = 3.0
+    #: Noise / variance of the losses of a batch up to which σ is wide enough where misfit cannot be seen. ×10: σ stays.
     drowned: float = 0.1
-    #: Noise at samples / at θ, from which noise is louder away from θ. ×10: σ grows where noise grows with the loss.
-    louder: float = 4.0
-    #: Misfit / noise, as variances, up to which h is true. ×10: σ may stay too large for a quadratic.
-    misfit_to_noise: float = 2.0
-    #: (Misfit − noise) / variance of a batch up to which h is true. ×10: σ may stay too large for a quadratic.
-    misfit_to_losses: float = 0.3
     #: Actual / predicted decrease above which a step that the ball cut was good. ×10: such steps do not let σ grow.
     good: float = 0.5
-    #: σ times this for each reason to sample nearer; below 1. ×10: σ grows instead, and nothing is learned.
+    #: Smallest r, r halves with each wrong step. ×10 (1 at most): a wrong H leads θ to the edge of the samples.
+    shortest_reach: float = 0.1
+    #: Smallest change of σ an iteration; below 1. ×10: σ grows instead, and nothing is learned.
     shrink: float = 0.7
-    #: σ times this for each reason to sample farther; 1 for a σ that never grows. ×10: σ swings over decades.
+    #: Largest change of σ an iteration; 1 for a σ that never grows. ×10: σ swings over decades.
     grow: float = 1.2
     #: Largest σ / first σ, for a loss that may be nothing but noise. ×10: there, θ ends ten times as far away.
     widest: float = 100.0
@@ -127,35 +139,42 @@ class BayesianQuadraticState:
     g: Tensor
     #: H [n, n], in units of the fit.
     H: Tensor
-    #: Logarithms of the variances of noise, isotropic H and general H.
+    #: Logarithms of p₁, p₂, p₃ and b.
     prior: list[float]
-    #: Variance of the noise at samples.
-    noise: NoiseVariance
-    #: Variance of the noise at θ.
-    noise_at_theta: NoiseVariance
+    #: Noise at samples and at θ, in units of the loss.
+    noise: Noise
+    #: s² is at least this, in variances of the losses; logarithm.
+    least_noise: float
+    #: Variance of an error of the slope by noise, in variances of the losses; logarithm. p₃ should not be more.
+    slope_noise: float = 0.0
+    #: Number of samples that count in the fit.
+    counted: float = 0.0
+    #: Length of a step / that of a sample, at most.
+    r: float = 1.0
     #: m, mean of the losses at the last fit.
     mean: float = 0.0
     #: s, deviation of the losses at the last fit.
     spread: float = 1.0
     #: f, in units of the fit.
     f: float = 0.0
-    #: Deviation of the losses from h, in units of the loss; NaN before the first fit.
+    #: Deviation of the losses from h at |u|² = n, in units of the loss; NaN before the first fit.
     misfit: float = math.nan
     #: The decrease of the loss that h predicts for the last step; NaN before the first.
     predicted_decrease: float = math.nan
     #: Length of the last step, scaled units.
     step_length: float = 0.0
-    #: Whether the ball |u| ≤ √n cut the last step.
+    #: Whether the ball |u| ≤ r √n cut the last step.
     is_step_cut: bool = False
 
 
 class BayesianQuadratic(Surrogate):
     """Regression against noise. One sample and θ are rendered twice in each batch: that measures the noise.
 
-    σ shrinks by `settings.shrink` where every render failed. Where noise drowns the differences, σ grows by
-    `settings.grow`, or shrinks if noise is louder away from θ. Where noise does not, σ shrinks once for a step that was
-    wrong, and once more if the loss is not quadratic (0.49 together), and grows where a good step was cut. It grows,
-    too, where all losses are equal or too few.
+    σ goes to where a wider one brings no more: noise at samples is twice that at θ, the misfit is half of the noise, or
+    the cubic part is as large as the error of the slope by noise. As long as steps bring the decrease that h predicts,
+    σ stays, and grows where they were cut. Where few samples count, h fits noise and misfit alike. σ then grows only
+    while noise is more than a tenth of the variance of a batch, and shrinks with a wrong step. It grows, too, where all
+    losses are equal or too few, and shrinks where every render failed.
     """
 
     Settings = BayesianQuadraticSettings
@@ -169,12 +188,13 @@ class BayesianQuadratic(Surrogate):
         super().__init__(problem, settings)
         options, n = self.settings, self.n
         usual_pairs = min(max(options.fewest_pairs, n // 2), options.most_pairs)
-        wanted = options.extra_window * n + n * n // 2
+        wanted = options.extra_window * n + n * n
         usual_window = min(max(options.smallest_window, wanted), options.largest_window)
         self.pairs = usual_pairs if options.pairs is None else options.pairs
         self.window = usual_window if options.window is None else options.window
         check_whole(pairs=self.pairs, window=self.window)
         start, round_A = theta.clone(), torch.eye(n).to(theta)
+        priors = [options.first_isotropic, options.first_general, options.first_cubic, options.first_misfit]
         self.state = BayesianQuadraticState(
             theta=start,
             accepted=start,
@@ -188,15 +208,18 @@ class BayesianQuadratic(Surrogate):
             next_A=round_A,
             g=torch.zeros_like(theta),
             H=torch.zeros(n, n).to(theta),
-            prior=[math.log(first) for first in (options.first_noise, options.first_isotropic, options.first_general)],
-            noise=NoiseVariance(options.noise_memory),
-            noise_at_theta=NoiseVariance(options.noise_memory),
+            prior=[math.log(prior) for prior in priors],
+            noise=Noise(options.noise_memory, options.pairs_for_equal),
+            least_noise=options.prior_range[0],
         )
 
     def ask(self) -> Tensor:
         """[a sample, the same again, all other samples, θ, θ]: [2 · pairs + 3, n]."""
-        state = self.state
-        offsets = antithetic(self.pairs, self.n, self.problem.generator, state.theta.dtype)
+        state, generator, shortest = self.state, self.problem.generator, self.settings.shortest
+        offsets = antithetic(self.pairs, self.n, generator, state.theta.dtype)
+        lengths = torch.rand(self.pairs, 1, generator=generator, dtype=offsets.dtype, device=generator.device)
+        lengths = shortest + (1 / shortest - shortest) * lengths
+        offsets *= (lengths / lengths.square().mean().sqrt()).repeat(2, 1)
         samples = state.theta + state.sigma * offsets @ state.next_A.T
         return self.problem.project(torch.cat([samples[:1], samples, state.theta.expand(2, -1)]))
 
@@ -206,18 +229,17 @@ class BayesianQuadratic(Surrogate):
             state.theta, state.sigma = state.accepted, settings.shrink * state.sigma
             return
         if len(losses) == 2 * self.pairs + 3 and valid[[0, 1, -2, -1]].all():
-            state.noise.tell(losses[0], losses[1])
-            state.noise_at_theta.tell(losses[-2], losses[-1])
+            state.noise.tell(losses[:2], losses[-2:])
         state.samples = torch.cat([state.samples, theta[valid]])[-self.window :]
         state.losses = torch.cat([state.losses, losses[valid]])[-self.window :]
         has_seen_differences = bool((state.losses != state.losses[0]).any())
         if len(state.losses) < settings.samples_to_fit or not has_seen_differences:
             state.sigma = min(settings.grow * state.sigma, state.widest_sigma)
             return
-        variance = float(losses[valid].var()) if int(valid.sum()) > 1 else 0.0
-        has_noise_drowned_differences = min(state.noise.value, variance) > settings.drowned * variance
         self._fit()
-        self._judge(variance, has_noise_drowned_differences)
+        variance = float(losses[valid].var()) if int(valid.sum()) > 1 else 0.0
+        has_noise_drowned_differences = min(state.noise.variance, variance) > settings.drowned * variance
+        self._judge(has_noise_drowned_differences)
         curvatures, axes = torch.linalg.eigh(state.H)
         self._step(curvatures, axes)
         if not has_noise_drowned_differences:  # else H is noise
@@ -230,26 +252,54 @@ class BayesianQuadratic(Surrogate):
         return True
 
     def _fit(self) -> None:
-        """The posterior mean of f, g and H around θ, under the last prior or a mutation of it, by their evidence."""
+        """The posterior mean of f, g and H around θ, under the last prior or one near it, by their evidence."""
         state, settings = self.state, self.settings
-        state.centre, state.unit, state.A = state.theta.clone(), state.sigma, state.next_A
-        kernel = QuadraticKernel(self._local(state.samples), settings.prior_f)
-        # Distance counts as noise: variance of a sample's noise, relative to that of a sample at θ.
-        doubt = (kernel.length / (2 * settings.locality**2)).clamp_max(settings.farthest).exp()
-        target = self._standardised(doubt)
+        kernel, target = self._renewed()
+        noise = math.log(max(state.noise.variance / state.spread**2, TINY))
+        noise = min(max(noise, state.least_noise), settings.prior_range[1])
         best: tuple[float, list[float], Tensor] | None = None
-        for prior in (state.prior, self._mutated()):
-            regression = kernel.regress(target, doubt, prior)
-            if regression is not None and (best is None or regression[0] > best[0]):
-                best = regression[0], prior, regression[1]
+        deciding = (CUBIC, MISFIT) if settings.cubic else (MISFIT,)  # on σ
+        for prior in near(state.prior, deciding, settings.prior_step, settings.prior_range, self.problem.generator):
+            regression = kernel.regress(target, noise, prior)
+            if regression is None:
+                continue
+            evidence = regression[0] + self._hope(prior, self._slope_noise(kernel, noise, prior))
+            if best is None or evidence > best[0]:
+                best = evidence, prior, regression[1]
         if best is None:  # the kernel matrix is singular: more noise makes it regular
-            state.prior = [min(state.prior[0] + settings.prior_step, settings.prior_range[1]), *state.prior[1:]]
+            state.least_noise += settings.prior_step
             return
         _, state.prior, dual = best
+        state.slope_noise, state.counted = self._slope_noise(kernel, noise, state.prior), kernel.counted(state.prior)
         state.f, state.g, state.H = kernel.quadratic(dual, state.prior)
         if not settings.curvature:
             state.H = torch.zeros_like(state.H)
-        state.misfit = math.sqrt(math.exp(state.prior[0])) * state.spread
+        state.misfit = state.spread * math.sqrt(math.exp(noise) * (1 + math.exp(state.prior[MISFIT])))
+
+    def _renewed(self) -> tuple[QuadraticKernel, Tensor]:
+        """The kernel in units of σ around θ, and the losses [N] in their deviations; the prior moves to these units."""
+        state, (low, high) = self.state, self.settings.prior_range
+        change, spread = math.log(state.sigma / state.unit), state.spread
+        state.centre, state.unit, state.A = state.theta.clone(), state.sigma, state.next_A
+        state.prior = [value + power * change for value, power in zip(state.prior, POWERS, strict=True)]
+        kernel = QuadraticKernel(self._local(state.samples), self.settings.prior_f, self._a)
+        target = self._standardised(kernel.doubt(state.prior).clamp(min=1))
+        if not math.isnan(state.misfit):  # else the spread before is none
+            for part in (ISOTROPIC, GENERAL, CUBIC):
+                state.prior[part] -= 2 * math.log(state.spread / spread)
+        state.prior = [min(max(value, low), high) for value in state.prior]
+        if not self.settings.cubic:
+            state.prior[CUBIC] = low
+        return kernel, target
+
+    def _slope_noise(self, kernel: QuadraticKernel, noise: float, prior: list[float]) -> float:
+        """As that of the kernel, but such that a cubic part can be below it: without noise, σ may grow."""
+        return max(kernel.slope_noise(noise, prior), self.settings.prior_range[0] + self.settings.hope)
+
+    def _hope(self, prior: list[float], slope_noise: float) -> float:
+        """Logarithm of the probability of this misfit and cubic part before the samples: a wider σ may be right."""
+        above = prior[MISFIT] - math.log(self.settings.misfit), prior[CUBIC] - slope_noise
+        return -0.5 * sum(((value + self.settings.hope) / self.settings.hope_spread) ** 2 for value in above)
 
     def _standardised(self, doubt: Tensor) -> Tensor:
         """The losses [N] in memory, in deviations s from their mean m."""
@@ -259,47 +309,47 @@ class BayesianQuadratic(Surrogate):
         state.spread = max(math.sqrt(float(weights @ (state.losses - state.mean).square())), TINY)
         return ((state.losses - state.mean) / state.spread).clamp(-settings.outlier, settings.outlier)
 
-    def _mutated(self) -> list[float]:
-        """The prior with one of its variances a step larger or smaller."""
-        generator, (low, high) = self.problem.generator, self.settings.prior_range
-        prior = list(self.state.prior)
-        draw = int(torch.randint(2 * len(prior), (1,), generator=generator, device=generator.device))
-        which, sign = draw % len(prior), 1 if draw < len(prior) else -1
-        prior[which] = min(max(prior[which] + sign * self.settings.prior_step, low), high)
-        return prior
+    @property
+    def _a(self) -> float:
+        """The share of the noise that is not there at θ."""
+        least = self.settings.least_loud
+        return min(max(self.state.noise.share_of_samples, least), 1 - least)
 
-    def _judge(self, variance: float, has_noise_drowned_differences: bool) -> None:
-        """Take the last step back if h, with samples around it, now predicts a higher loss there; and set σ.
+    @property
+    def _is_blind(self) -> bool:
+        """Whether fewer samples count than half of the coefficients of a quadratic: misfit cannot be seen."""
+        return self.state.counted < (self.n + 1) * (self.n + 2) / 4
 
-        variance: of the losses of the batch.
-        """
+    def _judge(self, has_noise_drowned_differences: bool) -> None:
+        """Take the last step back if h, with samples around it, now predicts a higher loss there; and set r and σ."""
         state, settings = self.state, self.settings
         at_theta, at_accepted = self.predict(torch.stack([state.theta, state.accepted])).tolist()
-        misfit, noise = state.misfit**2, min(state.noise.value, variance)
-        is_step_wrong = at_theta > at_accepted
-        is_noise_louder_away = not state.noise.value < settings.louder * state.noise_at_theta.value
-        is_misfit_above_noise = misfit > settings.misfit_to_noise * noise
-        is_loss_not_quadratic = is_misfit_above_noise and misfit - noise > settings.misfit_to_losses * variance
         is_decrease_as_predicted = at_accepted - at_theta > settings.good * state.predicted_decrease
+        is_step_wrong = at_theta > at_accepted
         if is_step_wrong:
             state.theta = state.accepted
-            if not has_noise_drowned_differences:
-                state.sigma *= settings.shrink
-        if has_noise_drowned_differences:
-            state.sigma *= settings.shrink if is_noise_louder_away else settings.grow
-        elif is_loss_not_quadratic:
-            state.sigma *= settings.shrink
-        elif state.is_step_cut and is_decrease_as_predicted:
+            state.r = 1.0 if self._is_blind else max(0.5 * state.r, settings.shortest_reach)
+        elif is_decrease_as_predicted:
+            state.r = min(2 * state.r, 1.0)
+        if not is_decrease_as_predicted:
+            too_wide = max(state.prior[MISFIT] - math.log(settings.misfit), state.prior[CUBIC] - state.slope_noise)
+            # 6 and 4: powers of σ with which they grow
+            wanted = max(too_wide / 6, math.log(self._a / (1 - self._a)) / 4)
+            change = min(max(math.exp(-wanted), settings.shrink), settings.grow)
+            if self._is_blind and not has_noise_drowned_differences:
+                change = min(change, settings.shrink if is_step_wrong else 1.0)
+            state.sigma *= change
+        elif state.is_step_cut:
             state.sigma *= settings.grow
         narrowest = settings.narrowest * resolution(state.theta, settings.narrowest_power)
         state.sigma = max(min(state.sigma, state.widest_sigma), narrowest)
         state.accepted = state.theta
 
     def _step(self, curvatures: Tensor, axes: Tensor) -> None:
-        """To the minimum of h within the ball |u| ≤ √n around θ, which the samples fill; curvatures and axes: of H."""
+        """To the minimum of h within the ball |u| ≤ r √n around θ; curvatures and axes: of H."""
         state = self.state
         slopes = axes.T @ (state.g + state.H @ self._local(state.theta[None])[0])
-        step, state.is_step_cut = trusted(curvatures, slopes, math.sqrt(self.n))
+        step, state.is_step_cut = trusted(curvatures, slopes, state.r * math.sqrt(self.n))
         theta = self.problem.project(state.theta + state.unit * state.A @ (axes @ step))
         here, there = self.predict(torch.stack([state.theta, theta])).tolist()
         state.predicted_decrease, state.step_length = here - there, float((theta - state.theta).norm())
@@ -342,38 +392,8 @@ class BayesianQuadratic(Surrogate):
 
     def status(self) -> dict[str, float]:
         state = self.state
-        return {"step": state.step_length, "fit_error": state.misfit, "noise": math.sqrt(state.noise.value)}
-
-
-class QuadraticKernel:
-    """The kernel k(u, v) between samples u [N, n], by its terms [N, N], which do not depend on the prior.
-
-    prior_f: p₀. length: |u|²/n [N]. square: u_i²/n [N, n]. A `prior` is three logarithms: of the variance of the noise,
-    of p₁ and of p₂.
-    """
-
-    def __init__(self, u: Tensor, prior_f: float) -> None:
-        self.u, self.n, self.prior_f = u, u.shape[1], prior_f
-        self.length, self.square = u.square().mean(1), u.square() / self.n
-        self.linear = u @ u.T / self.n
-        self.isotropic = torch.outer(self.length, self.length)
-        self.general = self.linear.square() + self.square @ self.square.T
-
-    def regress(self, target: Tensor, doubt: Tensor, prior: list[float]) -> tuple[float, Tensor] | None:
-        """Logarithm of the evidence, up to a constant, and dual weights (k + noise)⁻¹ target [N]; None if singular."""
-        noise, isotropic, general = (math.exp(value) for value in prior)
-        kernel = self.prior_f + self.linear + isotropic * self.isotropic + general * self.general
-        kernel.diagonal().add_(noise * doubt)
-        factor, wrong = torch.linalg.cholesky_ex(kernel)
-        if wrong:
-            return None
-        dual = torch.cholesky_solve(target[:, None], factor)[:, 0]
-        return -0.5 * float(target @ dual) - float(factor.diagonal().log().sum()), dual
-
-    def quadratic(self, dual: Tensor, prior: list[float]) -> tuple[float, Tensor, Tensor]:
-        """The posterior mean of f, g [n] and H [n, n] from the dual weights [N]."""
-        u, n, (_, isotropic, general) = self.u, self.n, (math.exp(value) for value in prior)
-        sphere = isotropic * float(dual @ self.length) * torch.eye(n).to(u)
-        diagonal = general * torch.diag(self.square.T @ dual) + sphere
-        H = 2 / n * (diagonal + general * (u.T * dual) @ u / n)
-        return self.prior_f * float(dual.sum()), u.T @ dual / n, H
+        return {
+            "step": state.step_length,
+            "fit_error": state.misfit,
+            "noise": math.sqrt(state.noise.variance),
+        }

@@ -43,7 +43,7 @@ def test_the_regression_learns_gradient_and_curvature_of_a_quadratic():
     task = Quadratic(5, condition=10.0)
     task.setup()
     theta, surrogate = task.space.init, made(5)
-    for _ in range(40):
+    for _ in range(30):
         stay(surrogate, task.render)
     true = task.true_gradient(theta)
     assert float(torch.cosine_similarity(surrogate.gradient(theta), true, dim=0)) > 0.9999
@@ -68,14 +68,14 @@ def test_noise_is_averaged_out(seed):
     """The start is at 2.5; one render is off by 0.03. CMA-ES at its default is left with about 0.01."""
     task = Turned(noise=0.03)
     result = run(task, ZeroGrads(), Budget(1500), seed=seed)
-    assert float(task.clean(result.theta)) < 3e-3
+    assert float(task.clean(result.theta)) < 3e-4
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_noise_that_grows_with_the_loss_is_followed_down(seed):
     task = Turned(loud=0.1)
     result = run(task, ZeroGrads(), Budget(3000), seed=seed)
-    assert float(task.clean(result.theta)) < 1e-3
+    assert float(task.clean(result.theta)) < 1e-4
 
 
 def test_the_regression_does_not_mind_the_origin_of_theta_and_the_unit_of_the_loss():
@@ -104,9 +104,25 @@ def test_sigma_grows_where_all_losses_are_equal():
 def test_sigma_shrinks_where_noise_is_louder_away_from_theta():
     """A batch that is nothing but noise, except at θ."""
     surrogate, generator = made(3), make_generator(0, "test")
-    for _ in range(20):
+    for _ in range(40):
         iterate(surrogate, lambda theta: torch.where((theta == theta[-1]).all(1), 0.0, noise(generator, len(theta))))
     assert surrogate.sigma < 0.05 / 10
+
+
+def test_a_cubic_part_does_not_pass_for_a_slope():
+    """The slope at 0 is 1; one over all samples is steeper."""
+    generator, slopes = make_generator(0, "test"), []
+
+    def loss(theta):
+        return theta.sum(1) * (1 + theta.square().sum(1)) + 0.1 * noise(generator, len(theta))
+
+    for cubic in (True, False):
+        surrogate = made(3, sigma=1.0, cubic=cubic)
+        for _ in range(10):
+            surrogate.state.sigma = 1.0
+            stay(surrogate, loss)
+        slopes.append(float(surrogate.gradient(surrogate.problem.space.init).mean()))
+    assert slopes[0] == pytest.approx(1, abs=0.3) and slopes[1] > 1.6
 
 
 def test_sigma_shrinks_where_the_loss_is_not_quadratic():
@@ -125,14 +141,14 @@ def test_sigma_grows_where_good_steps_are_cut():
     assert surrogate.sigma > 10 * 0.05
 
 
-def test_a_step_that_samples_show_to_be_wrong_is_taken_back_and_sigma_shrinks():
+def test_a_step_that_samples_show_to_be_wrong_is_taken_back_and_the_next_is_shorter():
     surrogate = made(2)
     for _ in range(20):
         stay(surrogate, lambda theta: (theta - 0.02).square().sum(1))
-    sigma, start = surrogate.sigma, surrogate.problem.space.init
+    start = surrogate.problem.space.init
     surrogate.state.theta, surrogate.state.accepted = start - 0.1, start  # uphill
     iterate(surrogate, lambda theta: (theta - 0.02).square().sum(1))
-    assert torch.equal(surrogate.state.accepted, start) and surrogate.sigma == pytest.approx(0.7 * sigma)
+    assert torch.equal(surrogate.state.accepted, start) and surrogate.state.r == 0.5
 
 
 def test_where_every_render_fails_it_goes_back_and_looks_nearer():
@@ -159,7 +175,7 @@ def test_without_curvature_it_is_linear():
 
 
 def test_pairs_and_window_follow_the_number_of_parameters_unless_they_are_set():
-    assert [(made(n).pairs, made(n).window) for n in (2, 20, 100)] == [(4, 150), (10, 280), (25, 700)]
+    assert [(made(n).pairs, made(n).window) for n in (2, 20, 100)] == [(4, 300), (10, 560), (25, 700)]
     assert made(2, pairs=7).ask().shape == (17, 2) and made(2, window=60).window == 60
     with pytest.raises(SettingError, match="pairs"):
         made(2, pairs=0)
