@@ -209,7 +209,10 @@ def _values(returned: Any) -> Tensor:
 
 
 class Judge:
-    """The losses of what a caller who renders tells: images, by a reference; else losses, or several by name."""
+    """The losses of what a caller who renders tells: images, by a reference; else losses, or several by name.
+
+    like: the start that the caller gave, if any, whose type `task.params` follows.
+    """
 
     def __init__(
         self,
@@ -218,9 +221,17 @@ class Judge:
         loss: Losses,
         regulariser: Callable[[Tensor], Tensor] | None,
         linear: bool,
+        like: Any = None,
     ) -> None:
         task = FunctionTask(
-            lambda x: None, space, reference=reference, loss=loss, regulariser=regulariser, linear=linear
+            lambda x: None,
+            space,
+            reference=reference,
+            loss=loss,
+            regulariser=regulariser,
+            linear=linear,
+            named=isinstance(like, Mapping) or len(space.blocks) > 1,
+            like=one_value(like),
         )
         task.setup(space.init.device)
         self.task, self.reference = task, task.reference()
@@ -257,6 +268,11 @@ class Judge:
                 raise SettingError(f"images must have the shape {wanted} of the reference, got {got}: {why}")
         stacked = torch.stack(rendered)
         return stacked, self.image_loss.of_images(stacked, self.reference).double() + self.image_loss.regulariser(x)
+
+
+def one_value(like: Any) -> Any:
+    """A value whose type x gets: the start that was given, or the first one of it by name."""
+    return next(iter(like.values())) if isinstance(like, Mapping) and like else like
 
 
 def check_callable(render: Any, setting: str) -> None:
