@@ -276,7 +276,10 @@ def f(x: np.ndarray) -> float:
         (lambda: zg.optimize(disk, "left", target=[1.0]), "init must be numbers, got str"),
         (lambda: zg.optimize(3, [1.0]), "render must be a function, got int"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], max_renders=0), "max_renders must be > 0, got 0"),
-        (lambda: zg.minimize(lambda x: 0.0, [1.0], method="cma"), "method 'cma' is unknown; did you mean 'cmaes'"),
+        (
+            lambda: zg.minimize(lambda x: 0.0, [1.0], method="cma"),
+            "method 'cma' is unknown; what comes nearest",
+        ),
         (
             lambda: zg.minimize(lambda x: 0.0, [1.0], method={"name": "es", "lrr": 1}),
             "model.lrr is unknown; did you mean",
