@@ -76,16 +76,19 @@ class FunctionTask(Task):
         self._has_rendered = False
         #: Calls of the function in this process, for messages.
         self._calls = 0
-        #: Axes of the pictures that the function returns: 2 for [H, W]; colours first or last.
-        self._axes, self._colours_last = 3, False
+        #: Axes of the pictures that the function returns, 2 for [H, W]; whether their colours are last.
+        self._layout = 3, False
         self._check_pool()
 
     def build(self) -> None:
         if self.target is not None:
             self.solution = solution_of(self.target, self.space)
             picture = self.render(self.solution[None].to(self.space.dtype))[0]
-            if picture.ndim == 0:
+            if picture.ndim == 0 and not picture.isnan():
                 raise SettingError("target needs a render that returns pictures, got one that returns a number")
+            if not picture.isfinite().all():
+                why = self.last_error or "NaN or infinity in its render"
+                raise SettingError(f"target must have a picture that is finite, got {why}")
             self.set_reference(picture)
         elif self.raw_reference is not None:
             self.set_reference(read_reference(self.raw_reference, self.linear))
@@ -179,7 +182,7 @@ class FunctionTask(Task):
         """What one call has to return, in words."""
         reference = self.reference()
         if reference is None:
-            return "one number"
+            return "one number" if self.target is None else "a picture"
         return (
             f"a picture of {reference.shape[-1]} × {reference.shape[-2]} pixels" if reference.ndim > 1 else "a picture"
         )
@@ -208,7 +211,7 @@ class FunctionTask(Task):
 
     def _channels_first(self, picture: Tensor) -> Tensor:
         image = channels_first(picture)
-        self._axes, self._colours_last = picture.ndim, picture.ndim == 3 and image.shape != picture.shape
+        self._layout = picture.ndim, picture.ndim == 3 and image.shape != picture.shape
         return image
 
     def params(self, x: Tensor) -> dict[str, Any]:
@@ -216,8 +219,9 @@ class FunctionTask(Task):
         return {name: value.item() if isinstance(value, np.generic) else value for name, value in named.items()}
 
     def as_given(self, image: Tensor) -> Any:
-        image = image[0] if self._axes == 2 and image.ndim == 3 else image
-        image = image.permute(1, 2, 0) if self._colours_last else image
+        axes, are_colours_last = self._layout
+        image = image[0] if axes == 2 and image.ndim == 3 else image
+        image = image.permute(1, 2, 0) if are_colours_last else image
         return image.cpu() if self.calling.kind == "tensor" else image.cpu().numpy()
 
 

@@ -270,8 +270,13 @@ class Task:
 
     def set_reference(self, image: Tensor) -> None:
         """Set the reference [C, H, W] of all iterations. Raises SettingError if it is not finite."""
-        if not image.isfinite().all():
-            why = f": {self.last_error}" if self.last_error else ""
+        wrong = int((~image.isfinite()).sum())
+        if wrong:
+            why = (
+                f": {self.last_error}"
+                if self.last_error
+                else f", got NaN or infinity in {wrong} of {image.numel()} numbers"
+            )
             raise SettingError(f"the reference of {type(self).__name__} must be finite{why}")
         self._reference = image.detach().to(self.device)
 
