@@ -52,9 +52,7 @@ def interruption_in_words(row: Row, params: Mapping[str, Any], folder: Path | No
     said = f"stopped by a signal after {row['renders']} renders, loss {row['final_loss']:.4g}"
     if folder is not None:
         return f"{said}; kept in {folder}: the same call with resume=True goes on"
-    return (
-        f"{said} at {params_in_words(params)}; without folder=… nothing else is kept (catch_signals=True: the result)"
-    )
+    return f"{said} at {params_in_words(params)}; folder=… would keep the run, catch_signals=True returns the result"
 
 
 def as_html(text: str) -> str:
