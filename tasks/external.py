@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tasks.hidden import guess_around
 from tasks.renderers import external
+from zg.block import named
 from zg.errors import SettingError, nearest
 from zg.extras import load_package
 from zg.images import read_picture
@@ -108,6 +109,9 @@ class External(WorkerTask):
             image = torch.from_numpy(read_picture(found))
         except (OSError, ValueError) as error:
             raise SettingError(f"reference must be a PNG, EXR or NPY file, got '{path}': {error}") from None
+        if wrong := int((~image.isfinite()).sum()):
+            found_there = f"NaN or infinity in {wrong} of {image.numel()} numbers"
+            raise SettingError(f"reference must be finite, got {found_there} of '{path}'")
         if list(image.shape) != self.shape:
             raise SettingError(f"reference must have shape {self.shape}, got {list(image.shape)} in '{path}'")
         return image
@@ -122,12 +126,14 @@ def make_block(name: str, settings: dict[str, Any]) -> Block:
     if "init" not in settings:
         raise SettingError(f"space.{name}.init must be given")
     if "choices" in settings:
-        return Block(**settings)
+        with named(name):
+            return Block(**settings)
     try:
         init = torch.as_tensor(settings["init"], dtype=torch.float64)
-        return Block(**{**settings, "init": init})
     except (TypeError, ValueError):
         raise SettingError(f"space.{name}.init must be numbers, got {settings['init']!r}") from None
+    with named(name):
+        return Block(**{**settings, "init": init})
 
 
 def find(setting: str, path: str) -> Path:

@@ -17,7 +17,7 @@ from torch import Tensor
 from zg.budget import Budget, StopReason
 from zg.constraints import Constrained
 from zg.errors import SettingError, check_switch
-from zg.functions import FunctionTask, check_callable
+from zg.functions import FunctionTask, check_callable, one_value
 from zg.given import as_callback, as_folder, as_loggers, check_functions, choose_method, one_of
 from zg.losses import Losses
 from zg.method import Method
@@ -151,7 +151,7 @@ def optimize(
         kwargs=kwargs,
         batched=batched,
         named=any(isinstance(given, Mapping) for given in (like, space, bounds)) or len(made.blocks) > 1,
-        like=next(iter(like.values())) if isinstance(like, Mapping) else like,
+        like=one_value(like),
         linear=linear,
         pool=PoolSettings(workers, pool, address, timeout),
         constraints=constraints,

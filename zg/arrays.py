@@ -37,4 +37,6 @@ def pixels_of(picture: Any) -> NDArray[Any]:
 
 def described(value: Any) -> str:
     """What was given, for a message."""
+    if isinstance(value, list | tuple) and value:
+        return f"{type(value).__name__} of {', '.join(type(one).__name__ for one in value[:4])}"
     return "None" if value is None else f"str {value!r:.40}" if isinstance(value, str) else type(value).__name__

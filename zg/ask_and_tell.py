@@ -6,6 +6,8 @@
         optimizer.tell([f(x) for x in xs])
     optimizer.best, optimizer.history
 
+An x is a row of numbers [n]; `optimizer.params(x)` is the same x by name: `f(**optimizer.params(x))`.
+
 `ask` and `tell` raise `zg.SettingError` where they are called in the wrong order.
 """
 
@@ -23,12 +25,12 @@ from zg.constraints import Constrained
 from zg.errors import SettingError, check_whole
 from zg.functions import Judge, violations_of
 from zg.given import as_losses, check_functions, choose_method, one_of
+from zg.images import as_numbers
 from zg.loop import Loop
 from zg.losses import Losses
 from zg.method import Method
 from zg.run.known import read_known
 from zg.spaces import Init, Space, make_space
-from zg.task import params_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +40,10 @@ MOST_ROWS = 2000
 
 
 class Best(NamedTuple):
-    """The lowest loss that was told, its x by name, and its x [n], in the user's units."""
+    """The lowest loss that was told, its x by name (`Optimizer.params`), and its x [n] as `ask` returned it."""
 
     loss: float
-    params: dict[str, Tensor]
+    params: dict[str, Any]
     x: Tensor
 
 
@@ -71,6 +73,13 @@ class Optimizer:
     ...     optimizer.tell(images=[x[0] - x[1] * np.arange(3.0)[None] for x in optimizer.ask().numpy()])
     >>> optimizer.recommend().round(decimals=3).tolist()
     [0.9, 0.4]
+
+    Parameters by name, integers as integers and choices as choices, are `params` of an x:
+
+    >>> blocks = {"count": zg.Block(8, low=1, high=40, kind="integer"), "wood": zg.Block("oak", choices=["oak", "ash"])}
+    >>> optimizer = zg.Optimizer(blocks)
+    >>> [optimizer.params(x) for x in optimizer.ask(1)]
+    [{'count': 8, 'wood': 'oak'}]
     """
 
     def __init__(
@@ -95,7 +104,8 @@ class Optimizer:
         check_whole(0, seed=seed)
         given = one_of(init=init, x0=x0), space, bounds, integer
         self.space, evaluations = (make_space(*given), None) if known is None else read_known(known, *given)
-        self._judge, self._constraints = Judge(self.space, reference, loss, regulariser, linear), constraints
+        like = given[0] if given[0] is not None or evaluations is None else evaluations.like
+        self._judge, self._constraints = Judge(self.space, reference, loss, regulariser, linear, like), constraints
         chosen, config = choose_method(method, None, reference is not None and constraints is None)
         if chosen.feedback != "loss" and reference is None:
             raise SettingError(f"method must use losses only, got {type(chosen).__name__}, which needs a reference")
@@ -139,7 +149,7 @@ class Optimizer:
         if math.isinf(ledger.best_loss):
             raise SettingError("best must follow a loss that is a number; none was told yet")
         x = self.space.to_user(ledger.best_theta)
-        return Best(ledger.best_loss, params_of(self.space, x), x)
+        return Best(ledger.best_loss, self.params(x), x)
 
     @property
     def history(self) -> "pd.DataFrame":
@@ -155,6 +165,8 @@ class Optimizer:
     def ask(self, batch: int | None = None) -> Tensor:
         """The next x [B, n] to render, in the user's units; B ≤ `batch`, by default the whole batch of the method.
 
+        `params` gives each of them by name.
+
         The first batch of the default method with at most 128 parameters is the start, twice: two losses that differ
         mean that the renderer is noisy. Both are renders of the budget; the second one serves nothing else.
         """
@@ -168,6 +180,18 @@ class Optimizer:
         count = len(self._batch) - self._told if batch is None else min(batch, len(self._batch) - self._told)
         self._handed += count
         return self.space.to_user(self._batch[self._told : self._handed])
+
+    def params(self, x: Any) -> dict[str, Any]:
+        """One x [n], as `ask` and `recommend` return it, by name: as `Result.params`.
+
+        Each block has its shape and is of the type of the start that was given: NumPy, PyTorch or plain numbers;
+        integers are integers, a categorical one is its choice. The name is `x` where none was given.
+        Raises SettingError for anything but n numbers.
+        """
+        values = as_numbers(x, "x")
+        if tuple(values.shape) != (self.space.n,):
+            raise SettingError(f"x must be one row of ask, {self.space.n} numbers, got shape {list(values.shape)}")
+        return self._judge.task.params(values.to(self.space.dtype))
 
     def tell(self, losses: Any = None, *, images: Any = None) -> None:
         """Tell the losses [B] or the images of the x that `ask` returned, in the same order.

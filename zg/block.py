@@ -1,7 +1,8 @@
 """A block of parameters as the user describes it, and the same block checked, as tensors."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,6 +14,38 @@ from zg.errors import SettingError, nearest
 
 Kind = Literal["real", "integer", "binary", "categorical"]
 Numbers = Tensor | Sequence[float] | float
+#: Words of other libraries and of NumPy -> kinds.
+KIND_WORDS = {
+    "int": "integer",
+    "discrete": "integer",
+    "float": "real",
+    "double": "real",
+    "continuous": "real",
+    "bool": "binary",
+    "boolean": "binary",
+    "choice": "categorical",
+    "category": "categorical",
+    "cat": "categorical",
+}
+#: Blocks of at most this number of values are checked where they are made; larger ones when a space is made of them.
+CHECKED = 4096
+
+
+class BlockError(SettingError):
+    """A setting of a block is wrong. said: the message without the block, such as `.low must be below …`."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"Block{said}")
+        self.said = said
+
+
+@contextlib.contextmanager
+def named(name: str) -> Iterator[None]:
+    """Inside, a wrong setting of a block is told with the name that the block has in its space."""
+    try:
+        yield
+    except BlockError as error:
+        raise SettingError(f"space.{name}{error.said}") from None
 
 
 @dataclass(frozen=True)
@@ -27,6 +60,7 @@ class Block:
         of a `categorical` block have no order. One kind, or one for each coordinate where none is categorical.
     log: x = exp(scale · θ). Needs a positive `init`.
     choices: the values of a categorical block: words, numbers, anything that can be compared. They make it categorical.
+    Raises SettingError for a wrong setting; for more than 4,096 values only when a space is made of the block.
 
     >>> import zg
     >>> zg.Block([0.3, 0.7], low=0, high=1).init
@@ -48,6 +82,8 @@ class Block:
     def __post_init__(self) -> None:
         if self.choices is not None and self.kind == "real":
             object.__setattr__(self, "kind", "categorical")
+        if self.init is not None and self.count <= CHECKED:
+            _checked(self)
 
     @property
     def is_whole(self) -> bool:
@@ -82,96 +118,108 @@ class Part:
         """The checked block. Raises SettingError, which names the setting."""
         if not isinstance(block, Block):
             raise SettingError(f"space.{name} must be a Block, got {type(block).__name__}")
-        return _categorical(name, block) if block.kind == "categorical" else _numeric(name, block)
+        with named(name):
+            return _checked(block)
 
 
-def _wrong(name: str, setting: str, value: object, right: str) -> SettingError:
-    return SettingError(f"space.{name}.{setting} must be {right}, got {value}")
+def _checked(block: Block) -> Part:
+    """The checked block. Raises BlockError."""
+    return _categorical(block) if block.kind == "categorical" else _numeric(block)
 
 
-def _numbers(name: str, setting: str, value: Any) -> Tensor:
+def _wrong(setting: str, value: object, right: str) -> BlockError:
+    return BlockError(f".{setting} must be {right}, got {value}")
+
+
+def _numbers(setting: str, value: Any) -> Tensor:
     try:
         found = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        raise _wrong(name, setting, repr(value), "numbers") from None
+        raise _wrong(setting, repr(value), "numbers") from None
     if found.is_complex():
-        raise _wrong(name, setting, "complex ones", "real numbers")
+        raise _wrong(setting, "complex ones", "real numbers")
     return found.to(torch.float64)
 
 
-def _alike(name: str, setting: str, value: Any, init: Tensor) -> Tensor:
+def _alike(setting: str, value: Any, init: Tensor) -> Tensor:
     """Numbers in the shape of `init`: one for all coordinates, or one for each."""
-    found = _numbers(name, setting, value)
+    found = _numbers(setting, value)
     try:
         return found.expand(init.shape)
     except RuntimeError:
         right = f"one number, or of shape {list(init.shape)} as init is"
-        raise _wrong(name, setting, f"shape {list(found.shape)}", right) from None
+        raise _wrong(setting, f"shape {list(found.shape)}", right) from None
 
 
-def _kinds(name: str, block: Block, init: Tensor) -> tuple[Tensor, Tensor]:
+def _kinds(block: Block, init: Tensor) -> tuple[Tensor, Tensor]:
     """Whether coordinates are discrete, and whether they are binary, in the shape of `init`."""
     kinds: Sequence[Any] = [block.kind] * init.numel() if isinstance(block.kind, str) else list(block.kind)
     for kind in kinds[:1] if isinstance(block.kind, str) else kinds:
         if kind == "categorical":
-            raise _wrong(name, "kind", kinds, "one for the whole block where it is categorical")
+            raise _wrong("kind", kinds, "one for the whole block where it is categorical")
         if kind not in get_args(Kind):
-            raise _wrong(name, "kind", repr(kind), "real, integer, binary or categorical")
+            similar = KIND_WORDS.get(kind.lower()) if isinstance(kind, str) else None
+            got = f"{kind!r}; did you mean '{similar}'?" if similar else repr(kind)
+            raise _wrong("kind", got, "real, integer, binary or categorical")
     if len(kinds) != init.numel():
-        raise _wrong(name, "kind", len(kinds), f"one kind, or {init.numel()}, one for each coordinate")
+        raise _wrong("kind", len(kinds), f"one kind, or {init.numel()}, one for each coordinate")
     discrete, binary = ([kind in some for kind in kinds] for some in (("integer", "binary"), ("binary",)))
     made = [torch.tensor(some, dtype=torch.bool).reshape(init.shape) for some in (discrete, binary)]
     return made[0], made[1]
 
 
-def _numeric(name: str, block: Block) -> Part:
+def _numeric(block: Block) -> Part:
     """A block of real, integer or binary numbers."""
-    init = _numbers(name, "init", block.init)
+    init = _numbers("init", block.init)
     if block.choices is not None:
-        raise _wrong(name, "kind", block.kind, "categorical where there are choices")
-    discrete, binary = _kinds(name, block, init)
-    low = torch.where(binary, 0.0, -math.inf) if block.low is None else _alike(name, "low", block.low, init)
-    high = torch.where(binary, 1.0, math.inf) if block.high is None else _alike(name, "high", block.high, init)
+        raise _wrong("kind", block.kind, "categorical where there are choices")
+    discrete, binary = _kinds(block, init)
+    low = torch.where(binary, 0.0, -math.inf) if block.low is None else _alike("low", block.low, init)
+    high = torch.where(binary, 1.0, math.inf) if block.high is None else _alike("high", block.high, init)
     # Integer bounds, so that rounding stays inside them.
     low, high = torch.where(discrete, low.ceil(), low).double(), torch.where(discrete, high.floor(), high).double()
     if not (low < high).all():
-        raise _wrong(name, "low", brief(low), f"below high = {brief(high)}")
+        raise _wrong("low", brief(low), f"below high = {brief(high)}")
     if not init.isfinite().all():
-        raise _wrong(name, "init", "a value that is not", "finite")
+        raise _wrong("init", "a value that is not", "finite")
     if (init < low).any() or (init > high).any():
-        raise _wrong(name, "init", brief(init), f"inside its bounds [{low.min():g}, {high.max():g}]")
+        raise _wrong("init", brief(init), f"inside its bounds [{low.min():g}, {high.max():g}]")
+    if ((init != init.round()) & discrete & ~binary).any():
+        raise _wrong("init", brief(init), "whole where kind is integer")
+    if block.log and (low.isfinite() & (low < 0)).any():
+        raise _wrong("low", brief(low), "≥ 0 where log is set")
     if block.log and (init <= 0).any():
-        raise _wrong(name, "init", f"{init.min():g}", "> 0 where log is set")
+        raise _wrong("init", f"{init.min():g}", "> 0 where log is set")
     if block.log and discrete.any():
-        raise _wrong(name, "log", True, f"False for kind = {block.kind}")
+        raise _wrong("log", True, f"False for kind = {block.kind}")
     if block.scale is None:
         width = high.log() - low.clamp_min(0).log() if block.log else high - low
         scale = torch.where(width.isfinite(), width, 1.0)
     else:
-        scale = _alike(name, "scale", block.scale, init)
+        scale = _alike("scale", block.scale, init)
     if not ((scale > 0) & scale.isfinite()).all():
-        raise _wrong(name, "scale", brief(scale), "> 0 and finite")
+        raise _wrong("scale", brief(scale), "> 0 and finite")
     return Part(init, low, high, scale, discrete, block.log)
 
 
-def _categorical(name: str, block: Block) -> Part:
+def _categorical(block: Block) -> Part:
     """A block of values without an order."""
     for setting in ("low", "high", "scale", "log"):
         if value := getattr(block, setting):
-            raise _wrong(name, setting, value, "left out where kind is categorical")
+            raise _wrong(setting, value, "left out where kind is categorical")
     choices = block.choices
     if choices is None or isinstance(choices, str) or not isinstance(choices, Sequence) or len(choices) < 2:
-        raise _wrong(name, "choices", repr(choices), "a list of two or more values")
+        raise _wrong("choices", repr(choices), "a list of two or more values")
     if any(_same(value, other) for i, value in enumerate(choices) for other in choices[:i]):
-        raise _wrong(name, "choices", repr(choices), "values that differ")
-    x = one_hot_of(name, block, block.init)
+        raise _wrong("choices", repr(choices), "values that differ")
+    x = one_hot_of(block, block.init)
     return Part(x, torch.zeros_like(x), torch.ones_like(x), torch.ones_like(x), torch.ones_like(x, dtype=torch.bool))
 
 
-def one_hot_of(name: str, block: Block, value: Any) -> Tensor:
+def one_hot_of(block: Block, value: Any) -> Tensor:
     """One-hot vectors [..., k] float64 of a value among the choices of a categorical block, or of a list of values.
 
-    Raises SettingError for a value that is not among them.
+    Raises BlockError for a value that is not among them.
     """
     assert block.choices is not None
 
@@ -181,7 +229,7 @@ def one_hot_of(name: str, block: Block, value: Any) -> Tensor:
             return found[0]
         if isinstance(one, list | tuple | np.ndarray | Tensor) and np.ndim(one):
             return [index(item) for item in one]
-        raise SettingError(f"space.{name} has no choice {one!r}{nearest(str(one), map(str, block.choices or ()))}")
+        raise BlockError(f" has no choice {one!r}{nearest(str(one), map(str, block.choices or ()))}")
 
     return torch.nn.functional.one_hot(torch.tensor(index(value)), len(block.choices)).double()
 

@@ -74,25 +74,30 @@ class FunctionTask(Task):
         self.constrained = constraints is not None
         self.constraints = None if constraints is None else replace(self.calling, function=constraints, losses=())
         self._has_rendered = False
-        #: Axes of the pictures that the function returns: 2 for [H, W]; colours first or last.
-        self._axes, self._colours_last = 3, False
+        #: Calls of the function in this process, for messages.
+        self._calls = 0
+        #: Axes of the pictures that the function returns, 2 for [H, W]; whether their colours are last.
+        self._layout = 3, False
         self._check_pool()
 
     def build(self) -> None:
         if self.target is not None:
             self.solution = solution_of(self.target, self.space)
             picture = self.render(self.solution[None].to(self.space.dtype))[0]
-            if picture.ndim == 0:
+            if picture.ndim == 0 and not picture.isnan():
                 raise SettingError("target needs a render that returns pictures, got one that returns a number")
+            if not picture.isfinite().all():
+                why = self.last_error or "NaN or infinity in its render"
+                raise SettingError(f"target must have a picture that is finite, got {why}")
             self.set_reference(picture)
         elif self.raw_reference is not None:
             self.set_reference(read_reference(self.raw_reference, self.linear))
 
     def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
         if self.calling.batched:
-            return self.image(self._call(x), len(x))
+            return self._checked(self._call(x), len(x))
         if self.pool == ALONE:
-            return torch.stack([self.image(self._call(one), None) for one in x])
+            return torch.stack([self._checked(self._call(one)) for one in x])
         return self.render_in_pool(x)
 
     def use_pool(self, **settings: Any) -> None:
@@ -114,6 +119,7 @@ class FunctionTask(Task):
     @torch.enable_grad()
     def _call(self, x: Tensor) -> Any:
         """Call the function here; it may use PyTorch's autograd."""
+        self._calls += 1
         return self.calling(x)
 
     def for_workers(self) -> Function:
@@ -123,7 +129,10 @@ class FunctionTask(Task):
 
     def images_of(self, results: Sequence[Result]) -> Tensor:
         """Images [B, ...] of results. A call that raises gives NaN, unless all calls of the run so far have raised."""
-        images = [None if result.error else self.image(result.image, None) for result in results]
+        images = []
+        for result in results:
+            self._calls += 1
+            images.append(None if result.error else self._checked(result.image))
         some = next((image for image in images if image is not None), None)
         if some is None and not self._has_rendered:
             raise next(result.error for result in results if result.error)
@@ -149,10 +158,39 @@ class FunctionTask(Task):
         assert self.constraints is not None
         return violations_of(self.constraints, x, self.calling.batched).to(self.device)
 
-    def image(self, rendered: Any, batch: int | None) -> Tensor:
+    def _checked(self, returned: Any, batch: int | None = None) -> Tensor:
+        """As `image`, of what the last call returned. Raises SettingError for a wrong type or shape, with the call."""
+        name = getattr(self.function, "__name__", "")
+        call = f"call {self._calls} of {name if name.isidentifier() else 'the function'}"
+        if returned is None and batch is None:
+            self.last_error = self.last_error or f"None in place of {self._wanted} (is there a `return`?)"
+        image = self.image(returned, batch, f"what {call} returned")
+        expected = (*(() if batch is None else (batch,)), *self.render_shape())
+        if not self._built or tuple(image.shape) == expected:  # before, the target is rendered
+            return image
+        reference = self.reference()
+        if reference is None:
+            why = "there is no reference or target that a picture could be compared with"
+        else:
+            why = mismatch(image.shape, expected) if image.ndim > 2 else "there is a reference or a target"
+        each = "" if batch is None else f"{batch} times "
+        got = "one number" if image.ndim == 0 else f"shape {list(as_numbers(returned, 'images').shape)}"
+        raise SettingError(f"{call} must return {each}{self._wanted}, got {got}: {why}")
+
+    @property
+    def _wanted(self) -> str:
+        """What one call has to return, in words."""
+        reference = self.reference()
+        if reference is None:
+            return "one number" if self.target is None else "a picture"
+        return (
+            f"a picture of {reference.shape[-1]} × {reference.shape[-2]} pixels" if reference.ndim > 1 else "a picture"
+        )
+
+    def image(self, rendered: Any, batch: int | None, what: str = "an image") -> Tensor:
         """The returned value as images [(B,) C, H, W] float32, or as losses [(B,)] or [(B,) m] float64.
 
-        batch: B or None. None as a value is a failed render: NaN.
+        batch: B or None. None as a value is a failed render: NaN. what: it is, for messages.
         """
         reference = self.reference()
         if rendered is None and batch is None:
@@ -161,7 +199,7 @@ class FunctionTask(Task):
         if isinstance(rendered, Mapping):
             names = ", ".join(f"{str(name)!r}: 1.0" for name in rendered)
             raise SettingError(f"losses by name need weights: loss={{{names}}}")
-        values = as_image(rendered, "the value that render returns").to(self.device)
+        values = as_image(rendered, what).to(self.device)
         if self.calling.losses:
             return values.double()
         is_loss = reference is None and values.numel() == (1 if batch is None else batch)
@@ -173,7 +211,7 @@ class FunctionTask(Task):
 
     def _channels_first(self, picture: Tensor) -> Tensor:
         image = channels_first(picture)
-        self._axes, self._colours_last = picture.ndim, picture.ndim == 3 and image.shape != picture.shape
+        self._layout = picture.ndim, picture.ndim == 3 and image.shape != picture.shape
         return image
 
     def params(self, x: Tensor) -> dict[str, Any]:
@@ -181,8 +219,9 @@ class FunctionTask(Task):
         return {name: value.item() if isinstance(value, np.generic) else value for name, value in named.items()}
 
     def as_given(self, image: Tensor) -> Any:
-        image = image[0] if self._axes == 2 and image.ndim == 3 else image
-        image = image.permute(1, 2, 0) if self._colours_last else image
+        axes, are_colours_last = self._layout
+        image = image[0] if axes == 2 and image.ndim == 3 else image
+        image = image.permute(1, 2, 0) if are_colours_last else image
         return image.cpu() if self.calling.kind == "tensor" else image.cpu().numpy()
 
 
@@ -209,7 +248,10 @@ def _values(returned: Any) -> Tensor:
 
 
 class Judge:
-    """The losses of what a caller who renders tells: images, by a reference; else losses, or several by name."""
+    """The losses of what a caller who renders tells: images, by a reference; else losses, or several by name.
+
+    like: the start that the caller gave, if any, whose type `task.params` follows.
+    """
 
     def __init__(
         self,
@@ -218,9 +260,17 @@ class Judge:
         loss: Losses,
         regulariser: Callable[[Tensor], Tensor] | None,
         linear: bool,
+        like: Any = None,
     ) -> None:
         task = FunctionTask(
-            lambda x: None, space, reference=reference, loss=loss, regulariser=regulariser, linear=linear
+            lambda x: None,
+            space,
+            reference=reference,
+            loss=loss,
+            regulariser=regulariser,
+            linear=linear,
+            named=isinstance(like, Mapping) or len(space.blocks) > 1,
+            like=one_value(like),
         )
         task.setup(space.init.device)
         self.task, self.reference = task, task.reference()
@@ -257,6 +307,11 @@ class Judge:
                 raise SettingError(f"images must have the shape {wanted} of the reference, got {got}: {why}")
         stacked = torch.stack(rendered)
         return stacked, self.image_loss.of_images(stacked, self.reference).double() + self.image_loss.regulariser(x)
+
+
+def one_value(like: Any) -> Any:
+    """A value whose type x gets: the start that was given, or the first one of it by name."""
+    return next(iter(like.values())) if isinstance(like, Mapping) and like else like
 
 
 def check_callable(render: Any, setting: str) -> None:

@@ -125,6 +125,9 @@ def read_reference(reference: Any, linear: bool) -> Tensor:
             raise SettingError(f"reference must be a picture that can be read, got '{reference}' ({error})") from None
     else:
         image = channels_first(as_image(reference, "reference").float())
+    if wrong := int((~image.isfinite()).sum()):
+        of = f" of '{reference}'" if isinstance(reference, str | Path) else ""
+        raise SettingError(f"reference must be finite, got NaN or infinity in {wrong} of {image.numel()} numbers{of}")
     if image.ndim == 0:
         raise SettingError(f"reference must be a picture, got one number, {float(image):g}")
     if not linear and image.ndim >= 3 and image.numel() and (image.min() < 0 or image.max() > 1):

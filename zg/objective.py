@@ -108,6 +108,7 @@ class Objective:
         except (Exception, SystemExit) as error:
             self._fail(error)
             rendered = self._render_singly(x, None, number)
+        self._note_error_of_task()
         losses = self._losses(x, rendered, number)
         self.ledger.seconds_render += perf_counter() - start
         evaluation = self.ledger.account(theta[None], losses)
@@ -163,10 +164,14 @@ class Objective:
             if len(x) == 1:
                 self._fail(error)
             images = self._render_singly(x, seeds, i)
+        self._note_error_of_task()
+        return self._losses(x, images, i), images
+
+    def _note_error_of_task(self) -> None:
+        """Take over why a render was NaN, where the task knows it."""
         if self.task.last_error:
             self.ledger.note_error(self.task.last_error)
             self.task.last_error = ""
-        return self._losses(x, images, i), images
 
     @torch.no_grad()
     def _losses(self, x: Tensor, images: Tensor, i: int) -> Tensor:

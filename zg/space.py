@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from zg.block import Block as Block
-from zg.block import Part
+from zg.block import Part, named
 from zg.calling import Argument, divided
 from zg.errors import SettingError
 from zg.memory import check_memory
@@ -166,7 +166,8 @@ class ParameterSpace:
             raise SettingError(f"the values must be those of {self.names}, got {list(values)}")
         parts = []
         for (name, block), shape in zip(self.blocks.items(), self.shapes, strict=True):
-            part = Part.of(name, Block(values[name], choices=block.choices)).init
+            with named(name):
+                part = Part.of(name, Block(values[name], choices=block.choices)).init
             if part.shape != shape:
                 raise SettingError(f"{name} must have the shape of space.{name}, {list(shape)}, got {list(part.shape)}")
             parts.append(part.reshape(-1))

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zg.block import named
 from zg.errors import SettingError
 from zg.images import as_numbers
 from zg.space import Block, ParameterSpace
@@ -49,14 +50,25 @@ def make_space(init: Init | None, space: Space | None, bounds: Any = None, integ
         blocks = {"x": space}
     else:
         raise SettingError(f"space must be a ParameterSpace, a Block or Blocks by name, got {type(space).__name__}")
-    if not blocks or not all(isinstance(block, Block) for block in blocks.values()):
-        raise SettingError(f"space must have a Block for each name, got {space!r}")
+    if not blocks:
+        raise SettingError("space must have a Block for each name, got none")
+    for name, block in blocks.items():
+        if not isinstance(block, Block):
+            raise SettingError(f"space.{name} must be a Block, got {block!r:.80}{_meant(name, block)}")
     if init is None:
         return space if isinstance(space, ParameterSpace) else ParameterSpace(blocks)
     starts = init if isinstance(init, Mapping) else {next(iter(blocks)): init}
     if starts.keys() != blocks.keys():
         raise SettingError(f"init must name the blocks of space, {list(blocks)}, got {list(starts)}")
     return ParameterSpace({name: _with_init(name, block, starts[name]) for name, block in blocks.items()})
+
+
+def _meant(name: str, given: Any) -> str:
+    """What somebody means who gives this in place of a block."""
+    if isinstance(given, Sequence) and len(given) == 2 and not isinstance(given, str):
+        low, high = given
+        return f"; bounds are bounds={{{name!r}: ({low!r}, {high!r})}}, or zg.Block(init, low={low!r}, high={high!r})"
+    return f"; a start alone is init={{{name!r}: …}}" if isinstance(given, int | float) else ""
 
 
 def solution_of(target: Init, space: ParameterSpace) -> Tensor:
@@ -72,11 +84,13 @@ def solution_of(target: Init, space: ParameterSpace) -> Tensor:
 def _with_init(name: str, block: Block, start: Any) -> Block:
     """The block with another initial value."""
     if block.kind == "categorical":
-        return replace(block, init=start)
+        with named(name):
+            return replace(block, init=start)
     init, declared = as_numbers(start, f"init.{name}"), torch.as_tensor(block.init)
     if declared.ndim and init.shape != declared.shape:
         raise SettingError(f"init.{name} must have shape {list(declared.shape)} as space says, got {list(init.shape)}")
-    return replace(block, init=init)
+    with named(name):
+        return replace(block, init=init)
 
 
 def _described(init: Init | None, bounds: Any, integer: Any) -> ParameterSpace:
@@ -123,7 +137,8 @@ def _block(name: str, init: Any, bounds: Any, integer: Any) -> Block:
     whole = torch.tensor([kind == "integer" for kind in kinds], dtype=torch.bool).reshape(start.shape)
     start = torch.where(whole, start.round(), start) if whole.any() and init is None else start
     is_one = len(set(kinds)) == 1
-    return Block(start, low, high, kind=kinds[0] if is_one else kinds)
+    with named(name or "x"):
+        return Block(start, low, high, kind=kinds[0] if is_one else kinds)
 
 
 def _sides(bounds: Any, setting: str, start: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zg.calling import Argument, divided
 from zg.errors import SettingError
 from zg.losses import LOSSES, Losses, resolve_loss
 from zg.seeding import make_generator
@@ -177,7 +178,7 @@ class Task:
         return None
 
     def params(self, x: Tensor) -> dict[str, Any]:
-        """x [n] in the user's units as `Result.params`: each block by name, in its shape, integers as integers."""
+        """x [n] in the user's units as `Result.params`: each block by name, in its shape; integers as integers."""
         return params_of(self.space, x)
 
     def as_given(self, image: Tensor) -> Any:
@@ -269,8 +270,13 @@ class Task:
 
     def set_reference(self, image: Tensor) -> None:
         """Set the reference [C, H, W] of all iterations. Raises SettingError if it is not finite."""
-        if not image.isfinite().all():
-            why = f": {self.last_error}" if self.last_error else ""
+        wrong = int((~image.isfinite()).sum())
+        if wrong:
+            why = (
+                f": {self.last_error}"
+                if self.last_error
+                else f", got NaN or infinity in {wrong} of {image.numel()} numbers"
+            )
             raise SettingError(f"the reference of {type(self).__name__} must be finite{why}")
         self._reference = image.detach().to(self.device)
 
@@ -318,10 +324,12 @@ class _TaskRenderer:
         return self.task.render(one, *seeds)[0]
 
 
-def params_of(space: ParameterSpace, x: Tensor) -> dict[str, Tensor]:
-    """x [n] in the user's units as {name of block: a copy in its shape}, integers and binaries as integers."""
-    blocks = space.split(x.cpu())
-    return {
-        name: blocks[name].clone() if block.kind == "real" else blocks[name].to(torch.int64)
-        for name, block in space.blocks.items()
-    }
+def params_of(space: ParameterSpace, x: Tensor) -> dict[str, Any]:
+    """x [n] in the user's units as {name of block: a copy in its shape}; whole ones as integers, choices as choices."""
+    return {block.name: _param(block, part) for block, part in divided(x.cpu(), space.arguments)}
+
+
+def _param(block: Argument, part: Tensor) -> Any:
+    if block.choices is not None:
+        return block.choice(part.numpy())
+    return part.to(torch.int64) if block.is_whole else part.clone()

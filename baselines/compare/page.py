@@ -23,8 +23,8 @@ from baselines.compare.pictures import picture_of
 from baselines.compare.rows import Run, column, unique
 from baselines.compare.statistics import Estimate
 from baselines.compare.style import HOUSE, Look
+from baselines.compare.summary import RESOLVED_IS, Overall, Summary, apart, describe_budget
 from baselines.compare.summary import Line as TaskLine
-from baselines.compare.summary import Overall, Summary, apart, describe_budget
 from zg.config.compose import compose, method_config
 from zg.config.registry import configured, registered
 from zg.errors import SettingError
@@ -78,7 +78,8 @@ def html(title: str, runs: Sequence[Run], summary: Summary) -> str:
         notes=summary.notes,
         links=links,
         gain_is=tables.GAIN_IS,
-        target_is=tables.TARGET_IS,
+        target_is=tables.TARGET_IS + (f" {RESOLVED_IS}" if any(line.resolved for line in summary.lines) else ""),
+        over_tasks=tables.over_tasks(summary),
         all_tasks=all_tasks(summary) if len(summary.tasks) > 1 else [],
         sections=sections,
         endings=endings(runs),

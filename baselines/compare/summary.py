@@ -15,7 +15,14 @@ from baselines.compare.statistics import Estimate, median_and_quartiles
 # The target loss, as a share of the initial loss: renders and seconds are counted up to it.
 TARGET = 0.1
 # {what a method is told: the title of the table of such methods}, in the order of the tables.
-TOLD = {"loss": "Told losses", "image": "Told images, ranked among themselves"}
+TOLD = {"loss": "Told losses", "image": "Told images"}
+# What the title says besides where several methods are ranked.
+AMONG = ", ranked among themselves"
+# What stands behind or below the name of a method.
+RESOLVED_IS = (
+    "Behind the name of a method: the surrogate that it had chosen at the end; losses: a method for images that went "
+    "on by the losses alone."
+)
 # Lower quartile, median, upper quartile.
 Quartiles = tuple[float, float, float]
 
@@ -102,6 +109,8 @@ def task_lines(task: str, gains: dict[Run, float]) -> list[Line]:
     ranks: dict[str, Estimate] = {}
     for feedback in set(feedbacks.values()):
         peers = {method for method in by_method if feedbacks[method] == feedback}
+        if len(peers) == 1:  # a rank among one says nothing
+            continue
         ranks |= statistics.average_ranks([by_seed(gains, peers)])
     lines = []
     for method, runs in by_method.items():
@@ -146,7 +155,7 @@ def overall_lines(gains: dict[str, dict[Run, float]], versus: str) -> list[Overa
     ranks: dict[str, Estimate] = {}
     for feedback in {runs[0].row["feedback"] for runs in runs_of.values()}:
         peers = {method for method in everywhere if runs_of[method][0].row["feedback"] == feedback}
-        if peers:
+        if len(peers) > 1:  # a rank among one says nothing
             ranks |= statistics.average_ranks([by_seed(of_task, peers) for of_task in gains.values()])
     lines = []
     for method, runs in runs_of.items():
@@ -197,7 +206,9 @@ def apart(lines: Sequence[AnyLine]) -> list[tuple[str, list[AnyLine]]]:
     found = {told: [line for line in lines if line.feedback == told] for told in TOLD}
     if not found["image"]:
         return [("", found["loss"])]
-    return [(TOLD[told], own) for told, own in found.items() if own]
+    return [
+        (TOLD[told] + (AMONG if told == "image" and len(own) > 1 else ""), own) for told, own in found.items() if own
+    ]
 
 
 def notes(runs: Sequence[Run]) -> list[str]:

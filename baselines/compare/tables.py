@@ -8,7 +8,7 @@ from typing import Any
 from baselines.compare.names import name_of
 from baselines.compare.rows import Run, column, unique, write_csv
 from baselines.compare.statistics import Estimate
-from baselines.compare.summary import TARGET, Line, Overall, Quartiles, Summary, apart, describe_budget
+from baselines.compare.summary import RESOLVED_IS, TARGET, Line, Overall, Quartiles, Summary, apart, describe_budget
 
 # What the tables and the page say of the gain.
 GAIN_IS = (
@@ -23,10 +23,10 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
     """The text of summary.md."""
     lines = ["# Comparison", ""]
     lines += [f"- {escape(note)}" for note in summary.notes] + ([""] if summary.notes else [])
-    lines += [GAIN_IS, TARGET_IS, ""]
+    lines += [GAIN_IS, TARGET_IS, *([RESOLVED_IS] if any(line.resolved for line in summary.lines) else []), ""]
     if len(summary.tasks) > 1:
         over = f"P(better than {escape(name_of(summary.versus))})"
-        lines += ["## All tasks", ""]
+        lines += [f"## {over_tasks(summary)}", ""]
         for title, own in apart(summary.overall):
             lines += subtitle(title) + header("method", "settings", "gain", "average rank", over, "failed runs")
             lines += [table_line(*overall_cells(line)) for line in own] + [""]
@@ -47,6 +47,11 @@ def markdown(summary: Summary, runs: list[Run]) -> str:
         if row["error"]
     ]
     return "\n".join([*lines, ""] + (["## Errors", "", *errors, ""] if errors else []))
+
+
+def over_tasks(summary: Summary) -> str:
+    """The heading of the tables over several tasks."""
+    return "Both tasks" if len(summary.tasks) == 2 else f"All {len(summary.tasks)} tasks"
 
 
 def subtitle(title: str) -> list[str]:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from baselines.compare import page
+from baselines.compare import page, tables
 from baselines.compare.rows import read_runs
-from baselines.compare.summary import TOLD, summarise
+from baselines.compare.summary import RESOLVED_IS, TOLD, summarise
 from tests.tables import read_csv
 from zg.cli.main import main
 
@@ -65,6 +65,8 @@ def test_everything_is_made_from_rows_and_curves(folder, capsys):
     parts = re.split("^### ", (folder / "summary.md").read_text(), flags=re.MULTILINE)
     assert [part.partition("\n")[0] for part in parts[1:]] == list(TOLD.values()) * 3
     assert all(("| sees |" in part) == part.startswith("Told images") for part in parts[1:])
+    assert "## Both tasks\n" in parts[0] and "Behind the name of a method" not in parts[0]
+    assert [line.rank for line in summarise(read_runs(folder), "zerograds").overall if line.method == "sees"] == [None]
     assert "report.html" in capsys.readouterr().out
     for name in ("curves", "seconds", "gains", "images"):
         assert imageio.imread(folder / f"{name}.png").std() > 0
@@ -175,3 +177,12 @@ def test_a_browser_sorts_tables_and_switches_axes(folder, tmp_path):
     picture = tmp_path / "page.png"
     browse(clicked, f"--screenshot={picture}", "--window-size=1000,1200")
     assert imageio.imread(picture).std() > 10
+
+
+def test_what_stands_behind_a_method_is_explained_where_it_stands(tmp_path):
+    write_run(tmp_path, "one", "sees", 0, 0.1, feedback="image", resolved="losses")
+    runs = read_runs(tmp_path)
+    summary = summarise(runs, "sees")
+    assert RESOLVED_IS in tables.markdown(summary, runs)
+    assert RESOLVED_IS in page.html("mine", runs, summary)
+    assert summary.lines[0].rank is None, "a rank among one says nothing"

@@ -245,7 +245,7 @@ def f(x: np.ndarray) -> float:
         (lambda: zg.optimize(disk, [1.0, math.nan], reference=np.zeros((20, 24))), "init must be finite"),
         (
             lambda: zg.optimize(disk, [1.0, 1.0], reference=np.zeros((20, 23))),
-            r"shape \[.*1, 20, 23\].*got \[.*1, 20, 24\]",
+            r"must return a picture of 23 × 20 pixels, got shape \[20, 24\]",
         ),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference="no.png"), "reference must be a picture .* got 'no.png'"),
         (lambda: zg.optimize(disk, [1.0, 1.0], reference=1, loss=5), "loss must be a name or a function, got 5"),
@@ -276,14 +276,17 @@ def f(x: np.ndarray) -> float:
         (lambda: zg.optimize(disk, "left", target=[1.0]), "init must be numbers, got str"),
         (lambda: zg.optimize(3, [1.0]), "render must be a function, got int"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], max_renders=0), "max_renders must be > 0, got 0"),
-        (lambda: zg.minimize(lambda x: 0.0, [1.0], method="cma"), "method 'cma' is unknown; did you mean 'cmaes'"),
+        (
+            lambda: zg.minimize(lambda x: 0.0, [1.0], method="cma"),
+            "method 'cma' is unknown; what comes nearest",
+        ),
         (
             lambda: zg.minimize(lambda x: 0.0, [1.0], method={"name": "es", "lrr": 1}),
             "model.lrr is unknown; did you mean",
         ),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], reference=1), "reference is a setting of optimize"),
-        (lambda: zg.minimize(lambda x: "no", [1.0]), "the value that render returns must be numbers, got str"),
-        (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return one number .*got shape \[1, 3\]"),
+        (lambda: zg.minimize(lambda x: "no", [1.0]), "call 1 of the function returned must be numbers, got str"),
+        (lambda: zg.minimize(lambda x: np.zeros(3), [1.0]), r"must return one number, got shape \[3\]: there is no"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], workers=0), "workers must be > 0, got 0"),
         (lambda: zg.minimize(lambda x: 0.0, [1.0], logger=3), "logger must be a Lightning logger or have add_scalar"),
         (

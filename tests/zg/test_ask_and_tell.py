@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 import zg
 from zg import ask_and_tell
@@ -27,8 +28,29 @@ def test_the_best_is_the_lowest_loss_with_its_parameters_by_name():
         _ = optimizer.best
     best = driven(optimizer, 80).best
     assert best.loss == loss(best.x) < 2.0
-    assert int(best.params["k"]) == best.x[2] and not best.params["k"].is_floating_point()
+    assert best.params["k"] == best.x[2] and isinstance(best.params["k"], int)
     assert best.params["a"].tolist() == best.x[:2].tolist()
+
+
+@pytest.mark.parametrize("start", [2.0, np.array([2.0, 1.0]), torch.tensor([2.0, 1.0]), {"a": np.zeros(2), "k": 3}])
+def test_an_x_by_name_is_as_that_of_a_result(start):
+    result = zg.minimize(lambda *x, **named: 1.0, x0=start, max_renders=2)
+    optimizer = zg.Optimizer(x0=start)
+    x = optimizer.ask(1)[0]
+    optimizer.tell([1.0])
+    optimizer.tell([1.0] * len(optimizer.ask()))
+    for params in (optimizer.params(x), optimizer.best.params, optimizer.params(optimizer.recommend())):
+        assert params.keys() == result.params.keys()
+        assert [type(value) for value in params.values()] == [type(value) for value in result.params.values()]
+
+
+def test_an_x_by_name_has_choices_and_shapes_as_the_space_describes_them():
+    blocks = {"kinds": zg.Block([4.5, 2], kind=["real", "integer"]), "wood": zg.Block("ash", choices=["oak", "ash"])}
+    optimizer = zg.Optimizer(blocks)
+    params = optimizer.params(optimizer.ask().numpy()[0])
+    assert params["wood"] == "ash" and params["kinds"].tolist() == [4.5, 2]
+    with pytest.raises(zg.SettingError, match=r"x must be one row of ask, 4 numbers, got shape \[2\]"):
+        optimizer.params([1.0, 2.0])
 
 
 def test_the_history_has_a_row_for_each_batch_and_goes_with_the_state():

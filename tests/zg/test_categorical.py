@@ -42,21 +42,21 @@ def test_x_is_one_hot_and_the_highest_score_is_the_value():
 
 
 @pytest.mark.parametrize(
-    ("block", "message"),
+    ("settings", "message"),
     [
-        (zg.Block("red", choices=["red"]), "space.x.choices must be a list of two or more values"),
-        (zg.Block("red", choices=["red", "red"]), "space.x.choices must be values that differ"),
-        (zg.Block("rad", choices=["red", "blue"]), "space.x has no choice 'rad'; did you mean 'red'?"),
-        (zg.Block("red", choices=["red", "blue"], low=0.5), "space.x.low must be left out where kind is categorical"),
-        (zg.Block("red", kind="categorical"), "space.x.choices must be a list of two or more values"),
-        (zg.Block(1, choices=[1, 2], kind="integer"), "space.x.kind must be categorical where there are choices"),
-        (zg.Block([1, 2], kind=["real", "categorical"]), "one for the whole block where it is categorical"),
-        (zg.Block([1, 2], kind=["real"]), "space.x.kind must be one kind, or 2, one for each coordinate"),
+        ({"init": "red", "choices": ["red"]}, ".choices must be a list of two or more values"),
+        ({"init": "red", "choices": ["red", "red"]}, ".choices must be values that differ"),
+        ({"init": "rad", "choices": ["red", "blue"]}, " has no choice 'rad'; did you mean 'red'?"),
+        ({"init": "red", "choices": ["red", "blue"], "low": 0.5}, ".low must be left out where kind is categorical"),
+        ({"init": "red", "kind": "categorical"}, ".choices must be a list of two or more values"),
+        ({"init": 1, "choices": [1, 2], "kind": "integer"}, ".kind must be categorical where there are choices"),
+        ({"init": [1, 2], "kind": ["real", "categorical"]}, "one for the whole block where it is categorical"),
+        ({"init": [1, 2], "kind": ["real"]}, ".kind must be one kind, or 2, one for each coordinate"),
     ],
 )
-def test_a_wrong_categorical_block_is_refused_with_its_setting(block, message):
+def test_a_wrong_categorical_block_is_refused_with_its_setting(settings, message):
     with pytest.raises(zg.SettingError) as refused:
-        zg.ParameterSpace(x=block)
+        zg.Block(**settings)
     assert message in str(refused.value)
 
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 import zg
+from tasks.external import External
 from zg.errors import SettingError
 from zg.images import as_image, as_numbers, mismatch, read_picture
 
@@ -86,3 +87,18 @@ def test_a_mismatch_names_its_cause():
     assert mismatch((3, 6, 8), (3, 8, 8)) == "the render is 8 × 6 pixels, and the reference is 8 × 8"
     with pytest.raises(SettingError, match="the render is RGB with alpha, and the reference is RGB"):
         zg.optimize(lambda x: np.ones((8, 10, 4)) * x[0], [0.2], reference=GREY, max_renders=10)
+
+
+def test_a_reference_that_is_not_finite_is_told_with_its_file_and_what_was_found(tmp_path):
+    picture = np.ones((3, 4), np.float32)
+    picture[1, 2:] = np.nan, np.inf
+    path = tmp_path / "mine.npy"
+    np.save(path, picture)
+    message = "reference must be finite, got NaN or infinity in 2 of 12 numbers"
+    with pytest.raises(zg.SettingError, match=f"{message} of '{path}'$"):
+        zg.optimize(lambda x: picture, [1.0], reference=path)
+    with pytest.raises(zg.SettingError, match=f"{message}$"):
+        zg.optimize(lambda x: picture, [1.0], reference=picture)
+    settings = {"argv": ["true"], "space": {"x": {"init": 0.5}}, "shape": [1, 3, 4], "reference": str(path)}
+    with pytest.raises(zg.SettingError, match=f"{message} of '{path}'$"):
+        External(**settings).read_reference(str(path))

@@ -7,6 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.external import make_block
+from zg.block import CHECKED
 from zg.errors import SettingError
 from zg.space import Block, ParameterSpace
 
@@ -65,25 +67,38 @@ def test_project_clips_to_the_bounds():
 
 
 @pytest.mark.parametrize(
-    ("block", "message"),
+    ("settings", "message"),
     [
-        (Block(0.0, low=1.0, high=1.0), "space.x.low must be below high = 1, got 1"),
-        (Block(math.nan), "space.x.init must be finite"),
-        (Block(2.0, low=0.0, high=1.0), r"space.x.init must be inside its bounds \[0, 1\], got 2"),
-        (Block(-1.0, log=True), "space.x.init must be > 0 where log is set"),
-        (Block(1.0, scale=0.0), "space.x.scale must be > 0 and finite, got 0"),
-        (Block([0.5, 0.5], low=[0.0, 0.0, 0.0]), r"space.x.low must be one number, or of shape \[2\] as init is, got"),
-        (Block([0.5, 3.0], low=[0, 0], high=[1, 2]), r"space.x.init must be inside its bounds \[0, 2\], got 0.5 … 3"),
-        (Block("red"), "space.x.init must be numbers, got 'red'"),  # type: ignore[arg-type]
-        (Block(0.5, low="zero"), "space.x.low must be numbers, got 'zero'"),  # type: ignore[arg-type]
-        (Block(1j), "space.x.init must be real numbers, got complex ones"),  # type: ignore[arg-type]
-        ([0.5], "space.x must be a Block, got list"),
-        (Block(1.0, kind="float"), "space.x.kind must be real, integer, binary or categorical, got 'float'"),  # type: ignore[arg-type]
+        ({"init": 0.0, "low": 1.0, "high": 1.0}, "low must be below high = 1, got 1"),
+        ({"init": math.nan}, "init must be finite"),
+        ({"init": 2.0, "low": 0.0, "high": 1.0}, r"init must be inside its bounds \[0, 1\], got 2"),
+        ({"init": -1.0, "log": True}, "init must be > 0 where log is set"),
+        ({"init": 1.0, "log": True, "low": -1.0}, "low must be ≥ 0 where log is set, got -1"),
+        ({"init": 1.0, "scale": 0.0}, "scale must be > 0 and finite, got 0"),
+        ({"init": [0.5, 0.5], "low": [0.0] * 3}, r"low must be one number, or of shape \[2\] as init is, got"),
+        ({"init": [0.5, 3.0], "low": 0, "high": [1, 2]}, r"init must be inside its bounds \[0, 2\], got 0.5 … 3"),
+        ({"init": "red"}, "init must be numbers, got 'red'"),
+        ({"init": 0.5, "low": "zero"}, "low must be numbers, got 'zero'"),
+        ({"init": 1j}, "init must be (real )?numbers, got "),
+        ({"init": 4.5, "kind": "integer"}, "init must be whole where kind is integer, got 4.5"),
+        ({"init": 4, "kind": "int"}, "kind must be real, integer, .*, got 'int'; did you mean 'integer'?"),
+        ({"init": 4, "kind": "whole"}, "kind must be real, integer, binary or categorical, got 'whole'$"),
     ],
 )
-def test_a_wrong_block_raises_a_setting_error(block, message):
-    with pytest.raises(SettingError, match=message):
-        ParameterSpace(x=block)
+def test_a_wrong_block_is_refused_where_it_is_made_and_by_name_where_the_name_is_known(settings, message):
+    with pytest.raises(SettingError, match=f"^Block.{message}"):
+        Block(**settings)
+    with pytest.raises(SettingError, match=f"^space.x.{message}"):
+        make_block("x", settings)
+
+
+def test_a_large_block_is_checked_in_its_space():
+    wrong = Block(torch.full((CHECKED + 1,), 2.0), low=0, high=1)
+    with pytest.raises(SettingError, match=r"^space.x.init must be inside its bounds \[0, 1\], got 2"):
+        ParameterSpace(x=wrong)
+    with pytest.raises(SettingError, match=r"space\.x must be a Block, got list"):
+        ParameterSpace(x=[0.5])  # type: ignore[arg-type]
+    assert Block([0.3, 0.7], kind="binary").is_whole, "a start between the two values is no fault"
 
 
 def test_each_coordinate_can_have_its_own_bounds_and_scale():

@@ -1,5 +1,6 @@
 """Functions of users, as users write them: what they are given, what they may return, and what is left behind."""
 
+import itertools
 import json
 import math
 import os
@@ -257,3 +258,36 @@ def test_a_state_stays_as_it_is_while_the_optimizer_goes_on(method):
     twin = zg.Optimizer(space, method)
     twin.load_state_dict(state)
     assert torch.equal(go(twin, 10).recommend(), wanted)
+
+
+@pytest.mark.parametrize("settings", [{}, {"workers": 2}])
+@pytest.mark.parametrize(
+    ("later", "reference", "message"),
+    [
+        (np.zeros((4, 5)), True, r"must return a picture of 4 × 4 pixels, got shape \[4, 5\]: the render is 5 × 4"),
+        (0.5, True, "must return a picture of 4 × 4 pixels, got one number: there is a reference"),
+        (np.zeros((4, 4)), False, r"must return one number, got shape \[4, 4\]: there is no reference"),
+        ("dark", True, "returned must be numbers, got str 'dark'"),
+        ((0.5, {}), False, "returned must be numbers, got tuple of float, dict"),
+    ],
+)
+def test_a_value_that_changes_its_type_or_shape_is_told_with_the_call(later, reference, message, settings):
+    calls = itertools.count(1)
+
+    def shade(x):
+        return later if next(calls) > 4 else np.zeros((4, 4)) + x[0] if reference else float(x[0])
+
+    picture = {"reference": np.ones((4, 4))} if reference else {}
+    with pytest.raises(zg.SettingError, match=rf"call \d+ of shade .*{message}"):
+        zg.optimize(shade, [0.2], max_renders=20, curve_points=0, **picture, **settings)
+
+
+def test_a_batch_of_another_shape_is_told_in_words():
+    with pytest.raises(zg.SettingError, match=r"must return 1 times a picture of 4 × 4 pixels, got shape \[1, 4, 5\]"):
+        zg.optimize(lambda x: np.zeros((len(x), 4, 5)), [0.2], reference=np.ones((4, 4)), batched=True)
+
+
+@pytest.mark.parametrize("settings", [{}, {"workers": 2}, {"workers": 2, "asynchronous": True, "method": "es"}])
+def test_a_function_without_return_is_told_as_such(settings):
+    with pytest.warns(UserWarning, match=r"the first with None in place of one number \(is there a `return`\?\)"):
+        zg.minimize(lambda x: None, [0.2], max_renders=8, **settings)

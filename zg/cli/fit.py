@@ -23,6 +23,12 @@ from zg.run.words import params_in_words
 
 #: Most lines of parameters.
 PARAMETER_LINES = 6
+#: Said of a run whose method nobody has chosen, where there is a picture. `zg.optimize` chooses the other one.
+UNCHOSEN = (
+    "method  zerograds, the default of zg fit: it is told losses alone, as the methods of zg compare are. "
+    "zg.optimize takes zerograds-image,\n        which sees the picture and often needs fewer renders: "
+    "--model zerograds-image"
+)
 #: Exit code of a command that a signal has ended, without the number of the signal.
 SIGNALLED = 128
 #: Programs that run a script, whose name says more than theirs.
@@ -57,6 +63,9 @@ def fit_command(words: list[str]) -> int:
     start = time.monotonic()
     result = fit_in_folder(config, (folder or next_folder(config)).absolute(), resume)
     report(result, time.monotonic() - start)
+    is_chosen = resume or any("model" in layer for layer in layers)
+    if not is_chosen and result.images and result.images.reference is not None and result.image.numel() > 1:
+        say(UNCHOSEN)
     return 0 if result.signal is None else SIGNALLED + result.signal
 
 

@@ -15,7 +15,10 @@ FLAGS = ("resume", "print_config")
 #: The options with their values, and what they mean.
 OPTIONS = (
     ("--data NAME, --data.KEY VALUE", "the task and its settings"),
-    ("--model NAME, --model.KEY VALUE", "the method and its settings (default zerograds)"),
+    (
+        "--model NAME, --model.KEY VALUE",
+        "the method and its settings (default zerograds, told losses alone; zerograds-image sees the picture)",
+    ),
     ("--training NAME, --training.KEY V", "in place of both: a network that is trained through renders"),
     ("--config FILE", "a YAML with any of these; once or more"),
     ("--seed N", "seed of initial θ, reference and method (default 0)"),

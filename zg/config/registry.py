@@ -131,5 +131,5 @@ def _unknown(kind: str, name: str) -> str:
     if kind == "method" and _plain(name) in GRADIENT:
         return f"method '{name}' needs derivatives, and a black box has none; the default is '{DEFAULT}', or 'auto'"
     if kind == "method" and (similar := SIMILAR.get(_plain(name))):
-        return f"method '{name}' is unknown; did you mean '{similar}'?"
+        return f"method '{name}' is unknown; what comes nearest here is '{similar}' (see zg list methods)"
     return f"{kind} '{name}' is unknown{nearest(name, names(kind))}"

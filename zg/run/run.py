@@ -24,7 +24,9 @@ from zg.run.record import CURVE_POINTS, ROW_BYTES, Record
 from zg.run.result import Result
 from zg.run.row import Labels, Row, describe, label
 from zg.run.signals import Signals
+from zg.run.terminal import print_aside
 from zg.run.tracking import log_end, log_row, parameter_lines, track_run, wandb_mode
+from zg.run.words import interruption_in_words
 from zg.task import Task
 
 if TYPE_CHECKING:
@@ -126,6 +128,8 @@ def run(
             raise
         result = _finish(loop, labels, history, folder, loggers)
         result.signal, result.evidence, result.objective = signals.number, evidence.evidence(), loop.objective
+        if deliver_signals and signals.number is not None:
+            print_aside(interruption_in_words(result.row, result.params, folder))  # the caller does not get the result
         return result
 
 

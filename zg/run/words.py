@@ -3,6 +3,7 @@
 import html
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zg.run.row import Row
@@ -44,6 +45,14 @@ def ending_in_words(row: Row) -> str:
     name = row["method"] + (f" ({row['resolved']})" if row["resolved"] else "")
     failed = f", {row['failed_renders']} failed" if row["failed_renders"] else ""
     return f"{name}: {row['renders']} renders{failed}, stopped: {row['stop_reason']}"
+
+
+def interruption_in_words(row: Row, params: Mapping[str, Any], folder: Path | None) -> str:
+    """What a run that a signal has ended leaves, and how to go on with it, for a caller who gets no result."""
+    said = f"stopped by a signal after {row['renders']} renders, loss {row['final_loss']:.4g}"
+    if folder is not None:
+        return f"{said}; kept in {folder}: the same call with resume=True goes on"
+    return f"{said} at {params_in_words(params)}; folder=… would keep the run, catch_signals=True returns the result"
 
 
 def as_html(text: str) -> str:

@@ -19,7 +19,7 @@ class FunctionRenderer:
 
         value = self.call(x, seed)
         if value is None:
-            raise ValueError("render returned None")
+            raise ValueError("render returned None (is there a `return`?)")
         return as_array(value, "the value that render returns")
 
 

@@ -1,5 +1,6 @@
 """SIGINT, SIGTERM and SIGHUP, sent to this process during a run."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 
+import zg
 from baselines.es import ES
 from tests.problems import Quadratic
 from zg.budget import Budget
@@ -127,3 +129,27 @@ def test_a_run_in_another_thread_leaves_the_handlers_alone(handlers):
     thread.join()
     assert results[0].renders == 60
     assert all(during == handlers for during in seen)
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_a_call_that_is_interrupted_says_what_is_kept_and_how_to_go_on(has_folder, tmp_path, capsys):
+    folder = tmp_path / "run" if has_folder else None
+
+    calls = itertools.count(1)
+
+    def f(x):
+        if next(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return float(x @ x)
+
+    with pytest.raises(KeyboardInterrupt):
+        zg.minimize(f, [2.0, 1.0], folder=folder, method={"name": "random_search", "batch": 1}, max_renders=200)
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("stopped by a signal after ")
+    if has_folder:
+        assert said.endswith(f"; kept in {folder}: the same call with resume=True goes on")
+    else:
+        assert " at x = [" in said and "catch_signals=True" in said
+    calls = itertools.count(1)
+    result = zg.minimize(f, [2.0, 1.0], method="random_search", max_renders=200, catch_signals=True)
+    assert result.stop_reason == "interrupted" and not capsys.readouterr().err
