@@ -88,10 +88,10 @@ class ES(Descent):
         difference = sign * loss + other_sign * other
         self.complete.append((0.0 if math.isnan(difference) else difference, sample.origin["offset"]))
         if len(self.complete) == self.pairs:
-            derivatives = normalised(torch.tensor([y for y, _ in self.complete], dtype=torch.float64))
             offsets = torch.stack([offset for _, offset in self.complete])
+            changes = torch.tensor([y for y, _ in self.complete], dtype=torch.float64, device=offsets.device)
             self.complete = []
-            self.descend(derivatives.to(offsets) @ offsets / self.pairs)
+            self.descend(normalised(changes).to(offsets) @ offsets / self.pairs)
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.sigma, **super().status()}

@@ -4,8 +4,8 @@
   core that a render costs this process, which bounds how many workers it can keep busy.
 - work: renders a second of 2 workers against 1, for 100 ms of one core a render; for threads in code that releases the
   interpreter's lock; and what 2 processes that know nothing of each other gain, which is what the cores have to give.
-- sleep: renders a second of 8 and 32 workers for a renderer that waits 200 ms, and the memory of a worker. 8 only on
-  Ray: its own processes beside 32 workers need gigabytes.
+- sleep: renders a second of 8 and 32 workers (or `--workers`) for a renderer that waits 200 ms, and the memory of a
+  worker. On Ray 8 by default: its own processes beside 32 workers need gigabytes.
 - quickstart: a function of two parameters with 50 ms of pure Python a call, 2 workers in processes against 1.
 - wait: the time of a core that Ray takes to find one result among 1, 100 and 1,000 that are not there yet.
 - scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file.
@@ -203,13 +203,15 @@ def main() -> None:
     parser.add_argument("what", nargs="+", choices=["overhead", "work", "sleep", "quickstart", "wait", "scene"])
     parser.add_argument("--pools", nargs="+", default=["threads", "processes", "ray"])
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", help="of sleep")
     parser.add_argument("--scene", type=Path, help="a scene file to measure instead of Mitsuba's Cornell box")
     parser.add_argument("--settings", type=json.loads, default={}, help="for its load, as JSON")
     parser.add_argument("--x", type=float, nargs="+", help="what it renders, ten times")
     options = parser.parse_args()
     with ExitStack() as stack:
         if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
-            stack.enter_context(connected(None, 9))  # more than there are: workers that sleep share a core
+            # More CPUs than there are: workers that sleep share a core.
+            stack.enter_context(connected(None, 1 + max(options.workers or [8])))
         free = ceiling(2, options.pairs) if "work" in options.what else 0.0
         if free:
             print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one", flush=True)
@@ -218,7 +220,8 @@ def main() -> None:
                 measure_overhead(name, size, options.pairs)
             if "work" in options.what:
                 measure_work(name, free, options.pairs)
-            for workers in ((8,) if name == "ray" else (8, 32)) if "sleep" in options.what else ():
+            asked = options.workers or ([8] if name == "ray" else [8, 32])
+            for workers in asked if "sleep" in options.what else ():
                 measure_sleep(name, workers, options.pairs)
     if "quickstart" in options.what:
         measure_quickstart(options.pairs)

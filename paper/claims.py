@@ -241,4 +241,6 @@ def judge_model(asked: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     said += f"{percent(read)} of held-out digits are read (asked: {percent(asked['least_read'])}); error "
     said += f"{ours / bound:.2f} × that with derivatives (asked: {most[0]}), {ours / control:.2f} × that of sampled "
     said += f"gradients (asked: {most[1]}); our variant: the paper's digits and networks are not known"
+    revisions = sorted({row["revision"] for found in by_name.values() for row in found})
+    said += f"; rows of revision {', '.join(revisions)}"
     return REPRODUCED if right == 3 else PARTLY if right == 2 else NOT, said

@@ -223,6 +223,7 @@ def autoencoders(read=0.9, error=0.03, bound=0.027, control=0.08, renders=60_000
             "max_renders": renders,
             "reconstruction": value,
             "readable": read if name == "surrogate" else 0.1,
+            "revision": "a75d65640374",
         }
         for name, value in errors.items()
         for _ in range(3)
@@ -245,6 +246,7 @@ def test_the_autoencoder_is_judged_by_what_is_read_and_by_its_error_against_boun
     assert found.verdict == expected and found.kind == "model"
     if expected != claims.UNTESTED:
         assert "60,000 renders (the paper's number is not stated by the paper), 3 seeds" in found.numbers
+        assert found.numbers.endswith("rows of revision a75d65640374")
 
 
 def test_the_rows_of_the_clone_are_those_that_judge_the_autoencoder(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import zg
+from tests.tasks.golden import DEVICES
 from tests.zg.test_loop import same, untimed
 from zg.budget import Budget
 from zg.functions import FunctionTask
@@ -40,9 +41,10 @@ def picture(x):
     return x[0] * STRIPES + np.sin(x[1] + STRIPES) + x[2] * STRIPES**2
 
 
-def loop_of(method, function=bowl, start=START, reference=None, max_renders=60, workers=3):
+def loop_of(method, function=bowl, start=START, reference=None, max_renders=60, workers=3, device="cpu"):
     pool = PoolSettings(workers, "threads")
     task = FunctionTask(function, make_space(start, None), reference=reference, linear=True, pool=pool)
+    task.use_devices(device)
     task.setup()
     loop = Loop(make_method(method)[0], Budget(max_renders), seed=1, asynchronous=True)
     loop.start(Objective(task, max_renders, 1))
@@ -98,10 +100,12 @@ def test_asynchronous_is_refused_in_words(method, settings, reason):
         zg.minimize(bowl, START, method=method, asynchronous=True, **settings)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("method", [*TAKES, "picture"])
-def test_renders_under_way_are_asked_for_again_by_a_run_that_goes_on(method):
+def test_renders_under_way_are_asked_for_again_by_a_run_that_goes_on(method, device):
     pictured = {"function": picture, "start": START[:3], "reference": picture([0.6, -0.4, 0.3])}
-    loop = {"method": TAKES.get(method, "zerograds-image"), **(pictured if method == "picture" else {})}
+    loop = {"method": TAKES.get(method, "zerograds-image"), "device": device}
+    loop |= pictured if method == "picture" else {}
     made = [loop_of(**loop) for _ in range(2)]
     first, second = made
     for _ in range(10):

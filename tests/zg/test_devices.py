@@ -155,7 +155,7 @@ def test_a_run_folder_is_made_on_a_gpu(tmp_path):
 
 
 @on_gpu
-@pytest.mark.parametrize("estimator", ["sampled", "surrogate"])
+@pytest.mark.parametrize("estimator", ["sampled", "surrogate", "jacobian"])
 def test_a_layer_trains_on_a_gpu(estimator):
     layer = zg.Layer(lambda x: x.sin(), estimator=estimator, sigma=0.1, pairs=2).cuda()
     x = torch.linspace(-1, 1, 12, device="cuda").reshape(4, 3).requires_grad_()

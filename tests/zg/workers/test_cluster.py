@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import zg
-from tests.processes import until
+from tests.processes import marked, nothing_left, until  # noqa: F401
 from tests.zg.workers.ray_cluster import cluster, listening, loses
 from tests.zg.workers.scenes import faulty
 from tests.zg.workers.test_task import Disk
@@ -138,13 +138,32 @@ def test_a_run_goes_on_with_the_same_bits_when_a_node_is_killed():
     assert lost.renders == 300 and lost.row["failed_renders"] == 0
 
 
+def test_a_layer_renders_on_ray_what_it_renders_at_home(at_home):
+    def draw(x):
+        return np.outer(x, np.sin(x))
+
+    found = []
+    for settings in ({}, {"workers": 2, "pool": "ray"}):
+        with zg.Layer(draw, estimator="sampled", pairs=2, sigma=0.2, **settings) as layer:
+            x = torch.linspace(-1, 1, 9).reshape(3, 3).requires_grad_()
+            images = layer(x)
+            images.square().sum().backward()
+            found.append((images.detach(), x.grad, layer.renders))
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+    assert found[0][2] == found[1][2] == 15
+
+
 @pytest.mark.slow
-def test_a_task_with_a_scene_runs_on_a_cluster():
+@pytest.mark.usefixtures("nothing_left")
+def test_a_task_with_a_scene_runs_on_a_cluster_on_loopback_which_leaves_nothing(tmp_path):
     with cluster() as (made, _):
         found = [
             run(Disk(), ZeroGrads(), Budget(60), **settings)
             for settings in ({"workers": 2, "pool": "ray", "address": made.address}, {})
         ]
+        every, from_outside = listening()
+        assert every and not from_outside
+        assert len(marked(tmp_path)) > 3, "processes of Ray, which nothing_left looks for at the end"
     assert torch.equal(found[0].theta, found[1].theta)
 
 

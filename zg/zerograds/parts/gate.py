@@ -70,8 +70,8 @@ class Gate(Group):
 
     def padded(self) -> Evaluation:
         """Losses [B], NaN for rows that are missing."""
-        losses = torch.tensor([self.losses.get(row, math.nan) for row in range(len(self.rows))], dtype=torch.float64)
-        losses = losses.to(self.rows.device)
+        known = [self.losses.get(row, math.nan) for row in range(len(self.rows))]
+        losses = torch.tensor(known, dtype=torch.float64, device=self.rows.device)
         return Evaluation(losses, losses.isfinite())
 
     def collected(self, reference: Tensor | None) -> tuple[Tensor, Evaluation]:

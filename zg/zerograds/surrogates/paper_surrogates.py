@@ -89,7 +89,8 @@ class PaperSurrogate(Regression):
             raise SettingError(f"surrogate must be neural above {MAX_QUADRATIC:,} parameters, got quadratic for {n:,}")
         is_quadratic = settings.kind == "quadratic"
         self.encoding = PositionalEncoding(0 if is_quadratic else settings.frequencies)
-        self.network = nn.Sequential(*[Quadratic(n)] if is_quadratic else make_layers(n, settings, generator))
+        layers = [Quadratic(n, generator.device)] if is_quadratic else make_layers(n, settings, generator)
+        self.network = nn.Sequential(*layers)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.lr, fused=True)
 
     def fit(self, samples: Tensor, losses: Tensor, weights: Tensor, steps: int) -> float:
@@ -150,11 +151,11 @@ class PositionalEncoding(nn.Module):
 class Quadratic(nn.Module):
     """x [B, n] -> xᵀ M x + b · x + c [B, 1], 0 at first."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, device: torch.device) -> None:
         super().__init__()
-        self.M = nn.Parameter(torch.zeros(n, n))
-        self.b = nn.Parameter(torch.zeros(n, 1))
-        self.c = nn.Parameter(torch.zeros(1))
+        self.M = nn.Parameter(torch.zeros(n, n, device=device))
+        self.b = nn.Parameter(torch.zeros(n, 1, device=device))
+        self.c = nn.Parameter(torch.zeros(1, device=device))
 
     def forward(self, x: Tensor) -> Tensor:
         return ((x @ self.M) * x).sum(1, keepdim=True) + x @ self.b + self.c

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.tasks.golden import DEVICES
 from zg.errors import SettingError
 from zg.seeding import make_generator
 from zg.zerograds.surrogates.paper_surrogates import PaperSurrogate, PaperSurrogateSettings, PositionalEncoding
@@ -15,8 +16,8 @@ NEURAL = PaperSurrogateSettings(
 )
 
 
-def make(n, **settings):
-    return PaperSurrogate(n, replace(NEURAL, **settings), make_generator(0, "test"))
+def make(n, device="cpu", **settings):
+    return PaperSurrogate(n, replace(NEURAL, **settings), make_generator(0, "test", device=device))
 
 
 def test_log_space_is_fitted_and_undone():
@@ -37,14 +38,17 @@ def test_the_criterion_decides_what_an_outlier_weighs(criterion, centre):
     assert float(surrogate(samples)[0].detach()) == pytest.approx(centre, abs=1.0)
 
 
-def test_the_quadratic_surrogate_learns_a_quadratic():
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_quadratic_surrogate_learns_a_quadratic(device):
     """QP on Σ i xᵢ² + x₀ - 2: its gradient at a point that it has not seen is the true one."""
-    surrogate = make(3, kind="quadratic")
-    samples = torch.randn(256, 3, generator=make_generator(0, "test"))
-    weights = torch.tensor([1.0, 2.0, 3.0])
-    surrogate.fit(samples, samples.square() @ weights + samples[:, 0] - 2, torch.ones(256), 2000)
-    point = torch.tensor([0.4, -0.8, 1.2])
-    assert torch.allclose(surrogate.gradient(point), 2 * weights * point + torch.tensor([1.0, 0, 0]), atol=1e-2)
+    surrogate = make(3, device, kind="quadratic")
+    samples = torch.randn(256, 3, generator=make_generator(0, "test")).to(device)
+    weights = torch.tensor([1.0, 2.0, 3.0], device=device)
+    losses = samples.square() @ weights + samples[:, 0] - 2
+    surrogate.fit(samples, losses, torch.ones(256, device=device), 2000)
+    point = torch.tensor([0.4, -0.8, 1.2], device=device)
+    true = 2 * weights * point + torch.tensor([1.0, 0, 0], device=device)
+    assert torch.allclose(surrogate.gradient(point), true, atol=1e-2)
     surrogate.forget(make_generator(0, "test"))
     assert not surrogate(samples).any()
 
