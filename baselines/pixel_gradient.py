@@ -104,18 +104,24 @@ class PixelGradient(Descent):
         return cells, (2 * coins - 1).to(like)
 
     def _correlate(self, deltas: Tensor, changes: Tensor) -> None:
-        """Learn from pairs Δ [P, n] and the changes [P, K] of the cells."""
-        for delta, change in zip(deltas.float(), changes.float(), strict=True):
-            self.seen += 1
-            share = 1 / min(self.seen, self.memory)
-            self.correlated.mul_(1 - share).addr_(change, delta, alpha=share)
-            self.energy.lerp_(change.square(), share)
+        """Learn from pairs Δ [P, n] and the changes [P, K] of the cells.
+
+        A pair's weight is its own share, less what the pairs after it take: one product for all of them.
+        """
+        counts = torch.arange(self.seen + 1, self.seen + 1 + len(deltas), dtype=torch.double)
+        shares = 1 / counts.clamp_max(self.memory)
+        kept = (1 - shares).flip(0).cumprod(0).flip(0)  # of what was known before this pair, at the end
+        weights = (shares * torch.cat([kept[1:], kept.new_ones(1)])).to(changes.device, torch.float)
+        earlier, changes = float(kept[0]), changes.float()
+        self.correlated.addmm_((weights[:, None] * changes).T, deltas.float(), beta=earlier)
+        self.energy.mul_(earlier).add_(weights @ changes.square())
+        self.seen += len(deltas)
 
     def _weights(self) -> Tensor:
         """w [K, n]."""
         tiny = torch.finfo(self.energy.dtype).tiny
-        explained = self.correlated.square() / self.energy.clamp_min(tiny)[:, None]
-        return explained.clamp_min(1 / min(self.seen, self.memory))
+        explained = self.correlated.square().div_(self.energy.clamp_min(tiny)[:, None])
+        return explained.clamp_min_(1 / min(self.seen, self.memory))
 
     def status(self) -> dict[str, float]:
         return {"sigma": self.c, **super().status()}

@@ -11,7 +11,8 @@ surrogates in their order with the render from which each was at work, revision,
 again after each iteration, with seeds of its own, and not counted.
 
 `view` is a texture of 64 × 64 in a random order of its parameters, seen in perspective and blurred: each pixel is moved
-by 4 to 14 texels, and some texels are not seen.
+by 4 to 14 texels, and some texels are not seen. `splats` and `triangles` are those of the zoo, 200 and 100 of them
+against a photo of 48 × 48: another photo, and another start, for each seed.
 """
 
 import argparse
@@ -27,6 +28,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.rows import append
+from benchmarks.zoo.hard_shapes import Triangles
+from benchmarks.zoo.splats import DepthSplats
 from tasks.images import load_image
 from tasks.led_display import LedDisplay
 from tasks.texture import Texture
@@ -103,6 +106,34 @@ def seen(size: int, blur: float) -> Tensor:
     return weights / weights.sum(1, keepdim=True).clamp_min(1e-3)  # beside the plane pixels are black
 
 
+class ManySplats(DepthSplats):
+    """200 splats against a photo; n = 2,000."""
+
+    name = "splats"
+    COUNT, SIZE = 200, 48
+
+    def __init__(self) -> None:
+        super().__init__(instance=0)
+
+    def build(self) -> None:
+        self.instance = self.seed
+        super().build()
+
+
+class ManyTriangles(Triangles):
+    """100 triangles with hard edges against a photo; n = 1,000."""
+
+    name = "triangles"
+    COUNT = 100
+
+    def __init__(self) -> None:
+        super().__init__(instance=0)
+
+    def build(self) -> None:
+        self.instance = self.seed
+        super().build()
+
+
 def from_config(name: str) -> Callable[[], Task]:
     """The task of a YAML in `configs`."""
     component = parse_component("data", compose(task_config(name))["data"])
@@ -117,6 +148,8 @@ TASKS: dict[str, tuple[Callable[[], Callable[[], Task]], int]] = {
     "texture 256²": (lambda: partial(Texture, 256), 60),
     "shuffled": (lambda: Shuffled, 60),
     "view": (lambda: View, 200),
+    "splats": (lambda: ManySplats, 2000),
+    "triangles": (lambda: ManyTriangles, 2000),
     "brdf": (lambda: from_config("brdf"), 300),
     "cornell_box": (lambda: from_config("cornell_box"), 300),
 } | {

@@ -1,7 +1,7 @@
 """Data profiles of the default and its peers. Interrupted, the same command goes on. docs/profiles.md explains it.
 
 python -m benchmarks.profiles zoo --half development --instances 1 2 3
-python -m benchmarks.profiles zoo --half held_out
+python -m benchmarks.profiles zoo --half held_out [--feedback image]
 python -m benchmarks.profiles bbob
 python -m benchmarks.profiles table FILE
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import zoo
 from benchmarks.profiles import bbob, best_known, grid, held_out
-from benchmarks.profiles.peers import OURS, PEERS
+from benchmarks.profiles.peers import FIELDS, OURS, TOLD, check_feedback
 from benchmarks.profiles.problems import Problem, Variant
 from benchmarks.profiles.runs import Row
 from benchmarks.profiles.tables import report, zoo_methods
@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     own = commands.add_parser("zoo", help="run methods on the zoo")
     own.add_argument("--half", choices=("development", "held_out"), required=True)
     own.add_argument("--instances", type=int, nargs="+", default=[1, 2, 3], help="those of the held-out half are drawn")
-    own.add_argument("--methods", nargs="+", default=list(PEERS), help="names, or YAML with settings")
+    own.add_argument("--feedback", choices=list(FIELDS), default="loss", help="image: methods that see pictures")
+    own.add_argument("--methods", nargs="+", help="names, or YAML with settings")
     own.add_argument("--problems", nargs="+", help="some problems of the development half alone")
     own.add_argument("--one-block", action="store_true", help="all parameters as one unnamed block")
     own.add_argument("--again", action="store_true", help="a second held-out run of the same code, without counting")
@@ -68,13 +69,18 @@ def parser() -> argparse.ArgumentParser:
 
 def run_zoo(options: argparse.Namespace) -> None:
     """Run methods on one half of the zoo."""
-    out = options.out or RESULTS / "development.jsonl"
+    sees = options.feedback == "image"
+    field = FIELDS[options.feedback]
+    options.methods = options.methods or ([field.ours, *field.others] if sees else list(TOLD))
+    if not sees:
+        check_feedback(options.methods)
+    out = options.out or RESULTS / ("development_pictures.jsonl" if sees else "development.jsonl")
     marks, instances, names = {}, options.instances, zoo.names(options.half)
     if options.half == "held_out":
         if options.problems or options.one_block or options.out:
             raise SettingError("a held-out run is whole and kept: --problems, --one-block and --out are not for it")
         change = held_out.present_change()
-        folder = RESULTS / "held_out"
+        folder = RESULTS / ("held_out_pictures" if sees else "held_out")
         earlier = [row for path in sorted(folder.glob("*.jsonl")) for row in grid.read(path)]
         marks = held_out.marks(change, earlier, options.again)
         instances, out = change.instances(), folder / f"{change.sha[:12]}.jsonl"
@@ -92,6 +98,7 @@ def run_zoo(options: argparse.Namespace) -> None:
 
 def run_bbob(options: argparse.Namespace) -> None:
     """Run methods on BBOB."""
+    check_feedback(options.methods)
     variant: Variant = "no bounds" if options.no_bounds else ""
     names = bbob.names(options.dimensions)
     problems = [Problem("bbob", name, instance, variant) for instance in options.instances for name in names]

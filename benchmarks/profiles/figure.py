@@ -1,4 +1,4 @@
-"""Data profiles as a figure: the default, and the peers and bounds with the largest areas."""
+"""Data profiles as a figure: the method that is judged, and the peers and bounds with the largest areas."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.profiles.measures import FIRST, LAST, Floors, area, profile
-from benchmarks.profiles.peers import DEFAULTS, HINDSIGHT, OURS
+from benchmarks.profiles.peers import HINDSIGHT, field_of
 from benchmarks.profiles.tables import Methods
 
 #: Number of peers that are drawn beside the default and the bounds.
@@ -15,15 +15,16 @@ PEERS_DRAWN = 4
 
 def draw(methods: Methods, floors: Floors, path: Path) -> None:
     """Write the figure. methods: by area, the largest first. Their names stand at the ends of their lines."""
-    peers = [name for name in methods if name in DEFAULTS][:PEERS_DRAWN]
-    names = [name for name in methods if name == OURS or name in peers or name in HINDSIGHT]
+    field = field_of(methods)
+    peers = [name for name in methods if name in field.others][:PEERS_DRAWN]
+    names = [name for name in methods if name == field.ours or name in peers or name in HINDSIGHT]
     alpha = np.geomspace(FIRST, LAST, 400)
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     ends: list[tuple[float, str, str]] = []
     for number, name in enumerate(names):
         found = np.array(profile(methods[name], floors))
         share = np.searchsorted(found, alpha, side="right") / len(found)
-        color, width = ("black", 2.2) if name == OURS else (f"C{number}", 1.2)
+        color, width = ("black", 2.2) if name == field.ours else (f"C{number}", 1.2)
         axes.plot(alpha, share, ls="--" if name in HINDSIGHT else "-", color=color, lw=width)
         ends.append((float(share[-1]), name, color))
     room = 0.045 * max(ends)[0]

@@ -1,13 +1,16 @@
-"""The methods that are compared, each at its default, and all of them told losses only.
+"""The methods that are compared, each at its default: those that are told losses, and those that see pictures.
 
 The default of ZeroGrads; CMA-ES, PGPE, SNES, ES, BFGS, BOBYQA and NGOpt of `baselines`; and two libraries as one calls
 them by hand, pycma and Nelder–Mead of SciPy. SNES and CMA-ES also run with three values of σ: the best of them for each
 problem in hindsight is a bound on what a user who knows the right σ reaches.
+
+Methods that see pictures are a field of their own: ZeroGrads that sees the picture, DFO-LS, FR22 on the image and the
+per-pixel gradient, beside the default that is told losses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cma
 import numpy as np
@@ -19,13 +22,16 @@ from baselines.bobyqa import BOBYQA
 from baselines.called_back import CalledBack, Losses
 from baselines.cmaes import CMAES
 from baselines.es import ES
+from baselines.fr22_image import FR22Image
 from baselines.library import Replayed
 from baselines.nevergrad import Nevergrad
 from baselines.pgpe import PGPE
+from baselines.pixel_gradient import PixelGradient
 from baselines.snes import SNES
 from zg.errors import SettingError
 from zg.given import make_method
 from zg.method import Method
+from zg.zerograds.image import ImageZeroGrads
 from zg.zerograds.method import ZeroGrads
 
 
@@ -69,7 +75,8 @@ class Peer:
     why: str = ""
 
 
-PEERS: dict[str, Peer] = {
+#: Methods that are told losses.
+TOLD: dict[str, Peer] = {
     "zerograds": Peer(ZeroGrads),
     "cmaes": Peer(CMAES),
     "cmaes-0.033": Peer(lambda: CMAES(0.033)),
@@ -85,25 +92,53 @@ PEERS: dict[str, Peer] = {
     "ngopt": Peer(Nevergrad, 200, "its own time exceeds that of the renders"),
     "bobyqa": Peer(BOBYQA, 200, "its own time, 7 ms a render at n = 200, grows with n²"),
 }
+#: Methods that see pictures.
+SEEING: dict[str, Peer] = {
+    "zerograds-image": Peer(ImageZeroGrads),
+    "dfols": Peer(lambda: make_method("dfols")[0], 40, "its own time, 9 ms a render at n = 48, grows with n²"),
+    "fr22_image": Peer(FR22Image),
+    "pixel_gradient": Peer(PixelGradient),
+}
+PEERS = TOLD | SEEING
 #: {bound: its methods}: the best of them for each problem, in hindsight. The middle one is the default, σ = 0.1.
 HINDSIGHT: dict[str, tuple[str, ...]] = {
     "cmaes, best σ": ("cmaes-0.033", "cmaes", "cmaes-0.3"),
     "snes, best σ": ("snes-0.033", "snes", "snes-0.3"),
 }
+
+
+@dataclass(frozen=True)
+class Field:
+    """Methods that are ranked together. ours: the one that is judged. others: its peers at their defaults."""
+
+    ours: str
+    others: tuple[str, ...]
+
+
 OURS = "zerograds"
-#: The peers at their defaults.
-DEFAULTS = tuple(name for name in PEERS if name != OURS and not name[-1].isdigit())
+Feedback = Literal["loss", "image"]
+#: The field of each feedback; with pictures, the default that is told losses is one of the others.
+FIELDS: dict[Feedback, Field] = {
+    "loss": Field(OURS, tuple(name for name in TOLD if name != OURS and not name[-1].isdigit())),
+    "image": Field("zerograds-image", (OURS, *(name for name in SEEING if name != "zerograds-image"))),
+}
 
 
 def make_peer(name: str) -> Method:
-    """A method by its name here, by its registered name, or as YAML: `{name: zerograds, surrogate: dd_cmaes}`.
+    """A method by its name here, by its registered name, or as YAML: `{name: zerograds, surrogate: dd_cmaes}`."""
+    return PEERS[name].make() if name in PEERS else make_method(yaml.safe_load(name))[0]
 
-    Raises SettingError for a method that is told images.
-    """
-    method = PEERS[name].make() if name in PEERS else make_method(yaml.safe_load(name))[0]
-    if method.feedback != "loss":
-        raise SettingError(f"methods must be told losses, got '{name}', which is told images")
-    return method
+
+def check_feedback(names: Iterable[str]) -> None:
+    """Raise SettingError for a method that sees pictures."""
+    for name in names:
+        if make_peer(name).feedback != "loss":
+            raise SettingError(f"methods must be told losses, got '{name}', which sees pictures (--feedback image)")
+
+
+def field_of(names: Iterable[str]) -> Field:
+    """The field of these methods: that of pictures if one of them sees pictures."""
+    return FIELDS["image" if SEEING.keys() & set(names) else "loss"]
 
 
 def refusal(name: str, n: int) -> str:

@@ -123,7 +123,7 @@ def minimise(problem: Problem, task: Task, method: Method, row: Row) -> None:
             theta = loop.ask()
         before = loop.renders
         with clock("render"):
-            evaluation = objective.evaluate(theta, loop.iteration)
+            evaluation = objective.evaluate(theta, loop.iteration, images=method.feedback == "image")
         curve.add(before, evaluation.losses, method)
         with clock("method"):
             loop.tell(theta, evaluation)

@@ -20,7 +20,7 @@ from benchmarks.profiles.measures import (
     ratios,
     with_hindsight,
 )
-from benchmarks.profiles.peers import DEFAULTS, HINDSIGHT, OURS
+from benchmarks.profiles.peers import HINDSIGHT, field_of
 from benchmarks.profiles.runs import Row
 
 Methods = dict[str, list[Row]]
@@ -37,18 +37,20 @@ def zoo_table(methods: Methods, floors: Floors) -> str:
     """One line a method.
 
     area, targets: of its data profile, and the share of runs that reach each target in the end. ours there: the area of
-    the default on the problems that the method has run. ratio: geometric mean over problems of the final loss over that
-    of the best other method at its default; then on how many problems it is at most 1, 1.1 and 2, and the worst one.
-    µs: median of the method's own time a render.
+    the method that is judged on the problems that this one has run. ratio: geometric mean over problems of the final
+    loss over that of the best other method at its default; then on how many problems it is at most 1, 1.1 and 2, and
+    the worst one. µs: median of the method's own time a render.
     """
     head = ["method", "area", "ours there", *(f"{target:g}" for target in TARGETS)]
     head += ["ratio", "best", "≤ 1.1", "≤ 2", "problems", "worst problem", "µs"]
     lines = [line(head), line(["---"] * len(head))]
+    field = field_of(methods)
+    defaults = (field.ours, *field.others)
     for name, rows in methods.items():
-        others = [row for other in (OURS, *DEFAULTS) if other != name for row in methods.get(other, [])]
-        found = {} if name in HINDSIGHT or name not in (OURS, *DEFAULTS) else ratios(rows, others, floors)
+        others = [row for other in defaults if other != name for row in methods.get(other, [])]
+        found = {} if name in HINDSIGHT or name not in defaults else ratios(rows, others, floors)
         ran = {(row["problem"], row["instance"]) for row in rows}
-        ours = [row for row in methods.get(OURS, []) if (row["problem"], row["instance"]) in ran]
+        ours = [row for row in methods.get(field.ours, []) if (row["problem"], row["instance"]) in ran]
         reached = [hits(row, floors[row["problem"], row["instance"]]) for row in rows]
         cells = [name, f"{area(profile(rows, floors)):.3f}", f"{area(profile(ours, floors)):.3f}" if ours else "–"]
         cells += [f"{sum(one[k] < float('inf') for one in reached) / len(reached):.2f}" for k in range(len(TARGETS))]
@@ -65,9 +67,11 @@ def judged(found: Mapping[str, float]) -> list[str]:
     return [f"{geometric_mean(list(found.values())):.3g}", *within]
 
 
-def problem_table(methods: Methods, floors: Floors, name: str = OURS) -> str:
-    """One line a problem: the final loss of a method, those of the three best others, and the ratio to the best."""
-    others = {other: by_problem(methods[other]) for other in (OURS, *DEFAULTS) if other != name and other in methods}
+def problem_table(methods: Methods, floors: Floors) -> str:
+    """One line a problem: the final loss of the method that is judged, of the three best others, and the ratio."""
+    field = field_of(methods)
+    name = field.ours
+    others = {other: by_problem(methods[other]) for other in field.others if other in methods}
     mine = by_problem(methods[name])
     found = ratios(methods[name], [row for other in others for row in methods[other]], floors)
     lines = [line(["problem", "n", "ratio", "start", name, "best others"]), line(["---"] * 6)]
@@ -145,7 +149,7 @@ def report(rows: Sequence[Row], floors: Floors, problems: bool = False) -> str:
     methods = zoo_methods(rows, floors)
     if methods:
         parts.append(zoo_table(methods, floors))
-        if problems and OURS in methods:
+        if problems and field_of(methods).ours in methods:
             parts.append(problem_table(methods, floors))
     if select(rows, "one block"):
         parts.append(block_table(rows, floors))

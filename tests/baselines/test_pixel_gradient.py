@@ -77,3 +77,18 @@ def test_a_loss_without_derivatives_is_refused_in_words() -> None:
     loop = looped(PixelGradient(), task, 20)
     with pytest.raises(SettingError, match="loss must be differentiable with respect to the image for pixel_gradient"):
         loop.iterate()
+
+
+def test_pairs_that_are_told_together_are_learned_as_one_after_the_other() -> None:
+    together, alone = PixelGradient(memory=7), PixelGradient(memory=7)
+    for method in (together, alone):
+        method.correlated, method.energy, method.seen = torch.zeros(6, 4), torch.zeros(6), 0
+    generator = torch.Generator().manual_seed(0)
+    for count in (5, 1, 9):  # more than the memory in the end
+        deltas, changes = torch.randn(count, 4, generator=generator), torch.randn(count, 6, generator=generator)
+        together._correlate(deltas, changes)
+        for k in range(count):
+            alone._correlate(deltas[k : k + 1], changes[k : k + 1])
+    assert together.seen == alone.seen == 15
+    torch.testing.assert_close(together.correlated, alone.correlated)
+    torch.testing.assert_close(together.energy, alone.energy)

@@ -38,3 +38,12 @@ def test_methods_that_see_pictures_have_a_line_each(tmp_path: Path) -> None:
     lines = peers(written(tmp_path)).splitlines()
     assert lines[2] == "| DFO-LS on the image | 13; – |"
     assert lines[-1] == "| ZeroGrads on the image | 15 [14, 16]; – [30, –] |"
+
+
+def test_where_nothing_comes_to_a_tenth_the_table_of_peers_has_what_is_left(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "zerograds-image" not in line).replace(",13,", ",,") + "\n")
+    table = peers(path).splitlines()
+    assert table[0] == "| renders to 10 %; to 1 % | brdf: left after 60 |"
+    assert table[2] == "| DFO-LS on the image | 0.01 |"

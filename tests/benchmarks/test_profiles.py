@@ -18,7 +18,7 @@ from benchmarks.profiles.bbob import TARGETS, BBOBTask, solution, suite
 from benchmarks.profiles.figure import draw
 from benchmarks.profiles.held_out import Change, marks, present_change
 from benchmarks.profiles.measures import area, bbob_shares, hit, hits, latest, profile, ratios, with_hindsight
-from benchmarks.profiles.peers import PEERS, make_peer, refusal
+from benchmarks.profiles.peers import TOLD, make_peer, refusal
 from benchmarks.profiles.problems import Problem
 from benchmarks.profiles.runs import Row, counts, execute, minimise
 from benchmarks.profiles.tables import block_table, report, zoo_methods
@@ -112,6 +112,23 @@ def test_the_tables_and_the_figure_name_methods_and_the_worst_problem(tmp_path: 
     assert (tmp_path / "profiles.png").stat().st_size > 10_000
     whole = [ending("zerograds", 0.1, variant="one block"), ending("zerograds", 1e-3, "stamp", variant="one block")]
     assert "| zerograds | 2 | 1 | 2 | circle 4 |" in block_table([*rows, *whole], FLOORS)
+
+
+def test_methods_that_see_pictures_are_judged_in_a_field_of_their_own() -> None:
+    finals = {"zerograds-image": 0.1, "zerograds": 0.2, "dfols": 0.4}
+    found = {
+        line.split(" | ")[0]: line.split(" | ")
+        for line in report([ending(name, loss) for name, loss in finals.items()], FLOORS, problems=True).splitlines()
+    }
+    assert found["| zerograds-image"][7] == "0.5", "the default that is told losses is one of its peers"
+    assert found["| zerograds"][2] == found["| zerograds-image"][1], "the column `ours there`"
+    assert found["| circle"][4:] == ["0.1", "zerograds 0.2, dfols 0.4 |"]
+
+
+def test_a_method_that_sees_pictures_is_told_them() -> None:
+    made = execute(Problem("zoo", "stamp", 1), "zerograds-image")
+    assert not made["error"] and made["resolved"] == "losses", "the star moves sideways: it has looked, and given way"
+    assert made["renders"] <= made["budget"] == 400
 
 
 def test_bbob_counts_targets_at_budgets_per_parameter() -> None:
@@ -215,9 +232,11 @@ def test_the_estimate_takes_the_times_of_renders_and_of_methods_at_the_nearest_n
 def test_a_method_is_left_out_above_its_largest_n_and_one_that_sees_images_is_refused() -> None:
     assert "bobyqa runs up to n = 200" in refusal("bobyqa", 201) and not refusal("bobyqa", 200)
     assert not refusal("{name: es, sigma: 0.2}", 5000)
-    with pytest.raises(SettingError, match="told losses"):
-        make_peer("fr22_image")
-    assert all(make_peer(name).feedback == "loss" for name in PEERS)
+    with pytest.raises(SystemExit, match="told losses, got 'fr22_image', which sees pictures"):
+        main("zoo --half development --methods es fr22_image --estimate".split())
+    with pytest.raises(SystemExit, match="told losses"):
+        main("bbob --methods zerograds-image --estimate".split())
+    assert all(make_peer(name).feedback == "loss" for name in TOLD)
 
 
 def test_held_out_instances_follow_from_the_commit() -> None:
