@@ -7,18 +7,36 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import autoencoder, large, layer, material_encoder, pictures, pictures_table, small, surrogates
+from benchmarks import (
+    autoencoder,
+    large,
+    layer,
+    material_encoder,
+    pictures,
+    pictures_table,
+    pictures_time,
+    small,
+    surrogates,
+)
 from benchmarks.profiles import best_known, grid, tables
 
 ROOT = Path(__file__).parents[1]
 #: Rows of the held-out run whose table the page on data profiles shows.
 HELD_OUT = ROOT / "results" / "profiles" / "held_out" / "9ddad27736f1.jsonl"
-#: The table of each page.
+#: The same for methods that see pictures.
+HELD_OUT_PICTURES = ROOT / "results" / "profiles" / "held_out_pictures" / "b995e2faa372.jsonl"
+#: The tables of each page.
 TABLES: dict[str, Callable[[], str]] = {
     "docs/results/many_parameters.md": lambda: large.table(large.ROWS),
     "docs/results/parts.md": lambda: small.table(small.ROWS),
     "docs/results/cost.md": lambda: surrogates.table(surrogates.ROWS),
-    "docs/results/pictures.md": lambda: pictures_table.measured(pictures.ROWS),
+    "docs/results/pictures.md": lambda: "\n\n".join(
+        [
+            pictures_table.measured(pictures.ROWS),
+            held_out_table(HELD_OUT_PICTURES),
+            pictures_time.table(pictures_time.ROWS),
+        ]
+    ),
     "docs/surrogates/picture.md": lambda: pictures_table.ablation(pictures.ROWS),
     "docs/layer.md": lambda: layer.table(layer.ROWS),
     "docs/spline_vae.md": lambda: autoencoder.table(autoencoder.ROWS),

@@ -76,8 +76,8 @@ class Optimizer:
 
     Parameters by name, integers as integers and choices as choices, are `params` of an x:
 
-    >>> blocks = {"count": zg.Block(8, low=1, high=40, kind="integer"), "wood": zg.Block("oak", choices=["oak", "ash"])}
-    >>> optimizer = zg.Optimizer(blocks)
+    >>> count, wood = zg.Block(8, low=1, high=40, kind="integer"), zg.Block("oak", choices=["oak", "ash"])
+    >>> optimizer = zg.Optimizer({"count": count, "wood": wood})
     >>> [optimizer.params(x) for x in optimizer.ask(1)]
     [{'count': 8, 'wood': 'oak'}]
     """
