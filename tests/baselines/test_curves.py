@@ -44,6 +44,14 @@ def test_a_loss_below_the_axis_is_marked_and_written():
         assert np.count_nonzero(np.isclose(values, 1e-12, atol=0)) <= 1, "a line must not lie flat on the floor"
 
 
+def test_the_axis_ends_a_decade_below_the_lowest_loss_that_is_not_0():
+    """A display of switches goes from a loss of 0.01 to 0."""
+    stops = run("cmaes", 0.0)
+    stops.curve.losses[:] = [*np.linspace(1, 0.01, 30), 0]
+    panel = drawn([stops, run("es", 0.1)]).axes[0]
+    assert panel.get_ylim()[0] == pytest.approx(1e-3, rel=0.01) and "CMA-ES 0" in panel.get_xlabel()
+
+
 def test_at_most_six_lines_are_in_colour_and_ours_are_among_them():
     names = [name for name in style.LOOKS if name not in ("zerograds", "zerograds-paper")][:9]
     runs = [run(name, 0.1 * (place + 1)) for place, name in enumerate(names)]
