@@ -90,7 +90,8 @@ def chart(
         x = across(grid)
         area = points(x, up(low)) + " " + points(x[::-1], up(high)[::-1]) if len(curves[method]) > 1 else ""
         inside = middle >= up.low
-        bands.append(Band(stroke(method, looks), area, points(x[inside], up(middle[inside]))))
+        shown = inside | np.append(False, inside[:-1])  # with the point at which it leaves the axis
+        bands.append(Band(stroke(method, looks), area, points(x[shown], up(middle[shown].clip(up.low)))))
     label = f"{title}: loss against {AXES[axis]}"
     return Chart(label, axis, AXES[axis], across.ticks(), up.ticks(), bands, " ".join(below(up.low, ends)))
 

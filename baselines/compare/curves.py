@@ -156,10 +156,8 @@ def begin(bands: Sequence[Sequence[np.ndarray]]) -> float:
 
 
 def floor_of(found: Mapping[str, Sequence[Curve]]) -> float:
-    """The lowest loss of the vertical axis: that of the largest gain, or a tenth of the lowest loss that is not 0."""
-    curves = [curve for several in found.values() for curve in several]
-    positive = [float(curve.losses[curve.losses > 0].min()) for curve in curves if (curve.losses > 0).any()]
-    return max(statistics.floor(curves), 0.1 * min(positive, default=0.0))
+    """The lowest loss of the vertical axis."""
+    return statistics.floor(curve for several in found.values() for curve in several)
 
 
 def ends_of(runs: Sequence[Run], task: str) -> dict[str, float]:

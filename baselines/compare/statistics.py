@@ -158,8 +158,14 @@ def median_and_quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def floor(curves: Iterable[Curve]) -> float:
-    """The loss at which the gain has its largest value. Drawn curves are cut off there. Any, if there is no curve."""
-    return max((float(curve.losses[0]) for curve in curves), default=0.0) * 10**-MOST_GAIN or 10**-MOST_GAIN
+    """The loss at which drawn curves are cut off. Any, if there is no curve.
+
+    It is that of the largest gain, or a tenth of the lowest loss that is not 0 if that is more.
+    """
+    curves = list(curves)
+    largest_gain = max((float(curve.losses[0]) for curve in curves), default=0.0) * 10**-MOST_GAIN or 10**-MOST_GAIN
+    positive = [float(curve.losses[curve.losses > 0].min()) for curve in curves if (curve.losses > 0).any()]
+    return max(largest_gain, 0.1 * min(positive, default=0.0))
 
 
 def quartile_band(

@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from baselines.compare import style
+from baselines.compare.chart import chart
 from baselines.compare.curves import OTHERS, SIX, Goal, curves
 from baselines.compare.rows import Curve, Run
 
@@ -50,6 +51,14 @@ def test_the_axis_ends_a_decade_below_the_lowest_loss_that_is_not_0():
     stops.curve.losses[:] = [*np.linspace(1, 0.01, 30), 0]
     panel = drawn([stops, run("es", 0.1)]).axes[0]
     assert panel.get_ylim()[0] == pytest.approx(1e-3, rel=0.01) and "CMA-ES 0" in panel.get_xlabel()
+
+
+def test_a_line_of_the_page_goes_down_to_its_axis_where_it_leaves_it():
+    stops = run("cmaes", 0.0).curve
+    stops.losses[:] = [*np.linspace(1, 0.01, 30), 0]
+    made = chart({"cmaes": [stops]}, "renders", style.LOOKS, "task", {"cmaes": 0.0})
+    last = made.bands[0].median.split()[-1].split(",")
+    assert float(last[1]) == made.frame.height - made.frame.bottom and "CMA-ES 0" in made.below
 
 
 def test_at_most_six_lines_are_in_colour_and_ours_are_among_them():
