@@ -179,7 +179,9 @@ def figure(name: str, path: Path, note: str = "") -> Figure:
 def published() -> Sortable:
     """What the authors published, as far as it is known."""
     rows = read_reported()
-    return Sortable(list(rows[0]), [Line([Cell(cell, kind="wrap") for cell in row.values()]) for row in rows])
+    heads = list(rows[0])
+    kinds = {head: "wrap" if head == "source" else "wrap narrow" for head in heads}
+    return Sortable(heads, [Line([Cell(cell, kind=kinds[head]) for head, cell in row.items()]) for row in rows])
 
 
 def sizes(material: Material) -> Sortable:
