@@ -75,7 +75,7 @@ class BayesianQuadraticSettings:
     prior_range: tuple[float, float] = (-16.0, 6.0)
     #: Whether a cubic part is fitted.
     cubic: bool = True
-    #: Whether h has H. Without it steps go to the edge of the samples (measured: 180 times the loss under noise).
+    #: Whether h has H. Without it steps go to the edge of the samples (measured: docs/results/parts.md).
     curvature: bool = True
     #: Kept of the mean noise in each pair, so 20 pairs count. At its most, 1, all pairs count, however old.
     noise_memory: float = 0.95
