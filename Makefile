@@ -20,8 +20,8 @@ LOWEST := .venv-lowest/bin
 METHODS = $(shell $(BIN)/zg list methods --plain | paste -sd,)
 
 # The extras that a task needs; the other tasks need none.
-EXTRAS := $(if $(filter texture% caustic% mlp,$(TASK)),tasks)
-EXTRAS += $(if $(filter brdf cornell_box mesh%,$(TASK)),mitsuba)
+EXTRAS := $(if $(filter texture% caustic% mlp spline_vae,$(TASK)),tasks)
+EXTRAS += $(if $(filter brdf cornell_box mesh% material_encoder,$(TASK)),mitsuba)
 EXTRAS += $(if $(filter led_display wicker,$(TASK)),blender)
 
 PIP := -m pip install -q --disable-pip-version-check -c constraints.txt
