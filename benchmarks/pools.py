@@ -1,27 +1,31 @@
-"""What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart wait scene
+"""What the pools cost and what they bring: python -m benchmarks.pools overhead work sleep quickstart wait scene table
 
 - overhead: a render of a function that only fills a picture, against a call of it, for each pool; and the time of a
   core that a render costs this process, which bounds how many workers it can keep busy.
-- work: renders a second of 2 workers against 1, for 100 ms of one core a render; for threads in code that releases the
-  interpreter's lock; and what 2 processes that know nothing of each other gain, which is what the cores have to give.
-- sleep: renders a second of 8 and 32 workers (or `--workers`) for a renderer that waits 200 ms, and the memory of a
-  worker. On Ray 8 by default: its own processes beside 32 workers need gigabytes.
-- quickstart: a function of two parameters with 50 ms of pure Python a call, 2 workers in processes against 1.
+- work: renders a second of 2 workers over those of 1, for 100 ms of one core a render; for threads in code that
+  releases the interpreter's lock; and of 2 processes that know nothing of each other, which is what the cores have.
+- sleep: renders a second of 8 and 32 workers (or `--workers`) for a renderer that waits 200 ms, as a share of what they
+  would be without overhead, and the memory of a worker that it shares with nobody. On Ray 8 by default: its own
+  processes beside 32 workers need gigabytes.
+- quickstart: a function of two parameters with 50 ms of pure Python a call, time of 2 workers in processes over 1.
 - wait: the time of a core that Ray takes to find one result among 1, 100 and 1,000 that are not there yet.
-- scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file.
+- scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file; only printed.
+- table: the tables of docs/scale.md, from the last row of each measurement.
 
-All are ratios of medians over pairs timed in turn, so that neighbours on the machine count little. Ray is a real one on
-this machine, started once and not timed.
+Ratios are medians over pairs timed in turn, so that neighbours on the machine count little. Ray is a real one on this
+machine, started once and not timed. Rows are appended to results/pools.csv.
 """
 
 import argparse
+import csv
 import hashlib
 import json
+import shlex
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import PIPE
@@ -30,13 +34,17 @@ from typing import Any
 import numpy as np
 
 import zg
-from tests.tasks import cornell_scene
+from benchmarks.rows import append
 from tests.zg.workers.scenes.faulty import BURN
+from zg.run.provenance import machine, revision
 from zg.workers import child
 from zg.workers.cluster import connected
 from zg.workers.pool import PYTHON, Function, PoolSettings, Scene, open_pool
 
-SIZES = (128, 1024)
+ROWS = Path(__file__).parents[1] / "results" / "pools.csv"
+COLUMNS = "what pool workers side call_ms render_ms own_ms ratio memory_mb pairs revision command machine".split()
+NO_POOL = "no pool"
+SIDES = (128, 1024)
 WORK_SECONDS, SLEEP_SECONDS, PYTHON_SECONDS = 0.1, 0.2, 0.05
 LOOP = f"""
 import sys
@@ -47,6 +55,7 @@ sys.stdin.read()
 for _ in range(int(sys.argv[1])):
     renderer.render([{BURN}, {WORK_SECONDS}, 1.0], 0)
 """
+Row = Mapping[str, Any]
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -55,9 +64,9 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def filled(size: int) -> Callable[[Any, int], np.ndarray]:
+def filled(side: int) -> Callable[[Any, int], np.ndarray]:
     """A renderer that only makes a picture."""
-    return lambda x, seed: np.full((3, size, size), x[0], dtype=np.float32)
+    return lambda x, seed: np.full((3, side, side), x[0], dtype=np.float32)
 
 
 def burn(x: Any, seed: int) -> float:
@@ -91,8 +100,8 @@ def paired(first: Callable[[], object], second: Callable[[], object], pairs: int
     return statistics.median(a for a, _ in timed), statistics.median(b for _, b in timed), ratio
 
 
-def measure_overhead(name: str, size: int, pairs: int, batch: int = 20) -> None:
-    call, x = filled(size), np.zeros((batch, 2))
+def measure_overhead(name: str, side: int, pairs: int, batch: int = 20) -> Row:
+    call, x = filled(side), np.zeros((batch, 2))
     with open_pool(Function(call), PoolSettings(1, name)) as pool:
         pool.run(x)
         bare, pooled, ratio = paired(lambda: [call(one, 0) for one in x], lambda: pool.run(x), pairs)
@@ -100,16 +109,12 @@ def measure_overhead(name: str, size: int, pairs: int, batch: int = 20) -> None:
         for _ in range(pairs):
             pool.run(x)
         own = (time.process_time() - start) / pairs
-    milliseconds = [f"{1e3 * took / batch:.2f} ms" for took in (bare, pooled, own)]
-    print(
-        f"3 × {size} × {size}  {name:10} {{}} a call, {{}} a render, {ratio:.1f} times, {{}} of this process".format(
-            *milliseconds
-        ),
-        flush=True,
-    )
+    call_ms, render_ms, own_ms = (f"{1e3 * took / batch:.3g}" for took in (bare, pooled, own))
+    times = {"call_ms": call_ms, "render_ms": render_ms, "own_ms": own_ms}
+    return {"what": "overhead", "pool": name, "workers": 1, "side": side, **times, "ratio": f"{ratio:.3g}"}
 
 
-def measure_work(name: str, free: float, pairs: int, each: int = 10) -> None:
+def measure_work(name: str, pairs: int, each: int = 10) -> Row:
     call, x = burn_unlocked if name == "threads" else burn, np.zeros((each, 2))
     with (
         open_pool(Function(call), PoolSettings(1, name)) as one,
@@ -117,12 +122,11 @@ def measure_work(name: str, free: float, pairs: int, each: int = 10) -> None:
     ):
         one.run(x[:1]), two.run(x[:2])
         _, _, ratio = paired(lambda: one.run(x), lambda: two.run(x.repeat(2, 0)), pairs)
-    gain = 2 / ratio
-    print(f"{name:10} 2 workers: {gain:.2f} times the renders of one, {100 * gain / free:.0f} % of that", flush=True)
+    return {"what": "work", "pool": name, "workers": 2, "ratio": f"{2 / ratio:.3g}"}
 
 
-def ceiling(processes: int, pairs: int, each: int = 10) -> float:
-    """Throughput of that number of processes without a pool, over the throughput of one."""
+def measure_cores(pairs: int, processes: int = 2, each: int = 10) -> Row:
+    """Renders a second of that number of processes without a pool, over those of one."""
 
     def run(count: int) -> float:
         started = [
@@ -141,20 +145,22 @@ def ceiling(processes: int, pairs: int, each: int = 10) -> float:
 
         return seconds(go)
 
-    return statistics.median(processes * run(1) / run(processes) for _ in range(pairs))
+    gain = statistics.median(processes * run(1) / run(processes) for _ in range(pairs))
+    return {"what": "work", "pool": NO_POOL, "workers": processes, "ratio": f"{gain:.3g}"}
 
 
-def measure_sleep(name: str, workers: int, pairs: int, rounds: int = 5) -> None:
+def measure_sleep(name: str, workers: int, pairs: int, rounds: int = 5) -> Row:
     x = np.zeros((workers * rounds, 2))
     with open_pool(Function(sleep), PoolSettings(workers, name)) as pool:
         pool.run(x)
         took = statistics.median(seconds(lambda: pool.run(x)) for _ in range(pairs))
         most = max(float(result.image) for result in pool.run(x[:workers]) if result.image is not None)
-    held = f", at most {most:.0f} MB a worker" if name != "threads" else ""
-    print(f"{name:10} {workers:2} workers: {100 * SLEEP_SECONDS * rounds / took:.0f} % of linear{held}", flush=True)
+    share = SLEEP_SECONDS * rounds / took
+    memory = {} if name == "threads" else {"memory_mb": round(most)}
+    return {"what": "sleep", "pool": name, "workers": workers, "ratio": f"{share:.3g}", **memory}
 
 
-def measure_quickstart(pairs: int) -> None:
+def measure_quickstart(pairs: int) -> Row:
     def f(x: Any) -> float:
         end = time.process_time() + PYTHON_SECONDS
         while time.process_time() < end:
@@ -165,10 +171,10 @@ def measure_quickstart(pairs: int) -> None:
         zg.minimize(f, x0=[0.0, 0.0], max_renders=200, curve_points=0, workers=workers, pool="processes")
 
     _, _, ratio = paired(lambda: run(1), lambda: run(2), pairs)
-    print(f"zg.minimize, 50 ms of Python a call: 2 workers take {ratio:.2f} of the time of 1", flush=True)
+    return {"what": "quickstart", "pool": "processes", "workers": 2, "ratio": f"{ratio:.3g}"}
 
 
-def measure_wait(looks: int = 60) -> None:
+def measure_wait(looks: int = 60) -> Iterator[Row]:
     with connected(None, 2) as ray:
         quick, never = ray.remote(num_cpus=1)(lambda: None), ray.remote(num_cpus=9)(lambda: None)
         ray.get(quick.remote())
@@ -180,7 +186,8 @@ def measure_wait(looks: int = 60) -> None:
                 start = time.process_time()
                 ray.wait([*waiting, result], num_returns=1)
                 took.append(time.process_time() - start)
-            print(f"ray.wait with {count:5,} others: {1e3 * statistics.median(took):.2f} ms of a core", flush=True)
+            own = f"{1e3 * statistics.median(took):.3g}"
+            yield {"what": "wait", "pool": "ray", "workers": count, "own_ms": own}
 
 
 def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs: int) -> None:
@@ -198,36 +205,88 @@ def measure_scene(scene: Path, settings: Mapping[str, Any], x: np.ndarray, pairs
     )
 
 
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """The rows of what is asked for, each as soon as it is there."""
+    with ExitStack() as stack:
+        if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
+            # More CPUs than there are: workers that sleep share a core.
+            stack.enter_context(connected(None, 1 + max(options.workers or [8])))
+        if "work" in options.what:
+            yield measure_cores(options.pairs)
+        for name in options.pools:
+            for side in SIDES if "overhead" in options.what else ():
+                yield measure_overhead(name, side, options.pairs)
+            if "work" in options.what:
+                yield measure_work(name, options.pairs)
+            asked = options.workers or ([8] if name == "ray" else [8, 32])
+            for workers in asked if "sleep" in options.what else ():
+                yield measure_sleep(name, workers, options.pairs)
+    if "quickstart" in options.what:
+        yield measure_quickstart(options.pairs)
+    if "wait" in options.what:
+        yield from measure_wait()
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    """The same, with where they come from."""
+    words = ["OUT" if word == str(options.out) else word for word in sys.argv[1:]]
+    command = shlex.join(["python", "-m", "benchmarks.pools", *words])
+    for row in measure(options):
+        print(row, file=sys.stderr, flush=True)
+        yield {**row, "pairs": options.pairs, "revision": revision(), "command": command, "machine": machine()}
+
+
+def last_rows(path: Path, what: str) -> list[dict[str, str]]:
+    """Of each measurement, the last row."""
+    with path.open(newline="") as file:
+        found = {(row["pool"], row["workers"], row["side"]): row for row in csv.DictReader(file) if row["what"] == what}
+    return list(found.values())
+
+
+def overhead_table(path: Path) -> str:
+    """What a render costs to send: the rows of `overhead`, in Markdown."""
+    lines = ["| picture | pool | a call | a render | ratio | of the run's process |", "|---" * 6 + "|"]
+    for row in sorted(last_rows(path, "overhead"), key=lambda row: int(row["side"])):
+        side = f"{int(row['side']):,}"
+        times = f"{row['call_ms']} ms | {row['render_ms']} ms | {row['ratio']} | {row['own_ms']} ms"
+        lines.append(f"| 3 × {side} × {side} | {row['pool']} | {times} |")
+    return "\n".join(lines)
+
+
+def gain_table(path: Path) -> str:
+    """What workers bring: the rows of `sleep` and `work`, in Markdown."""
+    lines = ["| renderer | pool | workers | renders a second | memory of a worker |", "|---" * 5 + "|"]
+    for row in last_rows(path, "sleep"):
+        memory = f"{row['memory_mb']} MB" if row["memory_mb"] else "–"
+        speed = f"{100 * float(row['ratio']):.0f} % of linear"
+        lines.append(f"| waits 200 ms | {row['pool']} | {row['workers']} | {speed} | {memory} |")
+    work = {row["pool"]: row for row in last_rows(path, "work")}
+    for name, row in work.items():
+        share = 100 * float(row["ratio"]) / float(work[NO_POOL]["ratio"])
+        of_cores = "" if name == NO_POOL else f", {share:.0f} % of what the cores have"
+        speed = f"{row['ratio']} times those of one{of_cores}"
+        lines.append(f"| works 100 ms | {name} | {row['workers']} | {speed} | – |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="+", choices=["overhead", "work", "sleep", "quickstart", "wait", "scene"])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", choices="overhead work sleep quickstart wait scene table".split())
     parser.add_argument("--pools", nargs="+", default=["threads", "processes", "ray"])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", help="of sleep")
     parser.add_argument("--scene", type=Path, help="a scene file to measure instead of Mitsuba's Cornell box")
     parser.add_argument("--settings", type=json.loads, default={}, help="for its load, as JSON")
     parser.add_argument("--x", type=float, nargs="+", help="what it renders, ten times")
+    parser.add_argument("--out", type=Path, default=ROWS)
     options = parser.parse_args()
-    with ExitStack() as stack:
-        if "ray" in options.pools and {*options.what} & {"overhead", "work", "sleep"}:
-            # More CPUs than there are: workers that sleep share a core.
-            stack.enter_context(connected(None, 1 + max(options.workers or [8])))
-        free = ceiling(2, options.pairs) if "work" in options.what else 0.0
-        if free:
-            print(f"2 processes that know nothing of each other: {free:.2f} times the renders of one", flush=True)
-        for name in options.pools:
-            for size in SIZES if "overhead" in options.what else ():
-                measure_overhead(name, size, options.pairs)
-            if "work" in options.what:
-                measure_work(name, free, options.pairs)
-            asked = options.workers or ([8] if name == "ray" else [8, 32])
-            for workers in asked if "sleep" in options.what else ():
-                measure_sleep(name, workers, options.pairs)
-    if "quickstart" in options.what:
-        measure_quickstart(options.pairs)
-    if "wait" in options.what:
-        measure_wait()
+    if "table" in options.what:
+        print(overhead_table(options.out), gain_table(options.out), sep="\n\n")
+        return
+    append(options.out, COLUMNS, rows(options))
     if "scene" in options.what:
+        from tests.tasks import cornell_scene  # imports Mitsuba
+
         own = Path(cornell_scene.__file__), {"size": 64, "samples": 16}, np.linspace(-0.3, 0.3, 10)[:, None]
         given = options.scene, options.settings, np.tile(options.x or [], (10, 1))
         measure_scene(*(given if options.scene else own), options.pairs)
