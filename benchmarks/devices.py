@@ -122,7 +122,8 @@ def table(path: Path) -> str:
 
 def cell(row: Mapping[str, str]) -> str:
     """Renders a second, milliseconds of the method a render, and peak memory."""
-    return f"{float(row['renders_per_second']):.3g} / {float(row['method_ms']):.2g} ms / {row['peak_mb']} MB"
+    speed = float(f"{float(row['renders_per_second']):.3g}")
+    return f"{speed:,g} / {float(row['method_ms']):.2g} ms / {row['peak_mb']} MB"
 
 
 def main() -> None:

@@ -54,6 +54,7 @@ print(flush=True)
 sys.stdin.read()
 for _ in range(int(sys.argv[1])):
     renderer.render([{BURN}, {WORK_SECONDS}, 1.0], 0)
+print(flush=True)
 """
 Row = Mapping[str, Any]
 
@@ -132,18 +133,23 @@ def measure_cores(pairs: int, processes: int = 2, each: int = 10) -> Row:
         started = [
             subprocess.Popen([sys.executable, "-c", LOOP, str(each)], stdin=PIPE, stdout=PIPE) for _ in range(count)
         ]
-        for process in started:
-            assert process.stdout is not None
-            process.stdout.readline()
+
+        def await_line() -> None:
+            for process in started:
+                assert process.stdout is not None
+                process.stdout.readline()
 
         def go() -> None:
             for process in started:
                 assert process.stdin is not None
                 process.stdin.close()
-            for process in started:
-                process.wait()
+            await_line()
 
-        return seconds(go)
+        await_line()
+        took = seconds(go)
+        for process in started:
+            process.wait()
+        return took
 
     gain = statistics.median(processes * run(1) / run(processes) for _ in range(pairs))
     return {"what": "work", "pool": NO_POOL, "workers": processes, "ratio": f"{gain:.3g}"}
@@ -260,12 +266,9 @@ def gain_table(path: Path) -> str:
         memory = f"{row['memory_mb']} MB" if row["memory_mb"] else "–"
         speed = f"{100 * float(row['ratio']):.0f} % of linear"
         lines.append(f"| waits 200 ms | {row['pool']} | {row['workers']} | {speed} | {memory} |")
-    work = {row["pool"]: row for row in last_rows(path, "work")}
-    for name, row in work.items():
-        share = 100 * float(row["ratio"]) / float(work[NO_POOL]["ratio"])
-        of_cores = "" if name == NO_POOL else f", {share:.0f} % of what the cores have"
-        speed = f"{row['ratio']} times those of one{of_cores}"
-        lines.append(f"| works 100 ms | {name} | {row['workers']} | {speed} | – |")
+    for row in last_rows(path, "work"):
+        speed = f"{100 * float(row['ratio']) / int(row['workers']):.0f} % of linear"
+        lines.append(f"| works 100 ms | {row['pool']} | {row['workers']} | {speed} | – |")
     return "\n".join(lines)
 
 
