@@ -4,17 +4,19 @@ A table stands between two markers that name its command. A test fails when it d
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import (
     autoencoder,
+    devices,
     large,
     layer,
     material_encoder,
     pictures,
     pictures_table,
     pictures_time,
+    pools,
     small,
     surrogates,
 )
@@ -25,26 +27,33 @@ ROOT = Path(__file__).parents[1]
 HELD_OUT = ROOT / "results" / "profiles" / "held_out" / "9ddad27736f1.jsonl"
 #: The same for methods that see pictures.
 HELD_OUT_PICTURES = ROOT / "results" / "profiles" / "held_out_pictures" / "b995e2faa372.jsonl"
-#: The tables of each page.
-TABLES: dict[str, Callable[[], str]] = {
-    "docs/results/many_parameters.md": lambda: large.table(large.ROWS),
-    "docs/results/parts.md": lambda: small.table(small.ROWS),
-    "docs/results/cost.md": lambda: surrogates.table(surrogates.ROWS),
-    "docs/results/pictures.md": lambda: "\n\n".join(
-        [
-            pictures_table.measured(pictures.ROWS),
-            held_out_table(HELD_OUT_PICTURES),
-            pictures_time.table(pictures_time.ROWS),
-        ]
-    ),
-    "docs/surrogates/picture.md": lambda: pictures_table.ablation(pictures.ROWS),
-    "docs/layer.md": lambda: layer.table(layer.ROWS),
-    "docs/spline_vae.md": lambda: autoencoder.table(autoencoder.ROWS),
-    "docs/material_encoder.md": lambda: material_encoder.table(material_encoder.ROWS),
-    "docs/profiles.md": lambda: held_out_table(HELD_OUT),
-    "README.md": lambda: pictures_table.peers(pictures.ROWS),
+#: What stands between the pairs of markers of each page, in order.
+TABLES: dict[str, Sequence[Callable[[], str]]] = {
+    "docs/results/many_parameters.md": [lambda: large.table(large.ROWS)],
+    "docs/results/parts.md": [lambda: small.table(small.ROWS)],
+    "docs/results/cost.md": [lambda: surrogates.table(surrogates.ROWS)],
+    "docs/results/pictures.md": [
+        lambda: "\n\n".join(
+            [
+                pictures_table.measured(pictures.ROWS),
+                held_out_table(HELD_OUT_PICTURES),
+                pictures_time.table(pictures_time.ROWS),
+            ]
+        )
+    ],
+    "docs/surrogates/picture.md": [lambda: pictures_table.ablation(pictures.ROWS)],
+    "docs/scale.md": [
+        lambda: pools.overhead_table(pools.ROWS),
+        lambda: pools.gain_table(pools.ROWS),
+        lambda: devices.table(devices.ROWS),
+    ],
+    "docs/layer.md": [lambda: layer.table(layer.ROWS)],
+    "docs/spline_vae.md": [lambda: autoencoder.table(autoencoder.ROWS)],
+    "docs/material_encoder.md": [lambda: material_encoder.table(material_encoder.ROWS)],
+    "docs/profiles.md": [lambda: held_out_table(HELD_OUT)],
+    "README.md": [lambda: pictures_table.peers(pictures.ROWS)],
 }
-#: What is between the markers.
+#: A place for a table.
 BETWEEN = re.compile(r"(?<=<!-- made by python -m docs.write_tables -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -56,9 +65,9 @@ def held_out_table(path: Path) -> str:
 
 
 def renewed(name: str) -> str:
-    """A page with its table made from the rows again."""
-    page = (ROOT / name).read_text(encoding="utf-8")
-    return BETWEEN.sub(lambda _: f"\n{TABLES[name]()}\n\n", page)
+    """A page with its tables made from the rows again."""
+    page, makers = (ROOT / name).read_text(encoding="utf-8"), iter(TABLES[name])
+    return BETWEEN.sub(lambda _: f"\n{next(makers)()}\n\n", page)
 
 
 if __name__ == "__main__":
