@@ -68,7 +68,7 @@ class Shifted(Quadratic):
         (Rounded(20, 1e-3), "bayesian_quadratic"),
         (Quadratic(n=FEW + 1), "sketched_gradient"),
         (Steps(), "two_searches"),
-        (Sphere(), "dd_cmaes"),
+        (Sphere(), "assisted_cmaes"),
     ],
     ids=["fewest", "smooth", "noisy", "rounded", "barely noisy", "many", "steps", "counts"],
 )

@@ -38,8 +38,6 @@ class Distribution(Group):
     path_sigma: Tensor
     path_D: Tensor
     path_C: Tensor
-    #: [n], at least 1: the last samples were stretched by it, so that rounding does not hide them.
-    stretch: Tensor
     #: β ≥ 1: D is learned more slowly where C is ill-conditioned (Akimoto and Hansen 2020).
     damping_D: float = 1.0
     #: Updates since the start, and since the last decomposition.
@@ -50,7 +48,7 @@ class Distribution(Group):
     def round(cls, mean: Tensor, sigma: float) -> "Distribution":
         """N(m, σ² I)."""
         ones, zeros, identity = torch.ones_like(mean), torch.zeros_like(mean), torch.eye(len(mean)).to(mean)
-        return cls(mean.clone(), sigma, ones, identity, identity, ones, zeros, zeros, zeros, ones)
+        return cls(mean.clone(), sigma, ones, identity, identity, ones, zeros, zeros, zeros)
 
     @classmethod
     def shaped(cls, mean: Tensor, sigma: float, H: Tensor) -> "Distribution":
@@ -66,6 +64,17 @@ class Distribution(Group):
         """Standard deviations over σ: the root of the diagonal of A Aᵀ [n]."""
         return self.D * self.C.diagonal().clamp_min(TINY).sqrt()
 
+    def confine(self, least: Tensor, most: Tensor, unit: Tensor) -> None:
+        """Give coordinates a width from least [n] to most [n], in scaled units.
+
+        σ becomes the geometric mean of the widths D of the coordinates `unit` [n], flags, so that it tells of these.
+        """
+        widths = self.sigma * self.coordinate_widths()
+        self.D = self.D * widths.clamp(least, most) / widths
+        factor = float(self.D[unit].log().mean().exp())
+        self.sigma *= factor
+        self.D, self.path_D, self.path_C = self.D / factor, self.path_D / factor, self.path_C / factor
+
     def transform(self, u: Tensor) -> Tensor:
         """A u for u [B, n]."""
         return self.D * ((u @ self.axes * self.axis_widths) @ self.axes.T)
@@ -76,7 +85,7 @@ class Distribution(Group):
 
     def local(self, theta: Tensor) -> Tensor:
         """A⁻¹ (θ − m) / σ for θ [B, n]."""
-        return self.whiten((theta - self.mean) / (self.sigma * self.stretch * self.D))
+        return self.whiten((theta - self.mean) / (self.sigma * self.D))
 
     def learn_shape(self, rates: StrategyParameters, ranked: Tensor, step: Tensor) -> None:
         """Learn D and C from samples (θ − m) / σ [λ, n], best first, and from the step [n] in the same units."""

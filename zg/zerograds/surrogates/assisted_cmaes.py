@@ -54,6 +54,10 @@ class AssistedCMAESSettings(DDCMAESSettings):
     most_terms: int = 900
     #: Weight of the best render in memory over that of the worst one (Hansen 2019). 10 ×: few of them count.
     best_weight: float = 20.0
+    #: Neighbours that are drawn for each one that is rendered, the best by h. 10 ×: h, not the draw, decides.
+    drawn_per_neighbour: int = 4
+    #: Neighbours in one batch, at most. 10 ×: a batch of them alone, before the Gaussian learns again.
+    most_neighbours: float = 10.0
     #: Whether the minimum of h is one of the samples. An ablation.
     proposes_minimum: bool = True
 
@@ -68,6 +72,10 @@ class AssistedCMAESState(DDCMAESState):
     #: Samples of this iteration [λ, n], empty before its first render; their losses [λ], NaN where not rendered.
     samples: Tensor = field(default_factory=lambda: torch.empty(0))
     losses: Tensor = field(default_factory=lambda: torch.empty(0))
+    #: Neighbours of the best θ that are due; a fraction is carried over.
+    neighbours_due: float = 0.0
+    #: Flags [n]: coordinates in which m follows the best θ after this iteration, for a neighbour was the best.
+    won: Tensor = field(default_factory=lambda: torch.empty(0))
     #: How many of them are to be rendered next.
     wanted: int = 0
     #: Kendall's τ of h at the last fit.
@@ -97,13 +105,14 @@ class AssistedCMAES(DDCMAES):
             past_losses=no_loss,
             samples=none,
             losses=no_loss,
+            won=torch.zeros_like(theta, dtype=torch.bool),
             model=Quadratic.unknown(theta),
         )
         #: What `ask` returned last: all samples of the iteration, and which of them are rendered.
         self.drawn, self.chosen = none, torch.empty(0, dtype=torch.long)
 
     def ask(self) -> Tensor:
-        """The samples [k, n] that h predicts to be best among those that are not rendered yet; k ≤ λ.
+        """The samples [k, n] that h predicts to be best among those that are not rendered yet; k ≤ λ. Then neighbours.
 
         k is filled to the renders that run side by side: more of them make h and the ranks better in the same time.
         """
@@ -112,24 +121,41 @@ class AssistedCMAES(DDCMAES):
         self.drawn = state.samples if has_samples else self._draw_with_minimum()
         every = torch.arange(len(self.drawn), device=self.drawn.device)
         unknown = state.losses.isnan().nonzero()[:, 0] if has_samples else every
+        neighbours = self._neighbours()
         if not model.is_known:
             self.chosen = unknown
         else:
             wanted = state.wanted if has_samples else math.ceil(self.terms.count / self.settings.terms_per_render)
-            self.chosen = unknown[model(self.drawn[unknown]).argsort()][: self.problem.filled(wanted)]
-        return self.drawn[self.chosen]
+            order = model(self.problem.on_lattice(self.drawn[unknown])).argsort()
+            wanted = self.problem.filled(wanted + len(neighbours)) - len(neighbours)
+            self.chosen = unknown[order][:wanted]
+        return torch.cat([self.drawn[self.chosen], neighbours])
+
+    def _neighbours(self) -> Tensor:
+        """Neighbours [k, n] of the best θ that are due: of those drawn, the best ones by h."""
+        state, due = self.state, int(self.state.neighbours_due)
+        if not due:
+            return state.theta.new_empty(0, self.n)
+        found = state.neighbours.ask(state.theta, self.settings.drawn_per_neighbour * due)
+        if state.model.is_known and len(found) > due:
+            order = state.model(found).argsort()[:due].tolist()
+            state.neighbours.changed = [state.neighbours.changed[j] for j in order]
+            return found[order]
+        return found[:due]
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
         state = self.state
         losses = torch.where(valid, losses, math.inf).double()
         has_kept_promise = self._has_kept_promise(theta, losses)
-        self._remember_best(theta, losses)
-        is_cut = len(losses) < len(self.chosen)
+        is_lower, asked = self._remember_best(theta, losses), len(self.chosen)
+        is_cut = len(losses) < asked
         if is_cut:
             return  # the budget is spent
+        if self.problem.any_discrete:
+            self._tell_neighbours(theta, losses, asked, is_lower)
         if not len(state.samples):
             state.samples, state.losses = self.drawn, losses.new_full((len(self.drawn),), math.nan)
-        state.losses = state.losses.index_copy(0, self.chosen, losses)
+        state.losses = state.losses.index_copy(0, self.chosen, losses[:asked])
         is_rendered = ~state.losses.isnan()
         self._memorise(theta, losses)
         self._fit_model(int(is_rendered.sum()))
@@ -142,6 +168,15 @@ class AssistedCMAES(DDCMAES):
             state.wanted = math.ceil(self.settings.more_renders * int(is_rendered.sum()))
             return
         state.samples, state.losses = state.samples[:0], state.losses[:0]
+        state.distribution.mean[state.won] = state.theta[state.won]
+        state.won = torch.zeros_like(state.won)
+
+    def _tell_neighbours(self, theta: Tensor, losses: Tensor, asked: int, is_lower: bool) -> None:
+        """What the rows behind the samples that were asked for tell, and how many are due next."""
+        state = self.state
+        state.won[self._learn_neighbours(theta, losses, asked, is_lower)] = True
+        due = state.neighbours_due + asked * self._neighbours_per_sample() - (len(losses) - asked)
+        state.neighbours_due = min(due, self.settings.most_neighbours)
 
     def take_known(self, theta: Tensor, losses: Tensor) -> bool:
         self._remember_best(theta, losses)
@@ -154,7 +189,7 @@ class AssistedCMAES(DDCMAES):
         state = self.state
         if not state.model.is_known:
             return False
-        promised = state.lowest - float(state.model(theta).min())
+        promised = state.lowest - float(state.model(self.problem.on_lattice(theta)).min())
         return state.lowest - float(losses.min()) >= self.settings.kept_promise * promised > 0
 
     def _draw_with_minimum(self) -> Tensor:
@@ -167,7 +202,7 @@ class AssistedCMAES(DDCMAES):
     def _minimum(self) -> Tensor:
         """The minimum [n] of h among the θ that are not farther from m than long samples are (Hansen 2011)."""
         d, n = self.state.distribution, self.n
-        A = d.sigma * d.stretch * d.transform(torch.eye(n).to(d.mean))  # row i: the sample for the i-th unit vector
+        A = d.sigma * d.transform(torch.eye(n).to(d.mean))  # row i: the sample for the i-th unit vector
         curvatures, axes = torch.linalg.eigh(A @ self.state.model.H @ A.T)
         slopes = axes.T @ (A @ self.state.model.gradient(d.mean))
         step, _ = trusted(curvatures, slopes, math.sqrt(n) + 2 * n / (n + 2))
@@ -179,7 +214,7 @@ class AssistedCMAES(DDCMAES):
         is_finite = losses.isfinite()
         wanted = max(int(settings.memory * self.terms.count), 3 * state.schedule.population)
         room = min(wanted, settings.most_memory)
-        state.past = torch.cat([state.past, theta[is_finite]])[-room:]
+        state.past = torch.cat([state.past, self.problem.on_lattice(theta[is_finite])])[-room:]
         state.past_losses = torch.cat([state.past_losses, losses[is_finite]])[-room:]
 
     def _fit_model(self, rendered: int) -> None:
@@ -203,7 +238,7 @@ class AssistedCMAES(DDCMAES):
 
     def _predicted(self, known: Tensor) -> Tensor:
         """Losses [λ] by h alone, for values of two sources are in no order. The lowest one is the lowest known one."""
-        predicted = self.state.model(self.state.samples)
+        predicted = self.state.model(self.problem.on_lattice(self.state.samples))
         return predicted - predicted.min() + known.min()
 
     def _restart(self) -> None:

@@ -7,12 +7,13 @@ Samples are drawn from N(m, σ² A Aᵀ). Their ranks alone move m, shape A and 
 coordinate; its n numbers are learned faster than the n² of C (Akimoto and Hansen, "Diagonal Acceleration for Covariance
 Matrix Adaptation Evolution Strategies", 2020). f and b are fitted to the losses, for `predict` and `gradient` alone.
 
-Three additions. Discrete (integer or binary) coordinates keep a width that reaches the next value, as in Marty et al.
-(2024), and some renders try neighbours of the best θ. A Gaussian at rest restarts at the best θ with a larger σ, and
-with more samples only where more are of use (Auger and Hansen 2005 always double them). Under noise it doubles λ and
-does not restart: the order of few noisy losses is luck.
+Three additions. Discrete (integer, binary or categorical) coordinates keep a width that reaches the next value, as in
+Marty et al. (2024), and some renders try neighbours of the best θ; more of them where most coordinates are as narrow as
+they may be, for a sample then changes several values at once, and few such changes help. A Gaussian at rest restarts at
+the best θ with a larger σ, and with more samples only where more are of use (Auger and Hansen 2005 always double them).
+Under noise it doubles λ and does not restart: the order of few noisy losses is luck.
 
-Cost: O(n²) memory, O(n³) time every few iterations; λ renders an iteration, with discrete coordinates 5/4 λ.
+Cost: O(n²) memory, O(n³) time every few iterations; λ renders an iteration, with discrete coordinates 5/4 λ to 2 λ.
 """
 
 import math
@@ -28,6 +29,11 @@ from zg.zerograds.parts.distribution import Distribution
 from zg.zerograds.parts.lattice import UntriedNeighbours
 from zg.zerograds.parts.part import Group
 from zg.zerograds.surrogates.base import Surrogate, resolution
+
+#: A width is the least one up to this factor: it was set so, and rounded.
+NEARLY = 1 + 1e-6
+#: Widths over the least ones, as geometric means, at which the Gaussian is at rest on a lattice.
+NARROW = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,9 @@ class DDCMAESSettings:
     #: Smallest width of a discrete coordinate, in spacings: at 0.3 a tenth of the samples changes it. 10 ×: most do.
     lattice_width: float = 0.3
     #: Samples for each neighbour that is tried. 10 ×: single changes are found late.
-    samples_per_neighbour: int = 4
+    samples_per_neighbour: float = 4.0
+    #: The same where most coordinates are as narrow as they may be. 10 ×: likewise; the last values take long.
+    samples_per_neighbour_narrow: float = 1.0
     #: Random draws for each neighbour, to find one that was not tried. 10 ×: even the last ones are found.
     draws_per_neighbour: int = 8
     #: Fraction of draws one spacing away; the rest is uniform within the bounds. 10 ×, above 1: no value farther away.
@@ -144,6 +152,13 @@ class DDCMAES(Surrogate):
         super().__init__(problem, settings)
         s = self.settings
         population = max(s.min_population, s.population or default_population(self.n))
+        #: Smallest and largest widths [n] of discrete coordinates.
+        self.least = s.lattice_width * problem.lattice
+        is_real, in_box = ~problem.space.discrete, s.width_in_box * (problem.high - problem.low)
+        self.most = torch.where(is_real, math.inf, torch.maximum(self.least, in_box))
+        #: Coordinates that σ tells of: the real ones, or all where there are none; and σ that is narrow for a lattice.
+        self.unit = is_real if is_real.any() else ~is_real
+        self.narrow_sigma = 0.0 if is_real.any() else NARROW * float(self.least.log().mean().exp())
         self.state = DDCMAESState(
             theta=theta.clone(),
             lowest=math.inf,
@@ -151,42 +166,60 @@ class DDCMAES(Surrogate):
             schedule=Schedule(sigma, sigma, population),
             neighbours=UntriedNeighbours(problem, s.adjacent_share, s.draws_per_neighbour),
         )
+        self._confine()
 
     def take_shape(self, sigma: float, H: Tensor) -> None:
         self.state.distribution = Distribution.shaped(self.state.distribution.mean, sigma, H)
+        self._confine()
+
+    def _confine(self) -> None:
+        """Discrete coordinates: rounding must not hide their samples, and the box not clip most of them."""
+        if self.problem.any_discrete:
+            self.state.distribution.confine(self.least, self.most, self.unit)
 
     def ask(self) -> Tensor:
         """Samples [λ, n], then neighbours of the best θ; the first of all is the start, so that it is not lost."""
         samples = self._draw()
-        wanted = 0 if self.problem.noisy else -(-len(samples) // self.settings.samples_per_neighbour)
+        wanted = math.ceil(len(samples) * self._neighbours_per_sample())
         return torch.cat([samples, self.state.neighbours.ask(self.state.theta, wanted)])
 
     def tell(self, theta: Tensor, losses: Tensor, valid: Tensor) -> None:
-        state, d, population = self.state, self.state.distribution, self.state.schedule.population
+        state, population = self.state, self.state.schedule.population
         losses = torch.where(valid, losses, math.inf)
         is_lower = self._remember_best(theta, losses)
-        if is_lower:
-            state.neighbours.forget()
-        else:
-            state.neighbours.reject(theta[population:])
+        won = self._learn_neighbours(theta, losses, population, is_lower)
         is_cut = len(losses) < population
         if is_cut:
             return  # the budget is spent
-        best = int(losses.argmin())
         self._learn(theta[:population], losses[:population])
-        has_neighbour_won = is_lower and best >= population
-        if has_neighbour_won:
-            changed = state.neighbours.changed[best - population]
-            group = self.problem.space.group_of(changed)
-            d.mean[group] = state.theta[group]
+        state.distribution.mean[won] = state.theta[won]
+
+    def _learn_neighbours(self, theta: Tensor, losses: Tensor, first: int, is_lower: bool) -> slice:
+        """Learn from the rows of θ [B, n] from the first neighbour on; is_lower: of all rows, whether one is the best.
+
+        The coordinates in which m should follow the best θ, where that is one of these neighbours; else none.
+        """
+        neighbours, best = self.state.neighbours, int(losses.argmin())
+        if not is_lower:
+            neighbours.reject(theta[first:])
+            return slice(0)
+        neighbours.forget()
+        return self.problem.space.group_of(neighbours.changed[best - first]) if best >= first else slice(0)
+
+    def _neighbours_per_sample(self) -> float:
+        """How many neighbours of the best θ are rendered for each sample."""
+        if self.problem.noisy or not self.problem.any_discrete:
+            return 0.0
+        d, s = self.state.distribution, self.settings
+        is_narrow = d.sigma * d.coordinate_widths() <= NEARLY * self.least
+        are_most_narrow = float((is_narrow & ~self.problem.space.categorical).double().mean()) > 0.5
+        return 1 / (s.samples_per_neighbour_narrow if are_most_narrow else s.samples_per_neighbour)
 
     def _draw(self) -> Tensor:
         """Samples [λ, n] inside the bounds."""
         state, d = self.state, self.state.distribution
-        least = self.settings.lattice_width * self.problem.lattice
-        d.stretch = (least / (d.sigma * d.coordinate_widths())).clamp_min(1.0)
         offsets = d.transform(gaussian(state.schedule.population, self.n, self.problem.generator, d.mean.dtype))
-        samples = self.problem.project(d.mean + d.sigma * d.stretch * offsets)
+        samples = self.problem.project(d.mean + d.sigma * offsets)
         if math.isinf(state.lowest):
             samples[0] = state.theta
         return samples
@@ -205,6 +238,7 @@ class DDCMAES(Surrogate):
         has_every_render_failed = not losses.isfinite().any()
         if has_every_render_failed:
             d.sigma *= self.settings.failure_shrink
+            self._confine()
             return
         is_plateau = bool((losses == losses[0]).all())
         if is_plateau:
@@ -212,20 +246,23 @@ class DDCMAES(Surrogate):
         else:
             self._adapt(samples, losses)
             self._fit(samples, losses)
-        d.sigma = min(d.sigma, self._widest(d.coordinate_widths()))
+        if not self.problem.all_discrete:  # the widths of discrete ones are confined
+            d.sigma = min(d.sigma, self._widest(d.coordinate_widths(), self.unit))
         if self.settings.restarts:
             self._restart_if_due(losses)
+        self._confine()
 
-    def _widest(self, widths: Tensor) -> float:
-        """The largest σ at which samples with these widths [n] of coordinates still fit into the box."""
-        return float((self.settings.width_in_box * (self.problem.high - self.problem.low) / widths).min())
+    def _widest(self, widths: Tensor, which: Tensor | slice) -> float:
+        """The largest σ at which samples with these widths [n] still fit into the box, in the coordinates `which`."""
+        in_box = self.settings.width_in_box * (self.problem.high - self.problem.low)
+        return float((in_box / widths)[which].min())
 
     def _adapt(self, theta: Tensor, losses: Tensor) -> None:
         """Move m, learn D and C, and set σ by the length of p_σ."""
         d, rates = self.state.distribution, strategy_parameters(self.n, self.state.schedule.population)
-        ranked = (theta[losses.argsort()] - d.mean) / (d.sigma * d.stretch)
+        ranked = (theta[losses.argsort()] - d.mean) / d.sigma
         step = rates.weights.to(d.mean).clamp_min(0) @ ranked
-        d.mean = self.problem.project(d.mean + d.sigma * d.stretch * step)
+        d.mean = self.problem.project(d.mean + d.sigma * step)
         d.age += 1
         d.path_sigma = rates.extend(d.path_sigma, rates.sigma_rate, d.whiten(step / d.D))
         length = float(d.path_sigma.norm()) / math.sqrt(1 - (1 - rates.sigma_rate) ** (2 * d.age))
@@ -256,10 +293,10 @@ class DDCMAES(Surrogate):
             schedule.first_spread = median - lowest
         schedule.record = [*schedule.record, min([loss, *schedule.record[-1:]])][-long_patience:]
         least_fall = min(s.stall_tolerance * abs(schedule.record[-1]), s.stall_precision * schedule.first_spread)
-        is_narrow = d.sigma < s.rest_sigma * schedule.start_sigma
+        is_narrow = d.sigma < max(s.rest_sigma * schedule.start_sigma, self.narrow_sigma)
         has_come_to_rest = is_narrow and schedule.has_stalled(patience, least_fall)
         has_stalled_for_long = schedule.has_stalled(long_patience, least_fall)
-        width = d.sigma * float((d.coordinate_widths() * d.stretch).max())
+        width = d.sigma * float(d.coordinate_widths().max())
         is_below_resolution = width < s.resolution_factor * resolution(self.theta)
         if not (has_come_to_rest or has_stalled_for_long or is_below_resolution):
             return
@@ -283,7 +320,8 @@ class DDCMAES(Surrogate):
     def _largest_start_sigma(self) -> float:
         """The σ from which restarts no longer get wider."""
         first = self.state.schedule.first_sigma
-        return max(first, min(self.settings.max_restart_sigma * first, self._widest(torch.ones_like(self.theta))))
+        widest = self._widest(torch.ones_like(self.theta), slice(None))
+        return max(first, min(self.settings.max_restart_sigma * first, widest))
 
     @property
     def has_restarted(self) -> bool:
@@ -302,7 +340,7 @@ class DDCMAES(Surrogate):
 
     def gradient(self, theta: Tensor) -> Tensor:
         d = self.state.distribution
-        return self.state.curvature * d.whiten(d.local(theta[None])[0]) / (d.sigma * d.stretch * d.D)
+        return self.state.curvature * d.whiten(d.local(theta[None])[0]) / (d.sigma * d.D)
 
     @property
     def sigma(self) -> float:

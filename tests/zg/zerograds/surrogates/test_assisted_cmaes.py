@@ -11,6 +11,7 @@ from zg.budget import Budget
 from zg.problem import Problem
 from zg.run.run import run
 from zg.space import Block, ParameterSpace
+from zg.task import Task
 from zg.zerograds.method import ZeroGrads
 from zg.zerograds.surrogates.assisted_cmaes import AssistedCMAES, AssistedCMAESSettings, kendall
 
@@ -121,3 +122,27 @@ def test_kendalls_tau_counts_pairs_in_order():
 def test_a_run_ends_near_the_minimum(task, renders, target):
     result = run(task, ZeroGrads(surrogate="assisted_cmaes", sigma=0.1), Budget(renders), seed=1)
     assert result.loss < target
+
+
+class Fittings(Task):
+    """Two reals, an integer and a choice of four, each of which has its own best reals."""
+
+    def build(self) -> None:
+        self.space = ParameterSpace(
+            place=Block([0.5, 0.5], low=0.0, high=1.0),
+            count=Block(3, low=1, high=12, kind="integer"),
+            wood=Block("oak", choices=["oak", "ash", "elm", "fir"]),
+        )
+        self.best = torch.tensor([[0.2, 0.3], [0.7, 0.2], [0.3, 0.8], [0.8, 0.7]], dtype=torch.float64)
+        self.floor = torch.tensor([0.6, 0.4, 0.0, 0.8], dtype=torch.float64)
+
+    def render(self, x: Tensor, *seeds: Tensor) -> Tensor:
+        parts = self.space.split(x)
+        wood = parts["wood"].argmax(-1).reshape(len(x))
+        place = (parts["place"] - self.best[wood]).square().sum(1)
+        return place + self.floor[wood] + 0.01 * (parts["count"].reshape(len(x)) - 9).square()
+
+
+def test_a_choice_an_integer_and_reals_are_found_together_in_150_renders():
+    losses = [run(Fittings(), ZeroGrads(), Budget(150), seed=seed).loss for seed in range(5)]
+    assert max(losses) < 1e-6

@@ -168,6 +168,25 @@ def test_neighbours_of_the_best_change_one_integer_and_none_is_tried_twice():
     assert len(tried) == len(set(tried)) == 24  # all 3 · 8 of them
 
 
+def test_integers_stay_as_wide_as_a_step_and_as_narrow_as_the_box_however_long_it_goes_on():
+    surrogate = make(ParameterSpace(count=Block([5, 5, 5, 5], low=1, high=9, kind="integer")), restarts=False)
+    iterate(surrogate, lambda x: 1 + (x[:, :3] - 2).square().sum(1), 400)  # the last one does not matter
+    d = surrogate.state.distribution
+    steps = 8 * d.sigma * d.coordinate_widths()
+    assert (steps >= 0.299).all() and (steps <= 2.401).all()
+    assert 0.03 < surrogate.sigma < 0.3
+
+
+def test_as_many_neighbours_as_samples_are_tried_once_the_integers_are_as_narrow_as_they_may_be():
+    space = ParameterSpace(count=Block([50.0] * 12, low=1, high=99, kind="integer"))
+    wide, narrow = make(space, sigma=0.05), make(space, sigma=0.001)
+    for surrogate in (wide, narrow):
+        asked = surrogate.ask()
+        surrogate.tell(asked, torch.arange(len(asked), dtype=torch.float64), torch.ones(len(asked), dtype=torch.bool))
+    population = narrow.state.schedule.population
+    assert len(wide.ask()) == math.ceil(1.25 * population) and len(narrow.ask()) == 2 * population
+
+
 @pytest.mark.parametrize("noisy", [False, True])
 def test_killed_and_resumed_goes_on_with_the_same_bits(noisy: bool, tmp_path: Path):
     """Through restarts, in another object that was made elsewhere and with another σ."""
@@ -175,7 +194,7 @@ def test_killed_and_resumed_goes_on_with_the_same_bits(noisy: bool, tmp_path: Pa
     task.setup()
     loss = lambda x: (x - task.solution).square().sum(1).round(decimals=2)  # noqa: E731
     whole = make(task.space, noisy)
-    iterate(whole, loss, 60)
+    iterate(whole, loss, 90)
     saved = {"surrogate": copy.deepcopy(whole.state_dict()), "random": whole.problem.generator.get_state()}
     torch.save(saved, tmp_path / "state")
     expected = iterate(whole, loss, 60)
