@@ -59,13 +59,13 @@ class QuasiNewtonSettings:
     irreproducible: float = 0.1
     #: Failures from which the surrogate has failed. ×10: more sweeps that lead nowhere.
     patience: int = 2
-    #: Sweeps that are compared for creeping (measured on kinks, docs/notebook). ×10: it creeps ten times as long.
-    creep_sweeps: int = 10
-    #: Remaining loss after them, from which it may creep (measured likewise). ×10: it never creeps.
-    creep_remaining: float = 0.1
-    #: Ratio of two radii from which curvatures at them are compared (measured likewise). ×10: it creeps longer.
-    creep_radii: float = 10.0
-    #: Power of 1 / r by which curvature grows at kinks: in theory 1, where smooth 0 (measured likewise). ×10: no kinks.
+    #: Sweeps that are compared for creeping. ×10: it creeps ten times as long.
+    creep_sweeps: int = 4
+    #: Remaining loss after them, from which it may creep. ×10 (above 1): it never creeps.
+    creep_remaining: float = 0.5
+    #: Ratio of two radii from which curvatures at them are compared. ×10: it creeps longer.
+    creep_radii: float = 5.0
+    #: Power of 1 / r by which curvature grows at kinks: in theory 1, where smooth 0 (docs/notebook). ×10: no kinks.
     creep_power: float = 0.75
     #: It has converged once r < ε^power |θ|, where differences are rounding (NW 8.1: 1/2). ×10: never.
     converged_power: float = 0.5
