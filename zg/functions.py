@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zg.arrays import as_array, check_number
 from zg.calling import Calling, in_order
 from zg.errors import SettingError, check_switch
 from zg.images import as_image, as_numbers, channels_first, mismatch, read_reference
@@ -204,6 +205,7 @@ class FunctionTask(Task):
             return values.double()
         is_loss = reference is None and values.numel() == (1 if batch is None else batch)
         if is_loss:
+            check_number(as_array(rendered, what), what)
             return values.double().reshape(() if batch is None else (batch,))
         if batch is None:
             return self._channels_first(values.float())
