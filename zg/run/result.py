@@ -11,7 +11,8 @@ from torch import Tensor
 from zg.errors import SettingError
 from zg.objective import Objective
 from zg.run.evidence import Evidence, probed
-from zg.run.explain import Explanation, explain
+from zg.run.explain import explain
+from zg.run.explanation import Explanation
 from zg.run.images import Images
 from zg.run.row import Row
 from zg.run.words import as_html, ending_in_words, loss_in_words, params_in_words, times_in_words
