@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from zg.arrays import check_number, described
+from zg.arrays import described
 from zg.errors import SettingError, nearest
 
 Loss = Callable[[Tensor, Any], Tensor]
@@ -72,8 +72,9 @@ def checked_losses(losses: Any, count: int, name: str = "loss") -> Tensor:
         got = described(losses)
     elif tuple(losses.shape) != (count,):
         got = f"a tensor of shape {list(losses.shape)}"
+    elif losses.dtype == torch.bool:
+        got = "True or False"
     else:
-        check_number(losses, name)
         return losses.double()
     raise SettingError(
         f"{name} must return a tensor [B], one number for each of B images, as "

@@ -7,7 +7,6 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from zg.arrays import check_number
 from zg.errors import SettingError, in_words
 from zg.images import mismatch
 from zg.ledger import Evaluation, Ledger
@@ -215,10 +214,8 @@ class Objective:
         self.ledger.note_error(in_words(error))
 
     def _check_images(self, images: Tensor, expected: tuple[int, ...], reference: Tensor | None) -> None:
-        """Raise SettingError unless `render` returned images of the expected shape, or numbers as losses."""
+        """Raise SettingError unless `render` returned images of the expected shape."""
         if tuple(images.shape) == expected:
-            if reference is None:
-                check_number(images, "what render returns as a loss")
             return
         if reference is None:
             raise SettingError(
