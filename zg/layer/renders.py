@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import warnings
 from time import perf_counter
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from zg.arrays import as_array, check_number
 from zg.calling import Calling
-from zg.errors import RenderError, SettingError, in_words
+from zg.errors import RenderError, SettingError, in_words, warn_user
 from zg.images import as_image, channels_first
 from zg.seeding import render_seeds
 from zg.space import ParameterSpace
@@ -98,10 +97,7 @@ class Renders:
         why = self.last_error or "an image with values that are not finite"
         if self.barren >= MOST_BARREN:
             raise RenderError(f"all renders of {self.barren} batches in a row have failed, the last with {why}")
-        warnings.warn(
-            f"all {count} renders of a batch have failed, the last with {why}: the batch is not used",
-            stacklevel=2,
-        )
+        warn_user(f"all {count} renders of a batch have failed, the last with {why}: the batch is not used")
 
     def _image(self, value: Any) -> Tensor | None:
         """What the renderer returned as [C, H, W], or of another shape as it is. None is a failed render."""

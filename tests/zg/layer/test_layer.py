@@ -193,8 +193,9 @@ def test_a_renderer_without_return_is_told_as_such() -> None:
             zg.Layer(lambda x: None, batched=batched)(rows())
     layer = zg.Layer(lambda x: np.ones(3) if x[0] > 0 else None, estimator="sampled", sigma=0.1, pairs=1)
     layer(torch.ones(2, 1))
-    with pytest.warns(UserWarning, match=f"all 2 renders of a batch have failed, the last with {said}"):
+    with pytest.warns(UserWarning, match=f"all 2 renders of a batch have failed, the last with {said}") as told:
         layer(-torch.ones(2, 1))
+    assert told[0].filename == __file__, "not a line of PyTorch's"
     with pytest.raises(SettingError, match="must be a number, got True or False"):
         zg.Layer(lambda x: x[0] > 0)(rows())
 
