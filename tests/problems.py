@@ -79,7 +79,7 @@ class Cornered(Rotated):
 
     def build(self) -> None:
         super().build()
-        self.space = ParameterSpace(x=Block(torch.full((self.n,), 0.2), low=0.0, high=0.45))
+        self.space = ParameterSpace(x=Block(torch.full((self.n,), 0.2), low=0.0, high=torch.tensor(0.45)))
 
 
 class Turned(Rotated):
@@ -212,9 +212,9 @@ class Sphere(Recorded):
 
     def build(self) -> None:
         self.space = ParameterSpace(
-            position=Block([1.6, 1.2, -0.6], low=-1, high=2),
+            position=Block(torch.tensor([1.6, 1.2, -0.6]), low=-1, high=2),
             count=Block(10, low=2, high=12, kind="integer"),
-            switch=Block([0.6, 0.4], kind="binary"),
+            switch=Block(torch.tensor([0.6, 0.4]), kind="binary"),
         )
         self.solution = torch.tensor([0.3, 0.1, 0.2, 5.0, 0.0, 1.0], dtype=torch.float64)
         self.set_reference(torch.zeros(1, 1, 6))

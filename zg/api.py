@@ -7,6 +7,7 @@
 Both raise `zg.SettingError`, with one line, for a wrong setting.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -195,6 +196,9 @@ def warn_of(result: Result, stacklevel: int) -> None:
     if failed := result.row["failed_renders"]:
         first = result.first_error or "a value that is not finite"
         warnings.warn(f"{failed} of {result.renders} renders failed, the first with {first}", stacklevel=stacklevel)
+    if not math.isfinite(result.loss) and math.isfinite(lowest := result.row["best_loss"]):
+        told = "the result was rendered again, and this failed: its loss is not known; the lowest of the run is"
+        warnings.warn(f"{told} {lowest:.4g}", stacklevel=stacklevel)
     if (violation := cast("dict[str, float]", result.row).get("metric_violation", 0)) > 0:
         told = f"no x met the constraints; that of the result has the violation {violation:.3g}"
         warnings.warn(told, stacklevel=stacklevel)

@@ -28,6 +28,15 @@ def as_array(value: Any, setting: str) -> NDArray[Any]:
     return array
 
 
+def check_number(array: Any, setting: str) -> None:
+    """Raise SettingError for truths where losses are wanted: of a comparison by mistake, they would count as 1 and 0.
+
+    array: of NumPy, or a tensor.
+    """
+    if str(array.dtype).removeprefix("torch.") == "bool":
+        raise SettingError(f"{setting} must be a number, got True or False; float(…) makes it one, if it is meant")
+
+
 def pixels_of(picture: Any) -> NDArray[Any]:
     """The pixels of a PIL picture; palettes as RGB, black and white as grey."""
     mode = {"P": "RGBA" if "transparency" in picture.info else "RGB", "PA": "RGBA", "1": "L"}.get(picture.mode)

@@ -138,7 +138,8 @@ def _numbers(setting: str, value: Any) -> Tensor:
         raise _wrong(setting, repr(value), "numbers") from None
     if found.is_complex():
         raise _wrong(setting, "complex ones", "real numbers")
-    return found.to(torch.float64)
+    # Of numbers of Python PyTorch makes single precision first, which has 0.3 beyond a bound of 0.3.
+    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def _alike(setting: str, value: Any, init: Tensor) -> Tensor:

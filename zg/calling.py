@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from zg.arrays import as_array
+from zg.arrays import as_array, check_number
 from zg.errors import SettingError
 
 
@@ -102,10 +102,12 @@ def in_order(returned: Any, names: Sequence[str], batched: bool = False) -> Any:
     if not isinstance(returned, Mapping) or set(returned) != set(names):
         got = sorted(map(str, returned)) if isinstance(returned, Mapping) else type(returned).__name__
         raise SettingError(f"the returned losses must have the names of loss, {list(names)}, got {got}")
-    told = [as_array(returned[name], f"the loss {name}").astype(np.float64) for name in names]
-    for name, loss in zip(names, told, strict=True):
+    found = [as_array(returned[name], f"the loss {name}") for name in names]
+    for name, loss in zip(names, found, strict=True):
+        check_number(loss, f"the loss {name}")
         if loss.ndim > batched and loss.size != 1:
             raise SettingError(f"the loss {name} must be one number for each x, got shape {list(loss.shape)}")
+    told = [loss.astype(np.float64) for loss in found]
     return np.stack(told if batched else [loss.reshape(()) for loss in told], axis=-1)
 
 

@@ -7,7 +7,8 @@ v = Σ_i max(0, g_i). Any other method is told an augmented Lagrangian of the lo
     λ_i ← max(0, λ_i + μ_i g_i(x*))              after each stage, at the lowest L of the stage, x*
 
 L is smooth where f and g are, so slopes stay slopes. Losses of two stages cannot be compared: each stage starts the
-method again, at x*. Stages double in length, so that the last one has half of all renders.
+method again, at x*. Stages double in length, so that the last one has half of all renders. x* moves less from stage to
+stage, so a method with a first σ begins a stage with one as wide as the step of the stage before.
 """
 
 import copy
@@ -29,6 +30,8 @@ PROBE, PAIRS = 0.1, 8
 FIRST, FIRST_EACH, FIRST_SHARE = 20, 10, 1 / 12
 #: A penalty grows by this factor after a stage that did not bring its constraint this much nearer.
 GROWTH, NEARER = 5.0, 0.5
+#: Least σ of a stage, over that of the stage before: one without a step had too wide a σ to see where to go.
+NARROWER = 0.1
 #: Change of the multipliers, relative to their unit, below which a method that has converged is done.
 SETTLED = 1e-6
 
@@ -56,6 +59,8 @@ class Constrained(Method):
         #: max(g_i, −λ_i / μ_i) [m] of the last stage: how far each constraint is from being met or inactive.
         self.distance = self.multipliers
         self.length = max(2, min(FIRST + FIRST_EACH * self.problem.n, int(FIRST_SHARE * self.problem.max_renders)))
+        #: First σ of the stage; infinity for methods without one.
+        self.sigma = self._first_sigma
         self.has_converged = False
         self.probing = not self.prototype.ranks
         self._begin(theta)
@@ -66,8 +71,16 @@ class Constrained(Method):
         self.stage_start, self.stage = theta.clone(), Ledger(max(1, length), theta.clone())
         self.best_violations = torch.zeros_like(self.multipliers)
         self.inner = copy.deepcopy(self.prototype)
+        if math.isfinite(self.sigma):
+            vars(self.inner)["sigma"] = self.sigma
         self.inner.start(self.problem, self.stage, theta)
         self.resolved = self.inner.resolved
+
+    @property
+    def _first_sigma(self) -> float:
+        """The setting `sigma` of the method, in scaled units; infinity if it has none."""
+        sigma = vars(self.prototype).get("sigma")
+        return float(sigma) if isinstance(sigma, int | float) else math.inf
 
     def ask(self) -> Tensor:
         return self._probes() if self.probing else self.inner.ask()
@@ -127,6 +140,8 @@ class Constrained(Method):
             is_stuck = distance > NEARER * self.distance
             self.penalties = torch.where(is_stuck, GROWTH * self.penalties, self.penalties)
             self.distance = distance
+        step = float((self.stage.best_theta - self.stage_start).norm())
+        self.sigma = min(self._first_sigma, max(step, NARROWER * self.sigma))
         change = (self.multipliers - before).abs() / (self.penalties * self.units)
         self.has_converged = bool(self.inner.finished()) and bool((change < SETTLED).all())
         if not self.has_converged:
@@ -168,6 +183,7 @@ STATE = (
     "units",
     "distance",
     "length",
+    "sigma",
     "has_converged",
     "probing",
     "stage_start",

@@ -3,6 +3,8 @@
 import math
 import re
 import signal
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -10,6 +12,8 @@ from typing import Any
 
 # An error message lists at most this many known names.
 LISTED = 24
+#: Packages whose lines mean nothing to a user who is warned.
+INNER = ("zg", "torch", "pytorch_lightning")
 
 
 class SettingError(ValueError):
@@ -38,6 +42,14 @@ def in_words(error: BaseException) -> str:
     except Exception:
         text = "its text cannot be told"
     return " ".join((text if isinstance(error, RenderError) else f"{type(error).__name__}: {text}").split())
+
+
+def warn_user(text: str) -> None:
+    """Warn with the line of the user's code that led here, however deep in this package the reason was found."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INNER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level)
 
 
 def check_switch(**settings: object) -> None:

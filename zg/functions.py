@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zg.arrays import as_array, check_number
 from zg.calling import Calling, in_order
 from zg.errors import SettingError, check_switch
 from zg.images import as_image, as_numbers, channels_first, mismatch, read_reference
-from zg.losses import Losses, Weighted, returned_losses
+from zg.losses import Losses, Weighted, checked_losses, returned_losses
 from zg.problem import ImageLoss
 from zg.space import ParameterSpace
 from zg.spaces import Init, solution_of
@@ -204,6 +205,7 @@ class FunctionTask(Task):
             return values.double()
         is_loss = reference is None and values.numel() == (1 if batch is None else batch)
         if is_loss:
+            check_number(as_array(rendered, what), what)
             return values.double().reshape(() if batch is None else (batch,))
         if batch is None:
             return self._channels_first(values.float())
@@ -306,7 +308,8 @@ class Judge:
                 wanted, got = list(self.reference.shape), list(image.shape)
                 raise SettingError(f"images must have the shape {wanted} of the reference, got {got}: {why}")
         stacked = torch.stack(rendered)
-        return stacked, self.image_loss.of_images(stacked, self.reference).double() + self.image_loss.regulariser(x)
+        losses = checked_losses(self.image_loss.of_images(stacked, self.reference), len(stacked))
+        return stacked, losses + self.image_loss.regulariser(x)
 
 
 def one_value(like: Any) -> Any:

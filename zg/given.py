@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zg.arrays import as_array, check_number
 from zg.config.compose import Config, compose
 from zg.config.registry import DEFAULT_WORDS
 from zg.errors import SettingError
@@ -87,10 +88,14 @@ def as_folder(folder: Any) -> Path | None:
 
 
 def as_losses(losses: Any) -> Tensor:
-    """Told losses [B] as float64; None is a failed render."""
+    """Told losses [B] as float64; None is a failed render. Raises SettingError for anything but numbers."""
     if isinstance(losses, list | tuple):
         losses = [math.nan if loss is None else loss for loss in losses]
-    return as_numbers(losses, "losses").double().reshape(-1)
+        for loss in losses:
+            check_number(as_array(loss, "losses"), "a loss")
+    told = as_numbers(losses, "losses")
+    check_number(told, "a loss")
+    return told.double().reshape(-1)
 
 
 def as_loggers(logger: Any) -> list[Any]:

@@ -4,7 +4,6 @@ One function for every door: what a user's `render` returns, references as numbe
 external programs write.
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zg.arrays import as_array, described, pixels_of
-from zg.errors import SettingError
+from zg.errors import SettingError, warn_user
 from zg.extras import load_package
 
 #: The value that is white in a picture of these integers.
@@ -131,10 +130,9 @@ def read_reference(reference: Any, linear: bool) -> Tensor:
     if image.ndim == 0:
         raise SettingError(f"reference must be a picture, got one number, {float(image):g}")
     if not linear and image.ndim >= 3 and image.numel() and (image.min() < 0 or image.max() > 1):
-        warnings.warn(
+        warn_user(
             f"reference has values from {image.min():g} to {image.max():g}; "
-            "pictures and PSNR expect 0 … 1 (for linear radiance, set linear=True)",
-            stacklevel=2,
+            "pictures and PSNR expect 0 … 1 (for linear radiance, set linear=True)"
         )
     return image
 

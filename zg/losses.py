@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from zg.arrays import described
 from zg.errors import SettingError, nearest
 
 Loss = Callable[[Tensor, Any], Tensor]
@@ -62,6 +63,25 @@ def multiscale(images: Tensor, reference: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {f.__name__: f for f in (mse, scale_independent, relative_mse, multiscale)}
 
 
+def checked_losses(losses: Any, count: int, name: str = "loss") -> Tensor:
+    """The losses [B] float64 that a loss returned for B = count images. name: of the loss, for the message.
+
+    Raises SettingError for anything but a tensor [B] of numbers: a loss of one's own may return one number for all.
+    """
+    if not isinstance(losses, Tensor):
+        got = described(losses)
+    elif tuple(losses.shape) != (count,):
+        got = f"a tensor of shape {list(losses.shape)}"
+    elif losses.dtype == torch.bool:
+        got = "True or False"
+    else:
+        return losses.double()
+    raise SettingError(
+        f"{name} must return a tensor [B], one number for each of B images, as "
+        f"lambda images, reference: (images - reference).abs().flatten(1).mean(1) does; got {got} for B = {count}"
+    )
+
+
 class Weighted:
     """A weighted sum of losses. Runs log each one, without its weight, as `loss_NAME`.
 
@@ -84,7 +104,8 @@ class Weighted:
             self.losses[name], self.weights[name] = resolve_loss(function), float(weight)
 
     def __call__(self, images: Tensor, reference: Tensor | None) -> Tensor:
-        return torch.stack([self.weights[name] * loss(images, reference) for name, loss in self.losses.items()]).sum(0)
+        told = {name: checked_losses(loss(images, reference), len(images), name) for name, loss in self.losses.items()}
+        return torch.stack([self.weights[name] * losses for name, losses in told.items()]).sum(0)
 
     def each(self, image: Tensor, reference: Tensor | None) -> dict[str, float]:
         """Each loss of one image [...], without its weight, by name."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from zg.errors import SettingError, in_words
 from zg.images import mismatch
 from zg.ledger import Evaluation, Ledger
+from zg.losses import checked_losses
 from zg.problem import ImageLoss
 from zg.repeats import Repeats
 from zg.seeding import derive_seed, render_seeds
@@ -178,13 +179,13 @@ class Objective:
         """Losses [B] float64 of images [B, ...] of x [B, n] in the user's units."""
         task, reference = self.task, self.task.reference(i)
         self._check_images(images, (len(x), *task.render_shape(i)), reference)
-        losses, penalty = task.loss(images, reference), torch.as_tensor(task.regulariser(x))
-        if tuple(losses.shape) != (len(x),) or (penalty.ndim and tuple(penalty.shape) != (len(x),)):
+        losses, penalty = checked_losses(task.loss(images, reference), len(x)), torch.as_tensor(task.regulariser(x))
+        if penalty.ndim and tuple(penalty.shape) != (len(x),):
             raise SettingError(
-                f"loss and regulariser must return one number for each of {len(x)} vectors, "
-                f"got shapes {list(losses.shape)} and {list(penalty.shape)}"
+                f"regulariser must return one number for each of {len(x)} rows of x [{len(x)}, {self.space.n}], "
+                f"got shape {list(penalty.shape)}"
             )
-        return losses.double() + penalty
+        return losses + penalty
 
     def _render_singly(self, x: Tensor, seeds: Tensor | None, i: int) -> Tensor:
         """Images [B, ...] of iteration i, after an exception in a batch: each x alone; NaN where it raises again."""

@@ -128,7 +128,7 @@ class Task:
 
         Without a reference, `images` are the losses [B]; or several losses [B, m], of which `criterion` makes one.
         """
-        return images.double() if reference is None and images.ndim == 1 else self.criterion(images, reference)
+        return images if reference is None and images.ndim == 1 else self.criterion(images, reference)
 
     def regulariser(self, x: Tensor) -> Tensor | float:
         """x [B, n] in the user's units -> [B] or a number, added to the loss; already weighted."""

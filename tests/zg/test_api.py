@@ -92,8 +92,9 @@ def test_8_bit_and_16_bit_images_are_scaled_to_zero_to_one(tmp_path):
 
 
 def test_a_reference_outside_zero_to_one_gives_a_warning():
-    with pytest.warns(UserWarning, match="reference has values from .* pictures and PSNR expect 0 … 1"):
+    with pytest.warns(UserWarning, match="reference has values from .* pictures and PSNR expect 0 … 1") as told:
         zg.optimize(disk, [11.0, 14.0], reference=255 * disk(np.array([12.0, 15.0])), max_renders=20)
+    assert told[0].filename == __file__, "the line that is shown is the user's"
 
 
 @pytest.mark.parametrize("regulariser", [None, lambda x: 0 * x.sum(1)])

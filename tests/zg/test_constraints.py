@@ -41,6 +41,21 @@ def test_the_augmented_lagrangian_copes_with_units_that_differ():
     assert max(g(result.theta.numpy())) <= 0
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_corner_of_two_constraints_is_met_closely(seed):
+    """A stage that begins with a wide σ at the corner finds nothing lower, and then the multipliers run away."""
+    result = zg.minimize(
+        lambda x: float((x[0] - 2) ** 2 + (x[1] - 1) ** 2),
+        [0.5, 0.5],
+        constraints=lambda x: [x[0] ** 2 - x[1], x[0] + x[1] - 2],
+        max_renders=1000,
+        curve_points=0,
+        seed=seed,
+    )
+    assert 0 <= result.loss - 1 < 1e-6
+    assert result.row["metric_violation"] == 0
+
+
 def test_constraints_that_do_not_bind_change_nothing_of_the_minimum():
     result = zg.minimize(lambda x: float(x @ x), [1.0, 1.0], constraints=lambda x: x - 5, max_renders=300)
     assert result.loss < 1e-8

@@ -1,8 +1,10 @@
 """Losses between images and a reference."""
 
+import numpy as np
 import pytest
 import torch
 
+import zg
 from zg.errors import SettingError
 from zg.losses import LOSSES, multiscale, relative_mse, resolve_loss, scale_independent
 
@@ -50,3 +52,28 @@ def test_the_multiscale_loss_grows_with_the_displacement_of_a_spot():
 def test_an_unknown_loss_raises_a_setting_error_with_the_nearest_name():
     with pytest.raises(SettingError, match="loss 'multi_scale' is unknown; did you mean 'multiscale'"):
         resolve_loss("multi_scale")
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        (lambda images: float(images.mean()), "got float"),
+        (lambda images: images.numpy().mean((1, 2, 3)), "got ndarray"),
+        (lambda images: None, "got None"),
+        (lambda images: images.mean(), r"got a tensor of shape \[\]"),
+        (lambda images: images.flatten(1).mean(1) < 1, "got True or False"),
+    ],
+)
+@pytest.mark.parametrize("name", ["loss", "mine"])
+def test_a_loss_of_ones_own_that_is_no_tensor_of_a_number_an_image_is_told_in_words(returned, got, name):
+    """A loss of one image, or in NumPy, is what people bring first."""
+
+    def mine(images, reference):
+        return returned(images)
+
+    loss = mine if name == "loss" else {"mse": 1.0, "mine": (mine, 0.5)}
+    with pytest.raises(SettingError, match=rf"^{name} must .*{got}"):
+        zg.optimize(lambda x: x[0] * torch.ones(4, 4), [0.2], reference=np.ones((4, 4)), loss=loss, max_renders=4)
+    optimizer = zg.Optimizer(x0=[0.2], reference=np.ones((4, 4)), loss=loss)
+    with pytest.raises(SettingError, match=rf"^{name} must .*{got}"):
+        optimizer.tell(images=[np.ones((4, 4))] * len(optimizer.ask()))

@@ -105,3 +105,12 @@ def test_measuring_the_same_theta_twice_renders_once_unless_the_task_is_noisy(no
     assert objective.measure(theta.clone(), "2")[0] == first[0]
     assert objective.measure(theta + 0.1, "3")[0] != first[0]
     assert len(task.rendered()) == renders and objective.ledger.renders == 0
+
+
+def test_a_task_that_returns_truths_as_losses_is_refused():
+    class Truth(Quadratic):
+        def render(self, x, *seeds):
+            return super().render(x) < 1
+
+    with pytest.raises(SettingError, match="got True or False for B = 2"):
+        objective_of(Truth()).evaluate(torch.zeros(2, 4, dtype=torch.float64), 0)

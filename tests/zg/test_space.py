@@ -32,6 +32,15 @@ def test_blocks_are_concatenated_in_their_order():
     assert torch.equal(space.join(named), torch.arange(16.0).reshape(2, 8))
 
 
+def test_numbers_of_python_keep_their_double_precision():
+    """0.3 in single precision is beyond 0.3: a renderer would get x outside of the bounds that were given."""
+    space = ParameterSpace(a=Block(0.2, low=0.1, high=0.3), b=Block([0.2, 0.7], low=0.1, high=[0.3, 0.9], scale=0.1))
+    assert space.low_user.tolist() == [0.1] * 3 and space.high_user.tolist() == [0.3, 0.3, 0.9]
+    beyond = space.to_user(torch.full((3,), 99.0, dtype=torch.float64))
+    assert beyond.tolist() == [0.3, 0.3, 0.9]
+    assert space.to_user(space.init).tolist() == pytest.approx([0.2, 0.2, 0.7], rel=1e-15)
+
+
 def test_the_default_scale_is_the_width_of_the_bounds():
     space = mixed()
     assert space.scale.tolist() == pytest.approx([2, 2, math.log(1e3), 38, 1, 1, 1, 10])

@@ -291,3 +291,27 @@ def test_a_batch_of_another_shape_is_told_in_words():
 def test_a_function_without_return_is_told_as_such(settings):
     with pytest.warns(UserWarning, match=r"the first with None in place of one number \(is there a `return`\?\)"):
         zg.minimize(lambda x: None, [0.2], max_renders=8, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"batched": True}, {"workers": 2}, {"loss": {"fit": 1.0}}])
+def test_a_truth_in_place_of_a_loss_is_refused(settings):
+    """It would count as 1 or 0: `return f(x) < 1` in place of `return f(x)` ends at the loss 0."""
+
+    def is_small(x):
+        truth = (x**2).sum(-1) < 1
+        return {"fit": truth} if "loss" in settings else truth
+
+    with pytest.raises(zg.SettingError, match="must be a number, got True or False; float"):
+        zg.minimize(is_small, [2.0, 2.0], max_renders=8, **settings)
+    picture = zg.optimize(lambda x: np.arange(16).reshape(4, 4) < x[0], [3.0], reference=np.ones((4, 4)), max_renders=8)
+    assert picture.image.max() == 1, "a mask is a picture"
+
+
+@pytest.mark.parametrize("told", [[True], [None, np.True_], [0.5, torch.tensor(False)], np.array([True, False])])
+def test_a_truth_that_is_told_or_known_is_refused(told):
+    optimizer = zg.Optimizer(x0=[2.0, 1.0])
+    optimizer.ask(len(told))
+    with pytest.raises(zg.SettingError, match="a loss must be a number, got True or False"):
+        optimizer.tell(told)
+    with pytest.raises(zg.SettingError, match="a known loss must be a number, got True or False"):
+        zg.minimize(lambda x: float(x @ x), known=[([0.5, 0.5], told[-1])], max_renders=8)

@@ -19,7 +19,7 @@ from zg.extras import missing_package
 from zg.run.files import CONFIG_FILE, ERROR_FILE, free_folder
 from zg.run.result import Result
 from zg.run.run import run
-from zg.run.words import params_in_words
+from zg.run.words import loss_in_words, params_in_words
 
 #: Most lines of parameters.
 PARAMETER_LINES = 6
@@ -168,8 +168,8 @@ def report(result: Result, seconds: float) -> None:
     """Say the result and the files of a run. seconds: duration of the whole run."""
     row = result.row
     say(f"\n{row['task']} by {row['method']}: stopped after {result.renders} renders: {result.stop_reason}")
-    say(f"params  {params_in_words(result.params, PARAMETER_LINES)}".replace("\n", "\n        "))
-    say(f"loss    {row['init_loss']:.4g} -> {result.loss:.4g} (of the start, of the params; both rendered again)")
+    say(f"params  {params_in_words(result.params, PARAMETER_LINES, indent=8)}")
+    say(f"loss    {loss_in_words(row, result.loss)} (of the start, of the params; both rendered again)")
     if (error := row.get("metric_theta_error")) is not None:
         say(f"error   {error:.4g} (distance of the params to the known solution, in scaled units)")
     times = f"{row['seconds_render']:.1f} s rendering, {row['seconds_method']:.1f} s method, {seconds:.1f} s in total"

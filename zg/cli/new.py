@@ -25,8 +25,11 @@ def new_command(words: list[str]) -> int:
     for path in made:
         say(str(path))
     inside = "" if options.folder == Path() else f"cd {options.folder} && "
-    say(f"try it:  {inside}zg fit --config {options.name}.yaml")
-    say(f"test it: {inside}python -m pytest test_{options.name}.py")
+    file, is_method = f"{options.name}.yaml", options.kind == "method"
+    grid = f"--tasks toy --methods zerograds,{file}" if is_method else f"--tasks {file} --methods zerograds,es"
+    say(f"try it:     {inside}zg fit --config {file}")
+    say(f"test it:    {inside}python -m pytest test_{options.name}.py")
+    say(f"compare it: {inside}zg compare {grid} --max-renders 200 --out runs/comparison")
     return 0
 
 

@@ -16,6 +16,8 @@ from zg.extras import DISTRIBUTION
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 GROUPS = {"task": "zerograds.tasks", "method": "zerograds.methods", "training": "zerograds.trainings"}
+#: The key of a config under which each kind stands.
+KEYS = {"task": "data", "method": "model"}
 #: A config in `configs/` with a line that starts so is that of a training, not of a task.
 TRAINING = re.compile(r"^training:", re.MULTILINE)
 #: The registered name of the default method, and words for it.
@@ -100,7 +102,13 @@ def find_config(kind: str, name: str) -> dict[str, Any] | Path:
     if name in configured(kind):
         return configured(kind)[name]
     if name.split(":")[0] in registered(kind):
-        return {"data" if kind == "task" else "model": name}
+        return {KEYS[kind]: name}
+    if "." in name:
+        file = f"{name.partition('.')[0]}.yaml"
+        raise SettingError(
+            f"{kind} '{name}' must be a name or a YAML file; for a class, such a file has the line "
+            f"{KEYS[kind]}: {{class_path: {name}}}{f', as {file} here' if os.path.isfile(file) else ''}"
+        )
     raise SettingError(_unknown(kind, name))
 
 
@@ -132,4 +140,7 @@ def _unknown(kind: str, name: str) -> str:
         return f"method '{name}' needs derivatives, and a black box has none; the default is '{DEFAULT}', or 'auto'"
     if kind == "method" and (similar := SIMILAR.get(_plain(name))):
         return f"method '{name}' is unknown; what comes nearest here is '{similar}' (see zg list methods)"
+    if kind in KEYS and os.path.isfile(f"{name}.yaml"):
+        given = f"zg fit --config {name}.yaml, zg compare --{kind}s {name}.yaml"
+        return f"{kind} '{name}' is unknown; a file is given with its ending: {given}"
     return f"{kind} '{name}' is unknown{nearest(name, names(kind))}"

@@ -2,15 +2,15 @@
 
 import inspect
 import math
-import warnings
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zg.arrays import as_array, check_number
 from zg.calling import Calling
-from zg.errors import RenderError, SettingError, in_words
+from zg.errors import RenderError, SettingError, in_words, warn_user
 from zg.images import as_image, channels_first
 from zg.seeding import render_seeds
 from zg.space import ParameterSpace
@@ -20,6 +20,8 @@ from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene, open_po
 ALONE = PoolSettings(pool="threads")
 #: Batches without a valid render, one after another, after which the renderer is taken to be broken.
 MOST_BARREN = 10
+#: Why a render without a value has failed.
+NOTHING = "None in place of an image (is there a `return`?)"
 
 
 class Renders:
@@ -75,14 +77,15 @@ class Renders:
         found = [None if result.error else self._image(result.image) for result in results]
         errors = [result.error for result in results if result.error]
         if self.shape is None:
-            raise errors[0] if errors else SettingError("render must return an image, got None")
+            raise errors[0] if errors else SettingError(f"render must return an image, got {NOTHING}")
         failed = torch.full(self.shape, math.nan, dtype=theta.dtype)
         images = torch.stack([failed if image is None else image.to(theta.dtype) for image in found]).reshape(
             len(x), -1
         )
         valid = images.isfinite().all(-1)
         self.failed += int((~valid).sum())
-        self.last_error = in_words(errors[-1]) if errors else self.last_error
+        missing = any(result.image is None and not result.error for result in results)
+        self.last_error = in_words(errors[-1]) if errors else NOTHING if missing else self.last_error
         self._notice(len(x), bool(valid.any()))
         return images.to(theta.device)
 
@@ -94,16 +97,15 @@ class Renders:
         why = self.last_error or "an image with values that are not finite"
         if self.barren >= MOST_BARREN:
             raise RenderError(f"all renders of {self.barren} batches in a row have failed, the last with {why}")
-        warnings.warn(
-            f"all {count} renders of a batch have failed, the last with {why}: the batch is not used",
-            stacklevel=2,
-        )
+        warn_user(f"all {count} renders of a batch have failed, the last with {why}: the batch is not used")
 
     def _image(self, value: Any) -> Tensor | None:
         """What the renderer returned as [C, H, W], or of another shape as it is. None is a failed render."""
         if value is None:
             return None
         image = channels_first(as_image(value, "the value that render returns"))
+        if image.ndim == 0:
+            check_number(as_array(value, "the value"), "the value that render returns")
         self.shape = tuple(image.shape) if self.shape is None else self.shape
         if tuple(image.shape) != self.shape:
             raise SettingError(f"render must return one shape, got {list(image.shape)} after {list(self.shape)}")
@@ -129,7 +131,10 @@ class Renders:
     def _together(self, call: Calling, x: Tensor) -> list[Result]:
         """The results of x [K, n] in one call. After an exception each row is rendered alone."""
         try:
-            images = as_image(call(x), "the value that render returns")
+            returned = call(x)
+            if returned is None:
+                raise SettingError(f"a batched render must return {len(x)} images for {len(x)} rows, got {NOTHING}")
+            images = as_image(returned, "the value that render returns")
         except SettingError:
             raise
         except (Exception, SystemExit) as error:

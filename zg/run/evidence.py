@@ -1,7 +1,8 @@
 """What a run keeps for `zg explain`: some of the θ that it rendered, with their losses."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ class Evidence:
     names, sizes: of the blocks. scale, log, discrete, low, high [n]: of the space (`ParameterSpace`).
     start, end [n]: the initial and the recommended θ. theta [N, n], losses [N]: the renders; NaN where one failed.
     asked: how many of them, the last ones, were made after the run, by `probed`.
+    categories: of each categorical parameter, its first coordinate and the names of its choices.
     """
 
     names: list[str]
@@ -45,6 +47,7 @@ class Evidence:
     theta: Tensor
     losses: Tensor
     asked: int = 0
+    categories: list[tuple[int, list[str]]] = field(default_factory=list)
 
     @classmethod
     def of(cls, space: ParameterSpace, end: Tensor, theta: Tensor, losses: Tensor) -> "Evidence":
@@ -56,7 +59,8 @@ class Evidence:
         own = {name: getattr(space, name) for name in ("scale", "log", "discrete", "low", "high")}
         places = {"start": rendered(space.init), "end": rendered(end), "theta": rendered(theta)}
         tensors = {name: value.detach().cpu().clone() for name, value in (own | places).items()}
-        return cls(list(space.names), list(space.sizes), losses=losses.detach().cpu().clone(), **tensors)
+        found = cls(list(space.names), list(space.sizes), losses=losses.detach().cpu().clone(), **tensors)
+        return replace(found, categories=_categories(space))
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Evidence":
@@ -77,13 +81,43 @@ class Evidence:
         x = theta * self.scale
         return torch.where(self.log, x.exp(), x)
 
+    @cached_property
+    def parameter(self) -> Tensor:
+        """The first coordinate of the parameter that each coordinate [n] belongs to: itself, if it is no choice."""
+        found = torch.arange(self.n)
+        for start, choices in self.categories:
+            found[start : start + len(choices)] = start
+        return found
+
+    @cached_property
+    def is_choice(self) -> Tensor:
+        """Whether coordinates [n] are choices of a categorical parameter."""
+        found = torch.zeros(self.n, dtype=torch.bool)
+        for start, choices in self.categories:
+            found[start : start + len(choices)] = True
+        return found
+
     def label(self, i: int) -> str:
-        """The name of coordinate i: `angle`, or `angle[2]` in a block of several."""
+        """The name of the parameter of coordinate i: `angle`, or `angle[2]` in a block of several."""
+        start = int(self.parameter[i])
+        each = len(dict(self.categories).get(start, "x"))
         for name, size in zip(self.names, self.sizes, strict=True):
-            if i < size:
-                return name if size == 1 else f"{name}[{i}]"
-            i -= size
+            if start < size:
+                return name if size == each else f"{name}[{start // each}]"
+            start -= size
         raise IndexError(i)
+
+    def labels(self, coordinates: Iterable[int]) -> list[str]:
+        """The names of the parameters of these coordinates, each once."""
+        return list(dict.fromkeys(self.label(i) for i in coordinates))
+
+    def said(self, theta: Tensor, i: int) -> str:
+        """The value of the parameter of coordinate i at θ [n], in the user's units or as its choice."""
+        start = int(self.parameter[i])
+        choices = dict(self.categories).get(start)
+        if choices is None:
+            return f"{float(self.to_user(theta)[i]):.4g}"
+        return choices[int(theta[start : start + len(choices)].argmax())]
 
 
 class KeepEvidence(Observer):
@@ -151,21 +185,44 @@ def probed(evidence: Evidence, objective: Objective, records: Sequence[Mapping[s
     check_whole(FEWEST, renders=count)
     device = objective.space.init.device
     step = next((row["sigma"] for row in reversed(records) if row.get("sigma")), PROBE)
-    order = (evidence.theta != evidence.end).sum(0).argsort(stable=True).tolist()
+    changes = _single_changes(evidence, objective.space, step)
     of_result = torch.linspace(0, count - 1, max(2, int(OF_THE_RESULT * count))).round().long().tolist()
-    offsets = torch.zeros(count, evidence.n, dtype=evidence.end.dtype)
+    theta = evidence.end.repeat(count, 1)
     for number, row in enumerate(row for row in range(count) if row not in of_result):
-        if number >= 2 * evidence.n:
-            offsets[row] = step * torch.randn(evidence.n, generator=make_generator(0, "explain", str(number)))
-            continue
-        i, sign = order[number // 2], 1 - 2 * (number % 2)
-        lattice = float(1 / evidence.scale[i]) if evidence.discrete[i] else 0.0
-        offsets[row, i] = sign * max(step, lattice)
-    theta = evidence.end + offsets
+        change = next(changes, None)
+        if change is None:
+            change = step * torch.randn(evidence.n, generator=make_generator(0, "explain", str(number)))
+            change = evidence.end + change
+        theta[row] = change
     losses = [objective.measure(one.to(device), f"explain {row}")[0] for row, one in enumerate(theta)]
     more = Evidence.of(objective.space, evidence.end, theta.to(device), torch.tensor(losses, dtype=torch.float64))
     theta, told = torch.cat([evidence.theta, more.theta]), torch.cat([evidence.losses, more.losses])
     return replace(evidence, theta=theta, losses=told, asked=count)
+
+
+def _single_changes(evidence: Evidence, space: ParameterSpace, step: float) -> Iterator[Tensor]:
+    """θ [n] that are the result with one parameter changed: by ± step, by ± 1 if it is whole, or to another choice."""
+    for i in (evidence.theta != evidence.end).sum(0).argsort(stable=True).tolist():
+        if evidence.is_choice[i]:
+            chosen = space.chosen(evidence.end.to(space.init), i).to(evidence.end)
+            if not torch.equal(chosen, evidence.end):
+                yield chosen
+            continue
+        for sign in (1, -1):
+            theta = evidence.end.clone()
+            theta[i] += sign * max(step, float(1 / evidence.scale[i]) if evidence.discrete[i] else 0.0)
+            yield theta
+
+
+def _categories(space: ParameterSpace) -> list[tuple[int, list[str]]]:
+    """The categorical parameters of a space, as `Evidence` has them."""
+    found, start = [], 0
+    for block, size in zip(space.blocks.values(), space.sizes, strict=True):
+        if block.choices is not None:
+            names = [str(choice) for choice in block.choices]
+            found += [(at, names) for at in range(start, start + size, len(names))]
+        start += size
+    return found
 
 
 def _kept(values: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ Each finding is a sentence with its numbers and what can be done. The numbers co
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from textwrap import fill
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zg.run.evidence import Evidence
+from zg.run.explanation import LISTED, Explanation, Finding, Parameter
 from zg.run.local_model import SEEN, SURE, LocalModel, local_model, noise_of
 
 #: Share of the kept renders with one and the same loss from which that is a plateau.
@@ -25,64 +26,14 @@ UNITS = 1e4
 COLLAPSED, GROWN = 1e-6, 10.0
 #: Distance of the minimum of the model, over that of the farthest render, from which it is outside the data.
 OUTSIDE = 2.0
+#: Largest exponent of a spread that is told as a number; beyond, a parameter counts as not determined.
+FARTHEST = 30.0
+#: Share of its farthest distance in the run from which a constraint is at its edge.
+EDGE = 1e-2
 #: Effect of a parameter over the largest one, below which it is rounding.
 ROUNDING = 1e-7
 #: Most parameters for which renders of single changes are advised.
 FEW = 100
-#: Most parameters that are listed; characters of a line of text.
-LISTED, WIDTH = 12, 100
-
-
-@dataclass(frozen=True)
-class Finding:
-    """kind: one of QUESTIONS. text: a sentence."""
-
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """name, value: in the user's units. plus_minus: likewise; ∞ where the renders do not determine it."""
-
-    name: str
-    value: float
-    plus_minus: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What `zg explain` says; `str` is all of it as text.
-
-    summary: how far the run came. findings: what held it back, or may. seen: the change of the loss that `plus_minus`
-    of `parameters` is for, in words; empty where nothing can be said of them.
-    """
-
-    summary: str
-    findings: list[Finding] = field(default_factory=list)
-    parameters: list[Parameter] = field(default_factory=list)
-    seen: str = ""
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of the findings."""
-        return [finding.kind for finding in self.findings]
-
-    def __str__(self) -> str:
-        lines = [self.summary]
-        lines += [f"- {finding.text}" for finding in self.findings] or ["- Nothing was found that held it back."]
-        if self.parameters:
-            lines.append(f"How sure each parameter is: ± is where the loss rises by {self.seen}.")
-            width = max(len(one.name) for one in self.parameters[:LISTED])
-            for one in self.parameters[:LISTED]:
-                known = math.isfinite(one.plus_minus)
-                said = f"± {one.plus_minus:.2g}" if known else "not determined by these renders"
-                lines.append(f"  {one.name:{width}}  {one.value:<10.4g} {said}")
-            if len(self.parameters) > LISTED:
-                lines.append(f"  … and {len(self.parameters) - LISTED} more, which are surer")
-        return "\n".join(fill(line, WIDTH, subsequent_indent="  ") if len(line) > WIDTH else line for line in lines)
-
-    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -100,6 +51,12 @@ class Case:
         """The name of the k-th parameter of the model."""
         assert self.model is not None
         return self.evidence.label(int(self.model.changed[k]))
+
+    @property
+    def is_number(self) -> Tensor:
+        """Whether the parameters of the model are numbers, and not choices, of which slopes say nothing."""
+        assert self.model is not None
+        return ~self.evidence.is_choice[self.model.changed]
 
 
 def explain(evidence: Evidence | None, row: Mapping[str, Any], records: Sequence[Mapping[str, float]]) -> Explanation:
@@ -132,12 +89,12 @@ def _summary(case: Case, first: float, last: float) -> str:
     evidence = case.evidence
     moved = (evidence.end - evidence.start).abs()
     i = int(moved.argmax())
-    start, end = (float(evidence.to_user(place)[i]) for place in (evidence.start, evidence.end))
+    start, end = evidence.said(evidence.start, i), evidence.said(evidence.end, i)
     said = f"{_ending(case.row)} The loss went from {first:.4g} to {last:.4g}"
     said += ", no lower than at the start" if last >= first else ""
     if float(moved[i]) == 0:
         return f"{said}, and no parameter moved."
-    return f"{said}; {evidence.label(i)} moved farthest, from {start:.4g} to {end:.4g}."
+    return f"{said}; {evidence.label(i)} moved farthest, from {start} to {end}."
 
 
 def _parameters(case: Case, seen: float) -> list[Parameter]:
@@ -147,11 +104,15 @@ def _parameters(case: Case, seen: float) -> list[Parameter]:
         return []
     found = []
     value, unit = evidence.to_user(evidence.end), evidence.scale
-    for k, uncertainty in enumerate(model.uncertainty(seen).tolist()):
-        i = int(model.changed[k])
+    room = (evidence.high - evidence.low)[model.changed]
+    uncertainties = model.uncertainty(seen)
+    uncertainties = torch.where(uncertainties < room, uncertainties, math.inf)  # any value of the bounds would do
+    for k in case.is_number.nonzero()[:, 0].tolist():
+        i, uncertainty = int(model.changed[k]), float(uncertainties[k])
         x = float(value[i])
         spread = uncertainty * float(unit[i])
-        spread = abs(x) * math.expm1(min(spread, 700.0)) if evidence.log[i] else spread
+        spread = math.inf if evidence.log[i] and spread > FARTHEST else spread
+        spread = abs(x) * math.expm1(spread) if evidence.log[i] else spread
         found.append((uncertainty, Parameter(evidence.label(i), x, spread)))
     return [parameter for _, parameter in sorted(found, key=lambda pair: -pair[0])]
 
@@ -164,7 +125,7 @@ def _flat(case: Case) -> list[str]:
     values, counts = torch.unique(losses, return_counts=True)
     farthest = (case.evidence.theta - case.evidence.start).abs().amax(0)
     i = int(farthest.argmax())
-    reach = f"{case.evidence.label(i)} by up to {_distance(case.evidence, i, float(farthest[i]))}"
+    reach = f"{case.evidence.label(i)}{_distance(case.evidence, i, float(farthest[i]))}"
     if len(values) == 1:
         return [
             f"The loss is flat: all {len(losses)} kept renders gave {float(values[0]):.6g}, with changes of {reach}. "
@@ -184,9 +145,11 @@ def _flat(case: Case) -> list[str]:
 
 
 def _distance(evidence: Evidence, i: int, scaled: float) -> str:
-    """A distance along coordinate i in the user's units."""
+    """` by up to` a distance along coordinate i, in the user's units; a choice has none."""
+    if evidence.is_choice[i]:
+        return ""
     along = scaled * float(evidence.scale[i])
-    return f"a factor of {math.exp(min(along, 700.0)):.3g}" if evidence.log[i] else f"{along:.3g}"
+    return f" by up to {f'a factor of {math.exp(min(along, 700.0)):.3g}' if evidence.log[i] else f'{along:.3g}'}"
 
 
 def _failed(case: Case) -> list[str]:
@@ -221,15 +184,17 @@ def _slope(case: Case) -> list[str]:
     changed, here = theta != evidence.end, losses[(theta == evidence.end).all(1)].nanmean()
     if not evidence.asked or not here.isfinite():
         return []
+    # A choice that changes is two coordinates of one parameter.
+    changed = torch.zeros_like(theta).index_add(1, evidence.parameter, changed.to(theta)) > 0
     singly = (changed.sum(1) == 1) & losses.isfinite()
     seen = max(SURE * noise, ROUNDING * float(here.abs()))
     falls, nothing, rest = [], [], []
     for i in changed[singly].any(0).nonzero()[:, 0].tolist():
         rows = singly & changed[:, i]
         lowest = int(torch.where(rows, losses, torch.inf).argmin())
-        fall, place = float(here - losses[lowest]), float(evidence.to_user(theta[lowest])[i])
+        fall = float(here - losses[lowest])
         if fall > seen:
-            falls.append((fall, f"{evidence.label(i)} = {place:.4g} (by {fall:.2g})"))
+            falls.append((fall, f"{evidence.label(i)} = {evidence.said(theta[lowest], i)} (by {fall:.2g})"))
         elif float((losses[rows] - here).abs().max()) <= seen:
             nothing.append(evidence.label(i))
         else:
@@ -240,7 +205,7 @@ def _slope(case: Case) -> list[str]:
             f"Downhill of the result, one parameter at a time: {_listed([one for _, one in sorted(falls)[::-1]])}."
         )
     if rest:
-        found.append(f"The result is lowest in {_listed(rest)}: both changes raise the loss.")
+        found.append(f"The result is lowest in {_listed(rest)}: each change raises the loss.")
     if nothing:
         found.append(f"Changes of {_listed(nothing)} alone show nothing{' above the noise' if noise else ''}.")
     return found
@@ -263,7 +228,7 @@ def _sigma(case: Case) -> list[str]:
 def _unvaried(case: Case) -> list[str]:
     """Parameters that no kept render has changed."""
     still = (case.evidence.theta == case.evidence.theta[0]).all(0) & (case.evidence.end == case.evidence.theta[0])
-    names = [case.evidence.label(i) for i in still.nonzero()[:, 0].tolist()]
+    names = case.evidence.labels(still.nonzero()[:, 0].tolist())
     return [f"No kept render has changed {_listed(names)}: nothing is known of them."] if names else []
 
 
@@ -277,7 +242,8 @@ def _inert(case: Case) -> list[str]:
     threshold = max(unsure, ROUNDING * float(effects.max()))
     if threshold > 0.1 * model.deviation:
         return []  # too little is known to call an effect nothing
-    names = [case.label(k) for k in (effects <= threshold).nonzero()[:, 0].tolist()]
+    counts = case.evidence.labels(model.changed[effects > threshold].tolist())
+    names = [name for name in case.evidence.labels(model.changed.tolist()) if name not in counts]
     return [f"Near the result {_listed(names)} change{'s' * (len(names) == 1)} nothing in the loss."] if names else []
 
 
@@ -295,6 +261,26 @@ def _bound(case: Case) -> list[str]:
     return found
 
 
+def _constraint(case: Case) -> list[str]:
+    """Constraints at whose edge the result is, by how far from it the run has been, or that are not met."""
+    found = {}
+    for name in (name for name in case.row if name.startswith("metric_constraint_")):
+        g, column = _number(case.row[name]), name.removeprefix("metric_")
+        farthest = max(
+            (abs(row[column]) for row in case.records if math.isfinite(row.get(column, math.nan))), default=0.0
+        )
+        if g > -EDGE * farthest:
+            found[column.removeprefix("constraint_")] = g
+    at = [f"{k} (g = {g:.2g})" for k, g in found.items() if g <= 0]
+    not_met = [f"{k} (g = {g:.2g})" for k, g in found.items() if g > 0]
+    said = (
+        [f"No x that was rendered has met all constraints. The result does not meet {_listed(not_met)}."]
+        if not_met
+        else []
+    )
+    return said + ([f"At the edge of constraint {_listed(at)}. The loss may fall beyond."] if at else [])
+
+
 def _units(case: Case) -> list[str]:
     """Whether one scaled unit of one parameter counts far more than that of another."""
     model = case.model
@@ -302,7 +288,11 @@ def _units(case: Case) -> list[str]:
         return []
     curvature = model.H.diagonal().clamp_min(0) / model.unit.square()
     effects = model.effects()
-    counts = (curvature > 0) & (effects > max(ROUNDING * float(effects.max()), model.misfit / math.sqrt(model.rows)))
+    counts = (
+        case.is_number
+        & (curvature > 0)
+        & (effects > max(ROUNDING * float(effects.max()), model.misfit / math.sqrt(model.rows)))
+    )
     if int(counts.sum()) < 2:
         return []
     sensitivity = torch.where(counts, curvature.sqrt(), torch.nan)
@@ -322,15 +312,15 @@ def _units(case: Case) -> list[str]:
 def _outside(case: Case) -> list[str]:
     """Whether the minimum of the model is beyond all renders."""
     model = case.model
-    if model is None or not model.is_believed or case.row.get("stop_reason") == "converged":
-        return []
+    if model is None or not model.is_believed or case.row.get("stop_reason") == "converged" or _constraint(case):
+        return []  # the loss of a result at the edge of a constraint falls on behind it
     place = model.minimum()
     if place is None:
         fall = float(model.g.abs().max())
         is_seen = fall > max(SURE * (case.noise or model.misfit), SEEN * case.gain, ROUNDING * model.deviation)
         said = "The loss still falls along the renders near the result, and a model of them has no minimum."
         return [f"{said} More renders, or a larger sigma, would go on."] if is_seen else []
-    farthest = (place.abs() / model.reach).max(0)
+    farthest = (case.is_number * place.abs() / model.reach).max(0)
     if float(farthest.values) < OUTSIDE:
         return []
     k = int(farthest.indices)
@@ -349,7 +339,9 @@ def _model(case: Case) -> list[str]:
     model, evidence = case.model, case.evidence
     if model is None:
         rows = f"{len(evidence.losses)} kept renders"
-        said = f"{rows} are too few, or too much alike, to tell {evidence.n} parameters apart."
+        said = (
+            f"{rows} are too few, or too much alike, to tell {len(set(evidence.parameter.tolist()))} parameters apart."
+        )
         asked = f"`zg explain DIR --renders {4 * evidence.n}` or result.explain(renders={4 * evidence.n})"
         more = f" {asked} changes each parameter on its own."
         return [said + (more if evidence.n <= FEW and not evidence.asked else "")]
@@ -386,6 +378,7 @@ QUESTIONS: dict[str, Callable[[Case], list[str]]] = {
     "inert": _inert,
     "unvaried": _unvaried,
     "bound": _bound,
+    "constraint": _constraint,
     "units": _units,
     "outside": _outside,
     "sigma": _sigma,

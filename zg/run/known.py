@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zg.arrays import as_array, check_number
 from zg.errors import SettingError
 from zg.loop import Loop
 from zg.method import Method
@@ -72,6 +73,7 @@ def read_known(
 
 def _place(x: Init, loss: Any, base: ParameterSpace) -> tuple[Tensor, Tensor]:
     """One known x [n] in the user's units, and its loss."""
+    check_number(as_array(loss, "known"), "a known loss")
     try:
         value = float(loss)
     except (TypeError, ValueError):

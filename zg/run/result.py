@@ -11,14 +11,19 @@ from torch import Tensor
 from zg.errors import SettingError
 from zg.objective import Objective
 from zg.run.evidence import Evidence, probed
-from zg.run.explain import Explanation, explain
+from zg.run.explain import explain
+from zg.run.explanation import Explanation
 from zg.run.images import Images
 from zg.run.row import Row
-from zg.run.words import as_html, ending_in_words, params_in_words, times_in_words
+from zg.run.words import as_html, ending_in_words, loss_in_words, params_in_words, times_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+
+#: Most lines of parameters of a printed result.
+PARAMETER_LINES = 3
 
 
 @dataclass(repr=False)
@@ -120,8 +125,8 @@ class Result:
         where = f"{self.folder}" if self.folder else ".params .image .history .plot() .show() .explain()"
         lines = [
             ending_in_words(self.row),
-            f"  params  {params_in_words(self.params)}",
-            f"  loss    {self.row['init_loss']:.4g} -> {self.loss:.4g}",
+            f"  params  {params_in_words(self.params, PARAMETER_LINES, indent=10)}",
+            f"  loss    {loss_in_words(self.row, self.loss)}",
             f"  time    {times_in_words(self.row)}",
             f"  {'files' if self.folder else 'more ':7} {where}",
         ]

@@ -1,10 +1,11 @@
 """A run in a few lines of text."""
 
 import html
+import math
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from zg.run.row import Row
 
@@ -28,10 +29,25 @@ def value_in_words(value: Any) -> str:
     return f"{list(value.shape)}, {value_in_words(min(flat))} … {value_in_words(max(flat))}"
 
 
-def params_in_words(params: Mapping[str, Any], lines: int = 1) -> str:
-    """`count = 12, angle = [0.3, 1.2]`. lines: most lines; parameters that they have no room for are left out."""
+def params_in_words(params: Mapping[str, Any], lines: int = 1, indent: int = 0) -> str:
+    """`count = 12, angle = [0.3, 1.2]`. lines: most lines; parameters that they have no room for are left out.
+
+    indent: number of spaces before the second line and those after it.
+    """
     whole = (f"{name} = {value_in_words(value)}".replace(" ", UNBROKEN) for name, value in params.items())
-    return "\n".join(textwrap.wrap(", ".join(whole), LINE, max_lines=lines, placeholder=" …")).replace(UNBROKEN, " ")
+    wrapped = textwrap.wrap(", ".join(whole), LINE, max_lines=lines, placeholder=" …")
+    return ("\n" + indent * " ").join(wrapped).replace(UNBROKEN, " ")
+
+
+def loss_in_words(row: Row, loss: float) -> str:
+    """`2.5 -> 1`, of start and result, which were rendered again; then whether that failed, or constraints are met."""
+    said = f"{row['init_loss']:.4g} -> {loss:.4g}"
+    if not math.isfinite(loss) and math.isfinite(row["best_loss"]):
+        return f"{said}: the last render failed; the lowest loss of the run is {row['best_loss']:.4g}"
+    violation = cast("dict[str, float]", row).get("metric_violation")
+    if violation is None:
+        return said
+    return f"{said}, constraints met" if violation <= 0 else f"{said}, constraints violated by {violation:.3g}"
 
 
 def times_in_words(row: Row) -> str:

@@ -8,7 +8,6 @@ do not.
 import queue
 import statistics
 import time
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zg.errors import SettingError, in_words
+from zg.errors import SettingError, in_words, warn_user
 from zg.workers.pool import Function, Pool, PoolSettings, Result, Scene
 
 # Calls that run alone, to be compared with calls side by side; the first one may also import and fill caches.
@@ -104,8 +103,7 @@ class Gain:
         self.is_judged = True
         factor = statistics.median(self.alone) * self.calls / self.seconds
         if factor < GAIN:
-            warnings.warn(
+            warn_user(
                 f"{self.workers} threads make {factor:.2g} times the renders a second of one, as Python runs the code "
-                "of one thread at a time: pool='processes' helps where a call takes more than a millisecond",
-                stacklevel=2,
+                "of one thread at a time: pool='processes' helps where a call takes more than a millisecond"
             )

@@ -160,6 +160,19 @@ def test_an_unknown_name_or_file_raises_a_setting_error():
         method_config("ess")
 
 
+def test_a_class_and_a_file_without_its_ending_are_answered_with_the_file_to_give(tmp_path, monkeypatch):
+    """What `zg new task glow` writes is compared by its YAML."""
+    monkeypatch.chdir(tmp_path)
+    said = r"must be a name or a YAML file; for a class, such a file has the line data: \{class_path: glow\.Glow\}"
+    with pytest.raises(SettingError, match=f"task 'glow.Glow' {said}$"):
+        task_config("glow.Glow")
+    (tmp_path / "glow.yaml").write_text("data: {class_path: glow.Glow}\n")
+    with pytest.raises(SettingError, match=f"task 'glow.Glow' {said}, as glow.yaml here$"):
+        task_config("glow.Glow")
+    with pytest.raises(SettingError, match=r"'glow' is unknown; .* zg compare --tasks glow\.yaml"):
+        task_config("glow")
+
+
 def test_class_name_is_the_registered_name_or_the_class_path():
     assert class_name("method", compose({"model": "es"})["model"]) == "es"
     assert class_name("task", {"class_path": "my.Task"}) == "my.Task"

@@ -186,6 +186,20 @@ def test_a_batch_that_fails_whole_is_told_and_a_renderer_that_stays_broken_is_re
         layer(-torch.ones(2, 1))
 
 
+def test_a_renderer_without_return_is_told_as_such() -> None:
+    said = r"None in place of an image \(is there a `return`\?\)"
+    for batched in (False, True):
+        with pytest.raises(SettingError, match=f"must return .*, got {said}"):
+            zg.Layer(lambda x: None, batched=batched)(rows())
+    layer = zg.Layer(lambda x: np.ones(3) if x[0] > 0 else None, estimator="sampled", sigma=0.1, pairs=1)
+    layer(torch.ones(2, 1))
+    with pytest.warns(UserWarning, match=f"all 2 renders of a batch have failed, the last with {said}") as told:
+        layer(-torch.ones(2, 1))
+    assert told[0].filename == __file__, "not a line of PyTorch's"
+    with pytest.raises(SettingError, match="must be a number, got True or False"):
+        zg.Layer(lambda x: x[0] > 0)(rows())
+
+
 def test_an_exception_in_a_batch_costs_only_the_row_that_raised_it() -> None:
     def render(x: Tensor) -> Tensor:
         if (x[:, 0] > 0.6).any():

@@ -68,6 +68,19 @@ def test_bounds_that_hold_are_named_with_their_values():
     assert "upper bound: x[0] = 0.5." in text_of(found, "bound")
 
 
+def test_constraints_that_hold_or_are_not_met_are_named():
+    def f(x):
+        return float((x[0] - 2) ** 2 + (x[1] - 1) ** 2)
+
+    held = explained(f, constraints=lambda x: [x[0] + x[1] - 2, x[0] - 9], max_renders=200)
+    assert "At the edge of constraint 0 (g = -" in text_of(held, "constraint") and "outside" not in held.kinds
+    free = explained(f, constraints=lambda x: [x[0] - 5, x[1] - 6], max_renders=200)
+    assert "constraint" not in free.kinds
+    with pytest.warns(UserWarning, match="no x met the constraints"):
+        never = explained(f, constraints=lambda x: [1 + x @ x, x[0] - 9])
+    assert "The result does not meet 0 (g = 1" in text_of(never, "constraint")
+
+
 def test_units_that_differ_are_named_with_their_ratio():
     found = explained(lambda x: (x[0] - 1) ** 2 + ((x[1] - 3000) / 1e5) ** 2, (0, 0), max_renders=100)
     assert "x[0] counts as much as 1e+05 of x[1]" in text_of(found, "units")
@@ -101,6 +114,14 @@ def test_the_uncertainty_is_where_the_loss_rises_by_what_is_said():
     space = zg.Block(1.0, low=0.1, high=10.0, log=True)
     found = explained(lambda x: math.log(x / 3) ** 2, space=space)
     assert found.parameters[0].plus_minus == pytest.approx(3 * math.expm1(0.1 * math.log(3)), rel=0.05)
+
+
+def test_a_parameter_for_which_any_value_within_its_bounds_would_do_is_not_determined():
+    space = {"a": zg.Block(0.0, low=-2, high=2), "b": zg.Block(0.5, low=0.05, high=1, log=True)}
+    for exponent in (3, 4, 6, 9):
+        found = explained(lambda a, b, e=exponent: (a - 1) ** 2 + 10.0**-e * math.log(b) ** 2, space=space)
+        known = {one.name: math.isfinite(one.plus_minus) for one in found.parameters}
+        assert known == {"a": True, "b": False}
 
 
 def test_evidence_is_of_the_beginning_and_of_the_end_and_its_size_is_limited():
@@ -151,6 +172,32 @@ def test_renders_that_are_asked_for_measure_the_noise():
     noise = float(text_of(said, "noise").split("differ by ")[1].split(",")[0])
     assert noise == pytest.approx(0.1, rel=0.6)
     assert "Changes of x[0], x[1] alone show nothing above the noise." in text_of(said, "slope")
+
+
+def test_renders_that_are_asked_for_try_the_other_choices():
+    """A start that the other choice would have helped, if the numbers had been right for it: it is found by asking."""
+
+    def f(size, wood, count):
+        return (size - 1) ** 2 + {"oak": 0.5, "ash": 0.0, "elm": 0.9}[wood[0]] + 0.1 * (count - 3) ** 2
+
+    woods = zg.Block(["oak", "oak"], choices=["oak", "ash", "elm"])
+    space = {"size": zg.Block(0.9), "wood": woods, "count": zg.Block(3, low=0, high=9, kind="integer")}
+    result = zg.minimize(f, space=space, max_renders=4, method={"name": "es", "sigma": 1e-3})
+    assert "wood[0], wood[1]" in text_of(result.explain(), "unvaried"), "each parameter once, and not each choice"
+    said = result.explain(renders=14)
+    assert "wood[0] = ash (by 0.5)" in text_of(said, "slope")
+    findings = [finding.text for finding in said.findings if finding.kind == "slope"]
+    assert findings[1:] == [
+        "The result is lowest in count: each change raises the loss.",
+        "Changes of wood[1] alone show nothing.",
+    ]
+
+
+def test_of_a_choice_that_was_found_the_name_is_said_and_no_uncertainty():
+    space = {"wood": zg.Block("oak", choices=["oak", "ash"]), "size": zg.Block(0.99, low=0, high=1)}
+    found = explained(lambda wood, size: (size - 1) ** 2 + (wood == "oak"), space=space, max_renders=80)
+    assert found.summary.endswith("wood moved farthest, from oak to ash.")
+    assert "wood" not in {one.name for one in found.parameters}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A result that speaks: by name, as it was given, as text, as figures and in notebooks."""
 
+import math
 import pickle
 
 import numpy as np
@@ -87,6 +88,43 @@ def test_many_parameters_are_cut_between_two_of_them():
     lines = params_in_words(params, 3).split("\n")
     assert [line.split(" ")[0] for line in lines] == ["parameter_0", "parameter_4", "parameter_8"]
     assert lines[-1].endswith("parameter_8 = [8.5, -1]")
+
+
+def test_a_printed_result_has_the_parameters_behind_the_first_line_of_them():
+    """Whole numbers and choices often come last, and they are what is looked for."""
+
+    def render(light, colour, roughness, count, shader):
+        return float((light**2).sum() + (colour**2).sum() + roughness + count + len(shader))
+
+    space = {"light": zg.Block([0.1, -0.2, 0.3]), "colour": zg.Block([0.123456, 0.1, 0.1], low=0, high=1)}
+    space |= {"roughness": zg.Block(0.5, low=0.05, high=1, log=True), "count": zg.Block(3, low=0, kind="integer")}
+    space |= {"shader": zg.Block("phong", choices=["phong", "lambert"])}
+    lines = repr(zg.minimize(render, space=space, max_renders=20, curve_points=0)).splitlines()
+    assert len(lines) == 6 and "shader = phong" in lines[2] and lines[2].startswith(" " * 10)
+
+
+def test_a_result_that_fails_when_it_is_rendered_again_is_told_with_the_lowest_loss_of_the_run():
+    calls = []
+
+    def flaky(x):
+        calls.append(x)
+        return math.nan if len(calls) > 40 else float(x @ x)
+
+    with pytest.warns(
+        UserWarning, match="rendered again, and this failed: its loss is not known; the lowest of the run"
+    ):
+        result = zg.minimize(flaky, [1.0, 2.0], max_renders=40, curve_points=0)
+    assert math.isnan(result.loss) and result.row["best_loss"] < 5
+    assert f"nan: the last render failed; the lowest loss of the run is {result.row['best_loss']:.4g}" in repr(result)
+
+
+@pytest.mark.filterwarnings("ignore:no x met the constraints")
+def test_a_result_says_whether_the_constraints_are_met():
+    met, violated = (
+        zg.minimize(lambda x: -x, 0.5, constraints=lambda x, least=least: max(x - 1, least), max_renders=20)
+        for least in (-9.0, 0.25)
+    )
+    assert ", constraints met\n" in repr(met) and ", constraints violated by 0.25\n" in repr(violated)
 
 
 def test_a_result_shows_itself(result):
