@@ -6,7 +6,7 @@ process, less what it held when the task was made. `pixels` is a grey picture wh
 the others are tasks of this project that render in PyTorch.
 
 By default the CPU, the CPU named twice (each batch in two parts, in two threads), and, where there is one, a GPU and
-all GPUs together. Rows are appended to results/devices.csv; `--table` prints it as the table of docs/scale.md.
+all GPUs together. Rows are appended to results/devices.csv; `--table` prints it as the table of docs/results/scale.md.
 """
 
 import argparse

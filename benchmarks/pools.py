@@ -10,7 +10,7 @@
 - quickstart: a function of two parameters with 50 ms of pure Python a call, time of 2 workers in processes over 1.
 - wait: the time of a core that Ray takes to find one result among 1, 100 and 1,000 that are not there yet.
 - scene: a render in a process against the same in a bare loop here: Mitsuba's, or that of any scene file; only printed.
-- table: the tables of docs/scale.md, from the last row of each measurement.
+- table: the tables of docs/results/scale.md, from the last row of each measurement.
 
 Ratios are medians over pairs timed in turn, so that neighbours on the machine count little. Ray is a real one on this
 machine, started once and not timed. Rows are appended to results/pools.csv.

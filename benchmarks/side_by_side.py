@@ -6,7 +6,7 @@ A quadratic of 10 parameters with condition 10, to a thousandth of the loss of t
   units of one render, and need no clock.
 - `--sleep 0.2`: seconds by the clock, with a renderer that waits so long, in a pool of threads.
 
-Rows are appended to results/side_by_side.csv; `--table` prints the table of docs/scale.md: medians over seeds.
+Rows are appended to results/side_by_side.csv; `--table` prints the table of docs/results/scale.md: medians over seeds.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from benchmarks import (
     pictures_table,
     pictures_time,
     pools,
+    side_by_side,
     small,
     surrogates,
 )
@@ -42,9 +43,10 @@ TABLES: dict[str, Sequence[Callable[[], str]]] = {
         )
     ],
     "docs/surrogates/picture.md": [lambda: pictures_table.ablation(pictures.ROWS)],
-    "docs/scale.md": [
+    "docs/results/scale.md": [
         lambda: pools.overhead_table(pools.ROWS),
         lambda: pools.gain_table(pools.ROWS),
+        lambda: side_by_side.table(side_by_side.ROWS),
         lambda: devices.table(devices.ROWS),
     ],
     "docs/layer.md": [lambda: layer.table(layer.ROWS)],

@@ -19,6 +19,7 @@ from baselines.compare import options as compare_words
 from docs.write_tables import TABLES, renewed
 from paper.run import paper_options
 from zg.cli.fit import parse_words
+from zg.cli.new import new_command
 from zg.cli.train import is_training
 from zg.config.build import instantiate, parse
 from zg.config.compose import compose
@@ -126,9 +127,17 @@ def test_pages_are_short() -> None:
     assert not long, f"pages with more lines than allowed: {long}"
 
 
+#: Names in the guides of what `zg new` writes, and their kinds.
+WRITTEN = {"glow": "task", "bounce": "method"}
+
+
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_guides_is_understood(command: str) -> None:
+def test_a_command_of_the_guides_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program, *words = shlex.split(command)
+    for name, kind in WRITTEN.items():
+        if f"{name}.yaml" in words:
+            monkeypatch.chdir(tmp_path)
+            assert new_command([kind, name]) == 0
     if program == "make":
         assert words[0] in TARGETS, f"the Makefile has no target {words[0]}"
     elif program == "python":
