@@ -131,13 +131,22 @@ def test_pages_are_short() -> None:
 WRITTEN = {"glow": "task", "bounce": "method"}
 
 
-@pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_guides_is_understood(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program, *words = shlex.split(command)
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with these. What is imported from it is forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
     for name, kind in WRITTEN.items():
-        if f"{name}.yaml" in words:
-            monkeypatch.chdir(tmp_path)
-            assert new_command([kind, name]) == 0
+        assert new_command([kind, name, "--folder", str(tmp_path)]) == 0
+    yield tmp_path
+    for name in WRITTEN:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_guides_is_understood(command: str, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, *words = shlex.split(command)
+    if {f"{name}.yaml" for name in WRITTEN} & {*words}:
+        monkeypatch.chdir(written)
     if program == "make":
         assert words[0] in TARGETS, f"the Makefile has no target {words[0]}"
     elif program == "python":
