@@ -27,7 +27,7 @@ SETTINGS = (
     "<sup>d</sup>: the default (of ZeroGrads as published: the setting of `configs/paper`). Tuning was 24 trials on "
     "one other seed, for every method. †: some runs were cut by the limit of time. A dash: not run, or cannot; why is "
     "in `results/paper/tables`. These are at most {} of the paper's renders, and caustic, MLP and Rosenbrock are our "
-    "variants: this says nothing of the published results. Toy, Rosenbrock and LED at the paper's renders: "
+    "variants: this says nothing of the published results. Toy, Rosenbrock, LED and MLP at the paper's renders: "
     "[`results/budget`](results/budget/tables/table5.md)."
 )
 # The two markers.
